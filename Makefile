@@ -1,0 +1,104 @@
+# Everything from a fresh machine with Python 3.11 or newer, Node.js with npm, and make.
+# A target is re-done only when what it is made of has changed.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+# The interpreter of the environment: the first suitable one, unless given (make PYTHON=… test).
+PYTHON ?=
+UV_VERSION := 0.13.9
+# For `make lock`: LOCK_ARGS=--upgrade moves every pin, LOCK_ARGS='--upgrade-package tornado' one.
+LOCK_ARGS ?=
+
+venv := .venv
+bin := $(venv)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check
+interpreter := $(venv)/.interpreter
+requirements := $(venv)/.requirements
+installed := $(venv)/.installed
+
+npm_stamp := node_modules/.package-lock.json
+country_package := node_modules/@ip-location-db/geo-whois-asn-country-mmdb
+country := plugins/geography/data/geo-whois-asn-country.mmdb
+assets := $(country)
+
+.PHONY: help setup assets run test check wheel lock format clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+setup: $(installed) $(assets) ## make the environment (.venv) with everything in it, and the assets
+
+run: setup ## start a server with a demonstration website and its own database
+	$(bin)/catchment demo
+
+test: setup ## run the tests (ARGS='…' is handed to pytest)
+	$(bin)/pytest $(ARGS)
+
+check: setup ## check style, types, the walls between the folders, and the packaging
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/pytest tests/test_packaging.py
+
+format: $(requirements) ## put the code into its form
+	$(bin)/ruff check --fix
+	$(bin)/ruff format
+
+# setuptools takes whatever an earlier build left in build/ into the wheel.
+wheel: $(requirements) $(assets) ## build the wheel into dist/
+	rm -rf build dist
+	$(bin)/python -m build --wheel --no-isolation
+
+assets: $(assets) ## fetch the data and scripts of others that are shipped in the wheel
+
+lock: .lock-venv/.uv-$(UV_VERSION) ## write the locks anew from setup.cfg, requirements/dev.in and package.json
+	$(call compile,run) setup.cfg --all-extras
+	$(call compile,dev) setup.cfg --all-extras requirements/dev.in --constraints requirements/run.txt
+	npm install --package-lock-only --ignore-scripts
+
+clean: ## remove everything that make has made
+	rm -rf $(venv) .lock-venv node_modules build dist catchment.egg-info $(assets)
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- how it is made ---
+
+$(interpreter):
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+		if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "$$python -m venv $(venv)" && $$python -m venv --clear $(venv) && touch $@; exit; \
+		fi; \
+	done; \
+	echo "make: Catchment needs Python 3.11 or newer with its venv module; found none (try: make PYTHON=/path/to/python3)" >&2; \
+	exit 1
+
+$(requirements): requirements/dev.txt $(interpreter)
+	$(pip) install --quiet --require-hashes -r $<
+	@touch $@
+
+$(installed): setup.cfg pyproject.toml $(requirements)
+	$(pip) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(npm_stamp): package.json package-lock.json .npmrc
+	npm ci --ignore-scripts
+	@touch $@
+
+$(country): $(npm_stamp)
+	@mkdir -p $(@D)
+	cp $(country_package)/$(@F) $@
+
+# No machine's pip settings and no index address may get into a lock.
+define compile
+env -u UV_INDEX -u UV_FIND_LINKS .lock-venv/bin/uv --no-config pip compile --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--constraints requirements/constraints.in --custom-compile-command 'make lock' $(LOCK_ARGS) --output-file requirements/$(1).txt
+endef
+
+.lock-venv/.uv-$(UV_VERSION): $(requirements)
+	$(bin)/python -m venv --clear .lock-venv
+	.lock-venv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	@touch $@

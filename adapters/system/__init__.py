@@ -1,0 +1,1 @@
+"""The clock, identifiers and addresses of the machine."""

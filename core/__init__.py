@@ -1,0 +1,1 @@
+"""The domain: values, rules, ports and the collecting use case."""

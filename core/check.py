@@ -1,0 +1,321 @@
+"""The check of an event's fields: a plain dict in, a `RawEvent` or a `Refusal` out.
+
+The one place where a field is judged. What a sender must get right (the name, the url, its own event id, the type
+of every field) refuses the event and says so by field; what can be mended (too long, an odd value beside good
+ones) is mended, with a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import isfinite
+from typing import Any
+
+from .event import JsonObject, RawEvent
+from .limits import KNOWN_FIELDS, TEXT_FIELDS, Limits, Over
+from .origins import Url, read_url
+from .outcomes import EventWarning, Reason, Refusal, WarningCode
+from .privacy import canonical
+from .project import KeyKind
+from .times import read_time, within_window
+
+_BAD_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
+_REPLACEMENT = "\ufffd"
+_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """What is known of the sender of an event beside its payload."""
+
+    kind: KeyKind
+    received_at: datetime
+    clock_offset: timedelta
+    """What is added to a timestamp: the arrival less the sender's `sentAt`."""
+    address: str | None
+    """The connection's, with a browser key; None with a server key."""
+    user_agent: str | None
+    """The header's, with a browser key; None with a server key."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the check has to say of one event."""
+
+    limits: Limits
+    warnings: list[EventWarning] = field(default_factory=list)
+    errors: dict[str, list[str]] = field(default_factory=dict)
+
+    def warn(self, code: WarningCode, path: str, detail: str) -> None:
+        if len(self.warnings) < self.limits.warnings:
+            self.warnings.append(EventWarning(code, clean(path[:_SHOWN]), detail))
+
+    def refuse(self, path: str, what: str) -> None:
+        self.errors.setdefault(path, []).append(what)
+
+
+@dataclass(slots=True)
+class Checked:
+    """An event whose fields are good."""
+
+    raw: RawEvent
+    url: Url | None
+
+
+def is_clean(text: str) -> bool:
+    """Whether PostgreSQL can hold this text: no NUL, no lone surrogate."""
+    return _BAD_CHARACTERS.search(text) is None
+
+
+def clean(text: str) -> str:
+    return _BAD_CHARACTERS.sub(_REPLACEMENT, text)
+
+
+def check_event(
+    payload: object, sender: Sender, limits: Limits, new_id: Callable[[], str], findings: Findings
+) -> Checked | Refusal:
+    """The payload's fields, checked against the table of limits. Warnings and errors are left in `findings`."""
+    if not isinstance(payload, dict):
+        findings.refuse("event", f"expected an object, not {_type_name(payload)}")
+        return _refusal(findings)
+    texts = _texts(payload, limits, findings)
+    _unknown_fields(payload, findings)
+    data, columns = _data(payload.get("event_data"), limits, findings)
+    url = _url(texts["url"], sender, findings)
+    if texts["event_name"] is None or not texts["event_name"].strip():
+        findings.refuse("event_name", "required: a text that is not blank")
+    if findings.errors:
+        _event_id(texts["event_id"], findings)
+        _occurred_at(payload.get("timestamp"), sender, limits, findings)
+        return _refusal(findings)
+    raw = RawEvent(
+        event_name=texts["event_name"] or "",
+        event_id=_event_id(texts["event_id"], findings) or new_id(),
+        session_id=texts["session_id"] or new_id(),
+        user_id=texts["user_id"] or None,
+        url=texts["url"] or None,
+        page_title=texts["page_title"],
+        page_path=texts["page_path"] or (url.path or "/" if url else None),
+        referrer=texts["referrer"] or None,
+        user_agent=texts["user_agent"] or sender.user_agent,
+        ip=_address(payload.get("ip"), sender, findings),
+        data=data,
+        occurred_at=_occurred_at(payload.get("timestamp"), sender, limits, findings),
+        **columns,
+    )
+    return _refusal(findings) if findings.errors else Checked(raw, url)
+
+
+def _refusal(findings: Findings) -> Refusal:
+    detail = "; ".join(f"{path}: {', '.join(what)}" for path, what in findings.errors.items())
+    return Refusal(reason=Reason.INVALID_EVENT, detail=detail, errors=findings.errors)
+
+
+def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str, str | None]:
+    texts: dict[str, str | None] = {}
+    for rule in TEXT_FIELDS:
+        value = payload.get(rule.wire)
+        if value is not None and type(value) is not str:
+            findings.refuse(rule.wire, f"expected text, not {_type_name(value)}")
+            value = None
+        elif value is not None and rule.attribute != "event_id" and not is_clean(value):
+            findings.warn(
+                WarningCode.CHARACTERS_REPLACED, rule.wire, "NUL or half a surrogate pair, now U+FFFD"
+            )
+            value = clean(value)
+        limit = getattr(limits, rule.attribute)
+        if value is not None and len(value) > limit:
+            value = _too_long(value, rule.wire, rule.over, limit, findings)
+        texts[rule.attribute] = value
+    return texts
+
+
+def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings) -> str | None:
+    if over is Over.REFUSE:
+        findings.refuse(path, f"longer than {limit} characters")
+        return value[:limit]
+    if over is Over.CUT:
+        findings.warn(WarningCode.CUT, path, f"cut to {limit} characters")
+        return value[:limit]
+    findings.warn(WarningCode.DROPPED, path, f"longer than {limit} characters")
+    return None
+
+
+def _unknown_fields(payload: JsonObject, findings: Findings) -> None:
+    for name in payload.keys() - KNOWN_FIELDS:
+        findings.warn(WarningCode.UNKNOWN_FIELD, name, "not a field of an event; put it into event_data")
+
+
+def _event_id(text: str | None, findings: Findings) -> str | None:
+    if text is None:
+        return None
+    if not text.strip() or not is_clean(text):
+        findings.refuse("eventId", "blank, or with characters that can't be stored; an id is never changed")
+    return text
+
+
+def _url(text: str | None, sender: Sender, findings: Findings) -> Url | None:
+    if not text:
+        if sender.kind is KeyKind.BROWSER and "url" not in findings.errors:
+            findings.refuse("url", "required with a browser key: the address of the page")
+        return None
+    url = read_url(text)
+    if url is None:
+        findings.refuse("url", "expected an absolute http or https address, in ASCII as browsers send it")
+    elif url.origin is None and sender.kind is KeyKind.SERVER:
+        findings.refuse("url", "its host is not a plain one: no user, no %, no backslash, ASCII only")
+    return url
+
+
+def _address(value: object, sender: Sender, findings: Findings) -> str | None:
+    if value is None:
+        return sender.address
+    if sender.kind is KeyKind.BROWSER:
+        findings.warn(WarningCode.NOT_ALLOWED, "ip", "a browser key may not set it; the connection's is used")
+        return sender.address
+    address = canonical(value) if isinstance(value, str) else None
+    if address is None:
+        findings.refuse("ip", "expected an IPv4 or IPv6 address, as text")
+    return address
+
+
+def _occurred_at(value: object, sender: Sender, limits: Limits, findings: Findings) -> datetime:
+    if value is None:
+        return sender.received_at
+    moment = read_time(value)
+    if moment is None:
+        findings.refuse("timestamp", "expected an ISO 8601 time, such as 2026-11-02T14:19:12.000Z")
+        return sender.received_at
+    try:
+        moment += sender.clock_offset
+    except OverflowError:
+        moment = None
+    if moment is None or not within_window(moment, sender.received_at, sender.kind, limits):
+        findings.warn(
+            WarningCode.TIMESTAMP_REPLACED,
+            "timestamp",
+            "too old or too far ahead for this kind of key; the arrival is used",
+        )
+        return sender.received_at
+    return moment
+
+
+def _data(value: object, limits: Limits, findings: Findings) -> tuple[JsonObject, dict[str, Any]]:
+    columns: dict[str, Any] = {}
+    if value is None:
+        return {}, columns
+    if type(value) is not dict:
+        findings.refuse("event_data", f"expected an object, not {_type_name(value)}")
+        return {}, columns
+    data = check_object(value, "event_data", limits, findings)
+    for name in ("category", "label"):
+        text = data.get(name)
+        if type(text) is str:
+            columns[name] = data.pop(name)
+        elif text is not None:
+            findings.warn(WarningCode.WRONG_TYPE, f"event_data.{name}", "not text; it stays in the data")
+    number = data.get("value")
+    if number is not None:
+        if _fits_double(number):
+            columns["value"] = float(data.pop("value"))
+        else:
+            findings.warn(
+                WarningCode.WRONG_TYPE, "event_data.value", "not a number of a double's range; it stays in the data"
+            )
+    return data, columns
+
+
+def _fits_double(number: object) -> bool:
+    if type(number) is float:
+        return isfinite(number)
+    if type(number) is not int:
+        return False
+    try:
+        float(number)
+    except OverflowError:
+        return False
+    return True
+
+
+def check_object(value: JsonObject, path: str, limits: Limits, findings: Findings, depth: int = 1) -> JsonObject:
+    """The object within the limits of `event_data`: what is over is dropped or cut, with a warning."""
+    kept: JsonObject = {}
+    for key, item in value.items():
+        if len(kept) >= limits.data_keys:
+            findings.warn(WarningCode.DROPPED, path, f"more than {limits.data_keys} keys; the rest is left out")
+            break
+        if len(key) > limits.data_key:
+            findings.warn(WarningCode.DROPPED, f"{path}.{key}", f"a key longer than {limits.data_key} characters")
+            continue
+        if not is_clean(key):
+            key = clean(key)
+            findings.warn(
+                WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", "NUL or half a surrogate pair, now U+FFFD"
+            )
+        kind = type(item)
+        if kind is str or kind is dict or kind is list or kind is float:
+            item = _check_value(item, f"{path}.{key}", limits, findings, depth)
+            if item is _NOTHING:
+                continue
+        kept[key] = item
+    return kept
+
+
+_NOTHING: Any = object()
+
+
+def _check_value(value: Any, path: str, limits: Limits, findings: Findings, depth: int) -> Any:
+    kind = type(value)
+    if kind is str:
+        return _check_text(value, path, limits, findings)
+    if kind is float:
+        if not isfinite(value):
+            findings.refuse(path, "a number out of range")
+        return value
+    if kind is not dict and kind is not list:
+        return value
+    if depth >= limits.data_depth:
+        findings.warn(WarningCode.DROPPED, path, f"deeper than {limits.data_depth} levels")
+        return _NOTHING
+    if kind is dict:
+        return check_object(value, path, limits, findings, depth + 1)
+    if len(value) > limits.data_array:
+        findings.warn(WarningCode.DROPPED, path, f"more than {limits.data_array} items; the rest is left out")
+        value = value[: limits.data_array]
+    checked = (_check_value(item, f"{path}[{i}]", limits, findings, depth + 1) for i, item in enumerate(value))
+    return [item for item in checked if item is not _NOTHING]
+
+
+def _check_text(text: str, path: str, limits: Limits, findings: Findings) -> str:
+    if len(text) > limits.data_string:
+        findings.warn(WarningCode.CUT, path, f"cut to {limits.data_string} characters")
+        text = text[: limits.data_string]
+    if not is_clean(text):
+        findings.warn(WarningCode.CHARACTERS_REPLACED, path, "NUL or half a surrogate pair, now U+FFFD")
+        text = clean(text)
+    return text
+
+
+_TYPE_NAMES = {dict: "an object", list: "an array", str: "text", bool: "true or false", type(None): "null"}
+
+
+def _type_name(value: object) -> str:
+    return _TYPE_NAMES.get(type(value), "a number")
+
+
+def too_deep(value: object, levels: int) -> bool:
+    """Whether arrays and objects are nested deeper than `levels`. Does not recurse."""
+    containers = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        if not containers:
+            return False
+        containers = [
+            item
+            for container in containers
+            for item in (container.values() if isinstance(container, dict) else container)
+            if type(item) is dict or type(item) is list
+        ]
+    return bool(containers)

@@ -1,0 +1,439 @@
+"""The use case: collecting the events of one request.
+
+A request goes through `REQUEST_STEPS` once, each of its events through `EVENT_STEPS`, and what is left is
+stored in one call. Every step is a function with one job and one way to fail; the first that objects ends the
+way of the request, or of the event. The smallest program that uses it::
+
+    collect = Collect(projects=…, sink=…, …)
+    answer = await collect(Submission(payloads=[{"event_name": "SignUp", …}], key="pk_…", received_at=…, …))
+    answer.receipts[0].outcome  # Outcome.STORED: committed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from . import keys
+from .check import Checked, Findings, Sender, check_event, check_object, is_clean
+from .errors import CommitUnknown, Unavailable
+from .event import NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
+from .limits import Limits
+from .origins import Url, read_origin_header, read_url
+from .outcomes import EventWarning, Filtered, Outcome, Reason, Refusal, StoreOutcome, WarningCode
+from .ports import Clock, EventSink, Extensions, IdGenerator, IpAnonymizer, ProjectRepository, RateLimiter
+from .project import Access, Bots, DoNotTrack, KeyKind
+from .times import read_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One request: what was posted, and what the connection tells."""
+
+    payloads: Sequence[object]
+    """The events as plain values; an `Unreadable` where a line could not be read."""
+    key: str | None = None
+    """`Authorization`'s, else the envelope's, else the first event's."""
+    sent_at: object = None
+    """The sender's clock when it sent, as it came."""
+    dry_run: bool = False
+    origin: str | None = None
+    """The `Origin` header."""
+    address: str | None = None
+    """The client's full address, behind trusted proxies."""
+    user_agent: str | None = None
+    do_not_track: bool = False
+    """`DNT: 1` or `Sec-GPC: 1`."""
+    received_at: datetime
+    deadline: float
+    """When the answer must be given, by `Clock.monotonic`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An event of a batch that could not be read, and why."""
+
+    refusal: Refusal
+
+
+@dataclass(slots=True, kw_only=True)
+class Receipt:
+    """The answer for one event."""
+
+    outcome: Outcome
+    event_id: str | None = None
+    session_id: str | None = None
+    reason: str | None = None
+    refusal: Refusal | None = None
+    """With `Outcome.REFUSED`: the whole of it."""
+    warnings: list[EventWarning] = field(default_factory=list)
+    event: Event | None = None
+    """What was stored, or would have been."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """The answer for one request: a receipt for every event, or one refusal for all."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    refusal: Refusal | None = None
+    access: Access | None = None
+
+
+@dataclass(slots=True)
+class Passage:
+    """One event on its way. It belongs to one event of one request, and is thrown away after."""
+
+    payload: object
+    submission: Submission
+    access: Access
+    sender: Sender
+    findings: Findings
+    raw: RawEvent | None = None
+    url: Url | None = None
+    agent: UserAgent = NO_USER_AGENT
+    place: Place = NOWHERE
+    event: Event | None = None
+
+    @property
+    def checked(self) -> RawEvent:
+        if self.raw is None:
+            raise AssertionError("the fields are checked first")
+        return self.raw
+
+    @property
+    def anonymised(self) -> Event:
+        if self.event is None:
+            raise AssertionError("the address is anonymised first")
+        return self.event
+
+
+Verdict = Refusal | Filtered | None
+
+
+class Collect:
+    """The use case. One object serves all requests, and holds nothing of any of them."""
+
+    def __init__(
+        self,
+        *,
+        projects: ProjectRepository,
+        sink: EventSink,
+        extensions: Extensions,
+        anonymizer: IpAnonymizer,
+        rate_limiter: RateLimiter,
+        clock: Clock,
+        ids: IdGenerator,
+        limits: Limits,
+    ) -> None:
+        self.projects = projects
+        self.sink = sink
+        self.extensions = extensions
+        self.anonymizer = anonymizer
+        self.rate_limiter = rate_limiter
+        self.clock = clock
+        self.ids = ids
+        self.limits = limits
+
+    async def __call__(self, submission: Submission) -> Answer:
+        """Collects the events of a request. Never raises for what a sender or the database did."""
+        try:
+            access = await find_project(self, submission)
+            if isinstance(access, Refusal):
+                return Answer(refusal=access)
+            for step in REQUEST_STEPS:
+                refusal = step(self, submission, access)
+                if refusal is not None:
+                    return Answer(refusal=refusal, access=access)
+            return await self._collect(submission, access)
+        except Unavailable as error:
+            ids = tuple(_sent_id(p, self.limits) or self.ids.new_id() for p in submission.payloads)
+            return Answer(refusal=replace(unavailable(error), event_ids=ids))
+
+    async def _collect(self, submission: Submission, access: Access) -> Answer:
+        sender, wrong_clock = sender_of(submission, access)
+        receipts: list[Receipt] = []
+        for payload in submission.payloads:
+            passage = Passage(payload, submission, access, sender, Findings(self.limits))
+            if wrong_clock:
+                passage.findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
+            receipts.append(_receipt(passage, await self._walk(passage)))
+        to_store = [r for r in receipts if r.outcome is Outcome.STORED]
+        if to_store and not submission.dry_run:
+            refusal = await self._store(submission, access, to_store)
+            if refusal is not None:
+                ids = tuple(receipt.event_id or self.ids.new_id() for receipt in receipts)
+                return Answer(refusal=replace(refusal, event_ids=ids), access=access)
+        return Answer(receipts=receipts, access=access)
+
+    async def _walk(self, passage: Passage) -> Verdict:
+        for step in EVENT_STEPS:
+            verdict = await step(self, passage)
+            if verdict is not None:
+                return verdict
+        return None
+
+    async def _store(self, submission: Submission, access: Access, receipts: list[Receipt]) -> Refusal | None:
+        events = [receipt.event for receipt in receipts if receipt.event is not None]
+        try:
+            outcomes = await self.sink.store(events, access.project.limits, deadline=submission.deadline)
+        except Unavailable as error:
+            return unavailable(error)
+        for receipt, outcome in zip(receipts, outcomes, strict=True):
+            if outcome is StoreOutcome.DUPLICATE:
+                receipt.outcome = Outcome.DUPLICATE
+            elif outcome is not StoreOutcome.STORED:
+                receipt.outcome = Outcome.REFUSED
+                receipt.reason = Reason(outcome.value)
+                receipt.refusal = Refusal(reason=Reason(outcome.value))
+        return None
+
+
+def unavailable(error: Unavailable) -> Refusal:
+    reason = Reason.COMMIT_UNKNOWN if isinstance(error, CommitUnknown) else Reason.UNAVAILABLE
+    return Refusal(reason=reason, retry_after=error.retry_after)
+
+
+def sender_of(submission: Submission, access: Access) -> tuple[Sender, bool]:
+    """What is known of the sender, and whether its `sentAt` could not be read. Of a back end's connection
+    nothing is taken: the event speaks for the visitor."""
+    offset = timedelta()
+    sent_at = read_time(submission.sent_at)
+    if sent_at is not None:
+        offset = submission.received_at - sent_at
+    browser = access.kind is KeyKind.BROWSER
+    sender = Sender(
+        kind=access.kind,
+        received_at=submission.received_at,
+        clock_offset=offset,
+        address=submission.address if browser else None,
+        user_agent=submission.user_agent if browser else None,
+    )
+    return sender, submission.sent_at is not None and sent_at is None
+
+
+def _receipt(passage: Passage, verdict: Verdict) -> Receipt:
+    raw = passage.raw
+    receipt = Receipt(
+        outcome=Outcome.STORED,
+        event_id=raw.event_id if raw else _sent_id(passage.payload, passage.findings.limits),
+        session_id=raw.session_id if raw else None,
+        warnings=passage.findings.warnings,
+        event=passage.event,
+    )
+    if isinstance(verdict, Refusal):
+        receipt.outcome, receipt.reason, receipt.refusal = Outcome.REFUSED, verdict.reason, verdict
+        receipt.session_id = None
+    elif isinstance(verdict, Filtered):
+        receipt.outcome, receipt.reason = Outcome.FILTERED, verdict.reason
+    return receipt
+
+
+def _sent_id(payload: object, limits: Limits) -> str | None:
+    """The id that an event came with, where it is one that could be stored."""
+    sent = payload.get("eventId") if isinstance(payload, dict) else None
+    return sent if isinstance(sent, str) and 0 < len(sent) <= limits.event_id and is_clean(sent) else None
+
+
+# The steps of a request
+
+
+async def find_project(collect: Collect, submission: Submission) -> Access | Refusal:
+    """The project of the key. A text that can't be a key needs no look-up."""
+    if not submission.key:
+        return Refusal(
+            reason=Reason.MISSING_KEY,
+            detail="Send the project's key as projectKey in the body, or as Authorization: Bearer.",
+        )
+    access = None
+    if keys.kind_of(submission.key) is not None:
+        access = await collect.projects.find(keys.fingerprint(submission.key))
+    if access is None:
+        return Refusal(reason=Reason.UNKNOWN_KEY)
+    if access.revoked:
+        return Refusal(reason=Reason.REVOKED_KEY)
+    if not access.project.settings.enabled:
+        return Refusal(reason=Reason.PROJECT_DISABLED)
+    return access
+
+
+def match_origin_header(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
+    """With a browser key, an `Origin` header must match a rule of the project; `null` where it allows that."""
+    sent = submission.origin
+    if access.kind is KeyKind.SERVER or sent is None:
+        return None
+    if sent == "null":
+        if access.project.settings.allow_null_origin:
+            return None
+        return Refusal(reason=Reason.ORIGIN_NOT_ALLOWED, detail="Origin: null is not allowed for this project.")
+    if access.project.origins.allow(read_origin_header(sent)):
+        return None
+    return Refusal(
+        reason=Reason.ORIGIN_NOT_ALLOWED,
+        detail="The Origin header matches none of the project's origins; add it with `catchment project set`.",
+    )
+
+
+def check_rate(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
+    """Not more events of a key, and of a client address, than the installation allows."""
+    wait = collect.rate_limiter.take(
+        key=keys.fingerprint(submission.key or ""), address=submission.address, events=len(submission.payloads)
+    )
+    return None if wait is None else Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)
+
+
+REQUEST_STEPS: tuple[Callable[[Collect, Submission, Access], Refusal | None], ...] = (
+    match_origin_header,
+    check_rate,
+)
+
+
+# The steps of an event
+
+
+async def refuse_unreadable(collect: Collect, passage: Passage) -> Verdict:
+    """A line of a batch that is not JSON is refused at its index."""
+    return passage.payload.refusal if isinstance(passage.payload, Unreadable) else None
+
+
+async def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
+    """One request, one project: an event may not name another key than the request's."""
+    if isinstance(passage.payload, dict):
+        named = passage.payload.get("projectKey")
+        if named is not None and named != passage.submission.key:
+            passage.findings.refuse("projectKey", "another key than the request's; one request, one project")
+            return Refusal(
+                reason=Reason.INVALID_EVENT,
+                detail="projectKey: another key than the request's",
+                errors=passage.findings.errors,
+            )
+    return None
+
+
+async def check_fields(collect: Collect, passage: Passage) -> Verdict:
+    """A plain dict becomes a `RawEvent`."""
+    checked = check_event(passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.findings)
+    if isinstance(checked, Checked):
+        passage.raw, passage.url = checked.raw, checked.url
+        return None
+    return checked
+
+
+async def match_url(collect: Collect, passage: Passage) -> Verdict:
+    """With a browser key, the page's address must match a rule of the project."""
+    if passage.access.kind is KeyKind.SERVER:
+        return None
+    if passage.url is not None and passage.access.project.origins.allow(passage.url.origin):
+        return None
+    return Refusal(
+        reason=Reason.ORIGIN_NOT_ALLOWED,
+        detail="The event's url matches none of the project's origins; add it with `catchment project set`.",
+    )
+
+
+async def drop_do_not_track(collect: Collect, passage: Passage) -> Verdict:
+    """Where the project honours it, a visitor who asks not to be tracked is not."""
+    asked = passage.submission.do_not_track and passage.access.kind is KeyKind.BROWSER
+    if asked and passage.access.project.settings.do_not_track is DoNotTrack.FILTER:
+        return Filtered(Reason.DO_NOT_TRACK)
+    return None
+
+
+async def parse_user_agent(collect: Collect, passage: Passage) -> Verdict:
+    """Browser, system and device out of the user agent."""
+    user_agent = passage.checked.user_agent
+    if user_agent:
+        passage.agent = await collect.extensions.parse_user_agent(user_agent, passage.findings.warnings)
+    return None
+
+
+async def locate(collect: Collect, passage: Passage) -> Verdict:
+    """Country, region and city. The full address is used here for the last time."""
+    if passage.checked.ip:
+        passage.place = await collect.extensions.locate(passage.checked.ip, passage.findings.warnings)
+    return None
+
+
+async def anonymise(collect: Collect, passage: Passage) -> Verdict:
+    """A `RawEvent` becomes an `Event`: the address as the project's privacy mode keeps it."""
+    raw, project = passage.checked, passage.access.project
+    ip = await collect.anonymizer.anonymise(raw.ip, project.settings.privacy, passage.sender.received_at)
+    raw.ip = None
+    passage.event = Event(
+        project_id=project.id,
+        key_kind=passage.access.kind,
+        event_id=raw.event_id,
+        name=raw.event_name,
+        category=raw.category,
+        label=raw.label,
+        value=raw.value,
+        data=raw.data,
+        session_id=raw.session_id,
+        user_id=raw.user_id,
+        url=raw.url,
+        page_title=raw.page_title,
+        page_path=raw.page_path,
+        referrer=raw.referrer,
+        referrer_host=_host_of(raw.referrer),
+        user_agent=raw.user_agent,
+        agent=passage.agent,
+        ip=ip,
+        place=passage.place,
+        occurred_at=raw.occurred_at,
+        received_at=passage.sender.received_at,
+    )
+    return None
+
+
+def _host_of(url: str | None) -> str | None:
+    parsed = read_url(url) if url else None
+    return parsed.origin.host if parsed is not None and parsed.origin is not None else None
+
+
+async def validate(collect: Collect, passage: Passage) -> Verdict:
+    """What plugins object to."""
+    return await collect.extensions.validate(passage.anonymised, passage.findings.warnings)
+
+
+async def enrich(collect: Collect, passage: Passage) -> Verdict:
+    """What plugins add: campaign tags, the bot flag, properties."""
+    found = await collect.extensions.enrich(passage.anonymised, passage.findings.warnings)
+    if not found:
+        return None
+    changes: dict[str, Any] = {}
+    properties: JsonObject = {}
+    for enrichment in found:
+        if enrichment.campaign is not None:
+            changes["campaign"] = enrichment.campaign
+        if enrichment.is_bot is not None:
+            changes["is_bot"] = enrichment.is_bot
+        properties.update(enrichment.properties)
+    if properties:
+        changes["properties"] = check_object(properties, "properties", collect.limits, passage.findings)
+    if changes:
+        passage.event = replace(passage.anonymised, **changes)
+    return None
+
+
+async def drop_bots(collect: Collect, passage: Passage) -> Verdict:
+    """Where the project filters robots, an event of one is left out."""
+    if passage.anonymised.is_bot and passage.access.project.settings.bots is Bots.FILTER:
+        return Filtered(Reason.BOT)
+    return None
+
+
+EVENT_STEPS: tuple[Callable[[Collect, Passage], Awaitable[Verdict]], ...] = (
+    refuse_unreadable,
+    refuse_another_key,
+    check_fields,
+    match_url,
+    drop_do_not_track,
+    parse_user_agent,
+    locate,
+    anonymise,
+    validate,
+    enrich,
+    drop_bots,
+)

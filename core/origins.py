@@ -1,0 +1,156 @@
+"""Origins: which websites may send events with a project's browser key.
+
+A rule is ``https://app.example.com``, ``https://app.example.com:8443``, ``https://*.example.com`` (any
+subdomain, not the bare domain) or ``http://localhost:*``. Scheme, host and port all count. What arrives is
+read strictly, because what a lenient parser reads differently from a browser is a way in: `urllib.parse`
+finds ``yourdomain.com`` in ``https://evil.io\\@yourdomain.com/``, and strips tabs and newlines.
+
+Hosts are ASCII here. Bringing an international name into ASCII (IDNA) is the work of an adapter, done once,
+when a rule is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from .errors import Invalid
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+ANY_PORT = -1
+
+_URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
+_CONTROL_OR_BLANK = re.compile(r"[\x00-\x20\x7f-\xa0]")
+_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
+_IPV6 = re.compile(r"\[[0-9a-f:.]+\]")
+_PORT = re.compile(r"[0-9]{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host (lower case, ASCII) and port (always a number) of a url."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        port = "" if DEFAULT_PORTS[self.scheme] == self.port else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An absolute http or https url, split. `origin` is None where the authority is not one a browser sends."""
+
+    origin: Origin | None
+    path: str
+    query: str
+    """Without its question mark."""
+
+
+@lru_cache(maxsize=4096)
+def read_origin(scheme: str, authority: str) -> Origin | None:
+    """The origin of a scheme and an authority (``host[:port]``), or None where the authority is not plain:
+    userinfo, ``%``, a backslash, a blank, a control character, a host that is not ASCII, an odd port."""
+    scheme = scheme.lower()
+    if scheme not in DEFAULT_PORTS or not authority.isascii():
+        return None
+    authority = authority.lower()
+    host, colon, port_text = authority.rpartition(":") if not authority.endswith("]") else (authority, "", "")
+    if not colon:
+        host, port_text = authority, ""
+    if colon and not _PORT.fullmatch(port_text):
+        return None
+    if not (_HOST.fullmatch(host) or _IPV6.fullmatch(host)) or len(host) > 253:
+        return None
+    port = int(port_text) if port_text else DEFAULT_PORTS[scheme]
+    return Origin(scheme, host, port) if 0 < port < 65536 else None
+
+
+def read_url(text: str) -> Url | None:
+    """An absolute http or https url, or None where it is none (relative, ``javascript:``, a control character
+    or a blank in it, a backslash in its path)."""
+    match = _URL.fullmatch(text)
+    if match is None or _CONTROL_OR_BLANK.search(text):
+        return None
+    scheme, authority, path, query, _ = match.groups()
+    if "\\" in path or not (path + (query or "")).isascii():
+        return None
+    return Url(read_origin(scheme, authority), path, query[1:] if query else "")
+
+
+def read_origin_header(text: str) -> Origin | None:
+    """The origin in an ``Origin`` header (nothing after the port), or None where it is none, as with ``null``."""
+    scheme, separator, authority = text.partition("://")
+    return read_origin(scheme, authority) if separator else None
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRule:
+    """One allowed origin. `subdomains`: any subdomain of `host`, not the host itself."""
+
+    scheme: str
+    host: str
+    port: int
+    subdomains: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> OriginRule:
+        """A rule from its text, in canonical form. Raises `Invalid`, saying what is wrong."""
+        scheme, separator, authority = text.strip().partition("://")
+        scheme = scheme.lower()
+        if not separator or scheme not in DEFAULT_PORTS:
+            raise Invalid(f"origin {text!r}: it must begin with https:// or http://")
+        authority = authority.removesuffix("/")
+        any_port = authority.endswith(":*")
+        subdomains = authority.startswith("*.")
+        bare = authority.removesuffix(":*").removeprefix("*.")
+        origin = read_origin(scheme, bare)
+        if origin is None:
+            raise Invalid(
+                f"origin {text!r}: expected scheme://host or scheme://host:port, such as https://app.example.com, "
+                "https://*.example.com or http://localhost:*, without a path or a user"
+            )
+        last_label = origin.host.rpartition(".")[2]
+        if subdomains and ("." not in origin.host or last_label.isdigit()) and origin.host != "localhost":
+            raise Invalid(f"origin {text!r}: a wildcard needs a domain of its own, such as https://*.example.com")
+        return cls(scheme, origin.host, ANY_PORT if any_port else origin.port, subdomains)
+
+    def matches(self, origin: Origin) -> bool:
+        if origin.scheme != self.scheme or self.port not in (ANY_PORT, origin.port):
+            return False
+        if self.subdomains:
+            return origin.host.endswith("." + self.host)
+        return origin.host == self.host
+
+    def __str__(self) -> str:
+        port = {ANY_PORT: ":*", DEFAULT_PORTS[self.scheme]: ""}.get(self.port, f":{self.port}")
+        return f"{self.scheme}://{'*.' if self.subdomains else ''}{self.host}{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRules:
+    """All rules of a project, ready to be asked."""
+
+    rules: tuple[OriginRule, ...] = ()
+    _exact: frozenset[Origin] = field(init=False, repr=False, compare=False)
+    _patterns: tuple[OriginRule, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        patterns = tuple(rule for rule in self.rules if rule.subdomains or rule.port == ANY_PORT)
+        exact = frozenset(Origin(r.scheme, r.host, r.port) for r in self.rules if r not in patterns)
+        object.__setattr__(self, "_patterns", patterns)
+        object.__setattr__(self, "_exact", exact)
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> OriginRules:
+        return cls(tuple(OriginRule.parse(text) for text in texts))
+
+    def allow(self, origin: Origin | None) -> bool:
+        """Whether an event may come from this origin; never from None."""
+        if origin is None:
+            return False
+        return origin in self._exact or any(rule.matches(origin) for rule in self._patterns)

@@ -1,0 +1,134 @@
+"""The ports: what the core needs of the outside world, and what it is promised.
+
+Every adapter of a port passes the port's contract suite in `tests/contract/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Protocol
+
+from .event import Enrichment, Event, Place, UserAgent
+from .outcomes import EventWarning, Filtered, Refusal, StoreOutcome
+from .project import Access, Account, Key, Limit, Privacy, Project, ProjectSettings, Quota
+from .usage import Difference, Usage
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that only ever grow; for deadlines."""
+
+
+class IdGenerator(Protocol):
+    def new_id(self) -> str:
+        """A new UUIDv7, as text: later ones sort after earlier ones, and none comes twice."""
+
+    def random_bytes(self, count: int) -> bytes:
+        """Bytes nobody can guess."""
+
+
+class ProjectRepository(Protocol):
+    async def find(self, fingerprint: bytes) -> Access | None:
+        """What the key with this fingerprint opens, revoked ones too; None where there is no such key.
+
+        May answer from a cache, whose entries live for seconds to a minute. Raises `Unavailable`.
+        """
+
+
+class EventSink(Protocol):
+    async def store(
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float
+    ) -> Sequence[StoreOutcome]:
+        """Stores a request's events, and counts them, in one transaction; returns after its commit.
+
+        An outcome for every event, in order. An id that the project already has (of the same kind of key, in the
+        last 32 days, or earlier in the batch) is a duplicate, whatever the limits say. Of the others the first in
+        order that fit all `limits` are stored, and each of them adds one to the usage of its project and period.
+        The batch is never split over two transactions.
+
+        Raises `Unavailable` where nothing was stored, and `CommitUnknown` where that is not known; both by
+        `deadline` (`Clock.monotonic`). An event in `batch` never hurts another.
+        """
+
+
+class UsageMeter(Protocol):
+    async def usage(
+        self, *, account: str | None = None, project: str | None = None, period: date | None = None
+    ) -> Sequence[Usage]:
+        """Usage by account, project and period, in that order; of one account, project (ids) or period."""
+
+    async def room(self, limit: Limit, at: datetime) -> int:
+        """How many more events fit this limit in the window of this moment; never negative."""
+
+    async def close(self, period: date) -> None:
+        """Makes a period that is over final. Closing it again changes nothing. Raises `Invalid` for one that still
+        runs."""
+
+    async def audit(self) -> Sequence[Difference]:
+        """Where usage is not the number of stored rows: nothing, always."""
+
+
+class IpAnonymizer(Protocol):
+    async def anonymise(self, address: str | None, mode: Privacy, at: datetime) -> str | None:
+        """What may be kept of this address in this mode; None of None, and of a text that is no address.
+
+        `hash` gives the same text for the same address during a day in UTC; its key is deleted after 48 h.
+        Raises `Unavailable`.
+        """
+
+
+class RateLimiter(Protocol):
+    def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
+        """None where these events may pass now, else after how many seconds to try again. Fails open: what
+        it does not know passes."""
+
+
+class Extensions(Protocol):
+    """What plugins add, seen from the core. A plugin that fails costs its part alone: the event goes on, with
+    the warning `plugin_failed`, appended to `warnings`."""
+
+    async def parse_user_agent(self, user_agent: str, warnings: list[EventWarning]) -> UserAgent:
+        """What the first plugin that knows says of a user agent string."""
+
+    async def locate(self, address: str, warnings: list[EventWarning]) -> Place:
+        """Where the first plugin that knows says that a full address is."""
+
+    async def validate(self, event: Event, warnings: list[EventWarning]) -> Refusal | Filtered | None:
+        """The first objection of a plugin; None where nobody objects."""
+
+    async def enrich(self, event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
+        """What plugins add to an event, in the plugins' order: later ones win."""
+
+
+class Registry(Protocol):
+    """Where accounts, projects, keys and quotas are administered.
+
+    Names are unique; a name given twice raises `AlreadyExists`, an unknown thing `NotFound`. What changes here is
+    seen by every server at once: see `ProjectRepository` of the same adapter.
+    """
+
+    async def add_account(self, account: Account) -> None: ...
+    async def accounts(self) -> Sequence[Account]: ...
+    async def add_project(self, project: Project) -> None: ...
+    async def projects(self) -> Sequence[Project]: ...
+    async def change_project(
+        self, project_id: str, *, settings: ProjectSettings, add_origins: Sequence[str], remove_origins: Sequence[str]
+    ) -> None:
+        """Replaces the settings, adds and removes origins, all at once. Raises `NotFound` for an origin that is
+        not there."""
+
+    async def add_key(self, key: Key, fingerprint: bytes) -> None: ...
+    async def keys(self, project_id: str) -> Sequence[Key]: ...
+    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+        """Revokes a key, by its id or its fingerprint; a revoked one stays revoked."""
+
+    async def set_quota(self, quota: Quota) -> None:
+        """Sets the quota of a scope and window, in place of one that is there."""
+
+    async def quotas(self) -> Sequence[Quota]: ...
+
+

@@ -1,0 +1,127 @@
+"""Accounts, projects, their settings, keys and quotas: what a deployment administers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .origins import OriginRules
+
+
+class KeyKind(StrEnum):
+    BROWSER = "browser"
+    """`pk_…`: public, bound to the project's origins, may not set `ip` or an old time."""
+    SERVER = "server"
+    """`sk_…`: secret, for back ends, may both."""
+
+
+class Bots(StrEnum):
+    FLAG = "flag"
+    FILTER = "filter"
+
+
+class DoNotTrack(StrEnum):
+    IGNORE = "ignore"
+    FILTER = "filter"
+
+
+class Privacy(StrEnum):
+    """What is kept of a visitor's address."""
+
+    MASK = "mask"
+    HASH = "hash"
+    DROP = "drop"
+    FULL = "full"
+
+
+class Scope(StrEnum):
+    ACCOUNT = "account"
+    PROJECT = "project"
+
+
+class Window(StrEnum):
+    """How long a quota counts before it starts again, in UTC."""
+
+    MONTH = "month"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """A limit on usage, as data."""
+
+    scope: Scope
+    scope_id: str
+    """The account's or the project's id."""
+    window: Window
+    hard: int
+    """Events in a window; what comes after is refused. 0 refuses all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A quota as the event sink holds it: at most `hard` events of the scope in the window of their arrival."""
+
+    scope: Scope
+    scope_id: str
+    window: Window
+    hard: int
+
+
+def limits_of(quotas: tuple[Quota, ...]) -> tuple[Limit, ...]:
+    """The limits that these quotas mean, in the fixed order in which they are locked: accounts first."""
+    return tuple(
+        Limit(scope=q.scope, scope_id=q.scope_id, window=q.window, hard=q.hard)
+        for q in sorted(quotas, key=lambda q: (q.scope is Scope.PROJECT, q.scope_id, q.window))
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSettings:
+    bots: Bots = Bots.FLAG
+    do_not_track: DoNotTrack = DoNotTrack.IGNORE
+    privacy: Privacy = Privacy.MASK
+    allow_null_origin: bool = False
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A website or app of an account."""
+
+    id: str
+    """A UUID."""
+    account_id: str
+    account: str
+    """The account's name."""
+    name: str
+    origins: OriginRules = OriginRules()
+    settings: ProjectSettings = ProjectSettings()
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a key opens."""
+
+    project: Project
+    kind: KeyKind
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key as it is listed. A server key's text is not known any more: only its first characters are."""
+
+    id: str
+    project_id: str
+    kind: KeyKind
+    text: str
+    """A browser key whole; of a server key the first characters."""
+    revoked: bool = False

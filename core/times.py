@@ -1,0 +1,52 @@
+"""Times: reading them, correcting a sender's clock, and how old is too old.
+
+A billing period is a month in UTC of the arrival (`received_at`), never of the sender's clock.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+from .limits import Limits
+from .project import KeyKind
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII)
+
+
+def read_time(text: object) -> datetime | None:
+    """A moment from its ISO 8601 text, in UTC; without a zone it is UTC. None where it is none."""
+    if not isinstance(text, str) or len(text) > 40 or not _ISO.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def within_window(moment: datetime, received_at: datetime, kind: KeyKind, limits: Limits) -> bool:
+    """Whether a sender with this kind of key may say that its event happened at this moment."""
+    oldest = EPOCH if kind is KeyKind.SERVER else received_at - limits.oldest_from_browser
+    return oldest <= moment <= received_at + limits.furthest_ahead
+
+
+def period_of(moment: datetime) -> date:
+    """The billing period of an arrival: the first day of its month in UTC."""
+    return moment.astimezone(UTC).date().replace(day=1)
+
+
+def read_period(text: str) -> date:
+    """A period from its text, such as ``2026-11``. Raises ValueError."""
+    if not re.fullmatch(r"\d{4}-\d\d", text, re.ASCII):
+        raise ValueError(f"{text!r} is not a period; expected year and month, such as 2026-11")
+    return date.fromisoformat(f"{text}-01")
+
+
+def next_period(period: date) -> date:
+    return (period.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def period_text(period: date) -> str:
+    return f"{period:%Y-%m}"

@@ -1,0 +1,40 @@
+"""Usage: events stored, per account, project and billing period."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from .times import period_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The events stored of one project in one billing period."""
+
+    account_id: str
+    account: str
+    project_id: str
+    project: str
+    period: date
+    """The first day of the month, UTC."""
+    events: int
+    closed: bool = False
+    """The period is over and its number is final."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for the same account, project and period: a backend that has it replaces, never adds."""
+        return f"{self.account_id}:{self.project_id}:{period_text(self.period)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A project and period whose usage is not the number of its stored rows."""
+
+    account: str
+    project: str
+    project_id: str
+    period: date
+    usage: int
+    stored: int

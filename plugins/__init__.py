@@ -1,0 +1,1 @@
+"""The plugin system and the plugins that are shipped with the server."""

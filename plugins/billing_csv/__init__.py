@@ -1,0 +1,1 @@
+"""The shipped plugin that bills into CSV files."""

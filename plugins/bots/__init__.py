@@ -1,0 +1,1 @@
+"""The shipped plugin that recognises crawlers."""

@@ -1,0 +1,1 @@
+"""The shipped plugin that reads campaign parameters."""

@@ -1,0 +1,97 @@
+-- What an installation does for itself: partitions ahead, old ids away.
+
+CREATE FUNCTION catchment.keep_partitions(today date, months_ahead integer) RETURNS SETOF text
+LANGUAGE plpgsql AS $body$
+-- Makes the partitions of this month and the months ahead; returns the names of those it made. A month whose rows
+-- are in the default partition already can't be attached (23514): it is left out, and named by
+-- catchment.misplaced_months().
+DECLARE
+    first_day date;
+    partition_name text;
+BEGIN
+    FOR first_day IN
+        SELECT generate_series(date_trunc('month', today), today + make_interval(months => months_ahead), '1 month')
+    LOOP
+        partition_name := 'event_' || to_char(first_day, 'YYYY_MM');
+        CONTINUE WHEN to_regclass('catchment.' || partition_name) IS NOT NULL;
+        CONTINUE WHEN EXISTS (
+            SELECT FROM catchment.event_default
+            WHERE received_at >= first_day::timestamp AT TIME ZONE 'UTC'
+              AND received_at < (first_day + interval '1 month') AT TIME ZONE 'UTC');
+        EXECUTE format('CREATE TABLE catchment.%I (LIKE catchment.event INCLUDING ALL)', partition_name);
+        EXECUTE format(
+            'ALTER TABLE catchment.event ATTACH PARTITION catchment.%I FOR VALUES FROM (%L) TO (%L)', partition_name,
+            first_day::timestamp AT TIME ZONE 'UTC', (first_day + interval '1 month') AT TIME ZONE 'UTC');
+        RETURN NEXT partition_name;
+    END LOOP;
+END
+$body$;
+
+CREATE FUNCTION catchment.forget_ids(older_than timestamptz, at_most integer) RETURNS integer
+LANGUAGE plpgsql AS $body$
+-- Deletes ids that are older, in one bite of at most so many; returns how many it deleted.
+DECLARE
+    deleted integer;
+BEGIN
+    DELETE FROM catchment.event_id WHERE (project_id, key_kind, event_id) IN (
+        SELECT project_id, key_kind, event_id FROM catchment.event_id WHERE received_at < older_than LIMIT at_most);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$body$;
+
+CREATE FUNCTION catchment.close_period(closing date) RETURNS void
+LANGUAGE plpgsql AS $body$
+-- Folds the writers' counts of a period into one row each, and notes that it is final. Again: changes nothing.
+BEGIN
+    INSERT INTO catchment.closed_period (period) VALUES (closing) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        WITH folded AS (
+            DELETE FROM catchment.usage_count WHERE period = closing RETURNING project_id, events)
+        INSERT INTO catchment.usage_count (project_id, period, slot, events)
+        SELECT project_id, closing, -1, sum(events) FROM folded GROUP BY project_id;
+    END IF;
+END
+$body$;
+
+CREATE FUNCTION catchment.window_usage(the_scope text, the_scope_id uuid, the_window text, starts date) RETURNS bigint
+LANGUAGE sql STABLE AS $body$
+-- The events of a scope in one window, counted anew.
+SELECT CASE the_window
+    WHEN 'month' THEN (
+        SELECT coalesce(sum(events), 0)::bigint FROM catchment.usage_count
+        WHERE period = starts AND project_id IN (
+            SELECT id FROM catchment.project
+            WHERE CASE the_scope WHEN 'account' THEN account_id = the_scope_id ELSE id = the_scope_id END))
+    WHEN 'day' THEN (
+        SELECT count(*) FROM catchment.event
+        WHERE received_at >= starts::timestamp AT TIME ZONE 'UTC'
+          AND received_at < (starts + 1)::timestamp AT TIME ZONE 'UTC'
+          AND project_id IN (
+            SELECT id FROM catchment.project
+            WHERE CASE the_scope WHEN 'account' THEN account_id = the_scope_id ELSE id = the_scope_id END))
+END
+$body$;
+
+-- Servers keep what a key opens for up to a minute; what changes is announced, and dropped there at once.
+CREATE FUNCTION catchment.announce() RETURNS trigger
+LANGUAGE plpgsql AS $body$
+DECLARE
+    changed jsonb := to_jsonb(coalesce(NEW, OLD));
+BEGIN
+    PERFORM pg_notify('catchment_changed', CASE TG_TABLE_NAME
+        WHEN 'project' THEN 'project ' || (changed ->> 'id')
+        WHEN 'quota' THEN (changed ->> 'scope') || ' ' || (changed ->> 'scope_id')
+        ELSE 'project ' || (changed ->> 'project_id') END);
+    RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.project
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.origin
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.key
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.quota
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();

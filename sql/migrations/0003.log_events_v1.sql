@@ -1,0 +1,202 @@
+-- The one way in which events are stored and counted: one call, one transaction, an outcome for every row.
+
+CREATE FUNCTION catchment.quota_windows(batch jsonb, limits jsonb)
+RETURNS TABLE (scope text, scope_id uuid, "window" text, starts date, events bigint)
+LANGUAGE sql STABLE AS $body$
+-- The windows of these limits that the batch falls into, and what is used of each; null where no row counts it yet.
+SELECT DISTINCT one.scope, one.scope_id, one."window", at.starts, used.events
+FROM jsonb_to_recordset(batch) AS sent (project_id uuid, received_at timestamptz)
+JOIN jsonb_to_recordset(limits) AS one (project_id uuid, scope text, scope_id uuid, "window" text)
+  USING (project_id)
+CROSS JOIN LATERAL (SELECT date_trunc(one."window", sent.received_at AT TIME ZONE 'UTC')::date) AS at (starts)
+LEFT JOIN catchment.quota_usage AS used
+  ON used.scope = one.scope AND used.scope_id = one.scope_id AND used."window" = one."window"
+ AND used.starts = at.starts
+$body$;
+
+CREATE FUNCTION catchment.windows_of(numbers integer[], projects uuid[], arrivals timestamptz[])
+RETURNS TABLE (n integer, project_id uuid, scope text, scope_id uuid, "window" text, starts date)
+LANGUAGE sql STABLE AS $body$
+-- Every window that could count these events: of the account and the project, the month and the day.
+SELECT one.n, one.project_id, scopes.scope, scopes.scope_id, windows."window",
+       date_trunc(windows."window", one.received_at AT TIME ZONE 'UTC')::date
+FROM unnest(numbers, projects, arrivals) AS one (n, project_id, received_at)
+JOIN catchment.project ON project.id = one.project_id
+CROSS JOIN LATERAL (VALUES ('account', project.account_id), ('project', project.id)) AS scopes (scope, scope_id)
+CROSS JOIN (VALUES ('month'), ('day')) AS windows ("window")
+$body$;
+
+CREATE FUNCTION catchment.over_quota(numbers integer[], projects uuid[], arrivals timestamptz[], limits jsonb)
+RETURNS integer[]
+LANGUAGE plpgsql VOLATILE AS $body$
+-- Which of these events find no room in the limits; in order, the first that fit have it. Locks the rows of all
+-- quotas that count them, of those unknown to the caller too (what it knows may be seconds old).
+DECLARE
+    room     bigint[] := '{}';
+    refused  integer[] := '{}';
+    one      record;
+    fits     boolean;
+    k        integer;
+BEGIN
+    PERFORM FROM catchment.quota_usage
+    WHERE (scope, scope_id, "window", starts) IN (
+        SELECT w.scope, w.scope_id, w."window", w.starts FROM catchment.windows_of(numbers, projects, arrivals) AS w)
+    ORDER BY scope, scope_id, "window", starts
+    FOR UPDATE;
+
+    FOR one IN
+        SELECT n, array_agg(number) AS needs, array_agg(left_over) AS left_over
+        FROM (
+            SELECT w.n, l.hard - used.events AS left_over,
+                   dense_rank() OVER (ORDER BY w.scope, w.scope_id, w."window", w.starts)::integer AS number
+            FROM catchment.windows_of(numbers, projects, arrivals) AS w
+            JOIN jsonb_to_recordset(limits) AS l (project_id uuid, scope text, scope_id uuid, "window" text, hard bigint)
+              ON l.project_id = w.project_id AND l.scope = w.scope AND l.scope_id = w.scope_id AND l."window" = w."window"
+            JOIN catchment.quota_usage AS used
+              ON used.scope = w.scope AND used.scope_id = w.scope_id AND used."window" = w."window"
+             AND used.starts = w.starts
+        ) AS needed
+        GROUP BY n ORDER BY n
+    LOOP
+        fits := true;
+        FOR i IN 1 .. cardinality(one.needs) LOOP
+            k := one.needs[i];
+            room[k] := coalesce(room[k], one.left_over[i]);
+            fits := fits AND room[k] > 0;
+        END LOOP;
+        IF fits THEN
+            FOREACH k IN ARRAY one.needs LOOP
+                room[k] := room[k] - 1;
+            END LOOP;
+        ELSE
+            refused := refused || one.n;
+        END IF;
+    END LOOP;
+    RETURN refused;
+END
+$body$;
+
+CREATE FUNCTION catchment.count_quotas(numbers integer[], projects uuid[], arrivals timestamptz[], refused integer[])
+RETURNS void
+LANGUAGE sql VOLATILE AS $body$
+-- Adds the events that were stored to every quota that counts them.
+UPDATE catchment.quota_usage AS used SET events = used.events + added.events
+FROM (
+    SELECT scope, scope_id, "window", starts, count(*) AS events
+    FROM catchment.windows_of(numbers, projects, arrivals) WHERE n <> ALL (refused) GROUP BY 1, 2, 3, 4
+) AS added
+WHERE used.scope = added.scope AND used.scope_id = added.scope_id AND used."window" = added."window"
+  AND used.starts = added.starts
+$body$;
+
+CREATE FUNCTION catchment.log_events_v1(batch jsonb, limits jsonb) RETURNS text[]
+LANGUAGE plpgsql VOLATILE AS $body$
+-- batch:   an array of objects, the columns of catchment.event (what is null may be left out) and key_kind
+-- limits:  an array of objects {project_id, scope, scope_id, window, hard}
+-- returns: for every row of batch, in order: stored, duplicate, or quota_exceeded
+--
+-- Every statement has a snapshot of its own (READ COMMITTED): a count is read after its lock is held. Locks are taken
+-- in one order by all: ids (sorted), quotas (accounts, then projects), usage (sorted).
+DECLARE
+    total     integer := jsonb_array_length(batch);
+    counted   boolean := EXISTS (SELECT FROM catchment.quota_usage);
+    fresh     integer[];
+    projects  uuid[];
+    arrivals  timestamptz[];
+    refused   integer[] := '{}';
+    kept      integer[];
+    outcomes  text[];
+BEGIN
+    -- A quota's row is made from a sum over usage. While that happens nobody may add to usage unseen.
+    IF limits <> '[]' AND EXISTS (SELECT FROM catchment.quota_windows(batch, limits) WHERE events IS NULL) THEN
+        LOCK TABLE catchment.usage_count IN SHARE ROW EXCLUSIVE MODE;
+        INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, events)
+        SELECT DISTINCT scope, scope_id, "window", starts,
+               catchment.window_usage(scope, scope_id, "window", starts)
+        FROM catchment.quota_windows(batch, limits) WHERE events IS NULL
+        ON CONFLICT DO NOTHING;
+        counted := true;
+    ELSIF counted THEN
+        LOCK TABLE catchment.usage_count IN ROW EXCLUSIVE MODE;
+    END IF;
+
+    -- (a) The ids, sorted: unsorted ones in two sessions are a deadlock. What conflicts is a duplicate.
+    WITH sent AS MATERIALIZED (
+        SELECT ordinality::integer AS n, project_id, key_kind, event_id, received_at
+        FROM ROWS FROM (jsonb_to_recordset(batch) AS (
+            project_id uuid, key_kind text, event_id text, received_at timestamptz)) WITH ORDINALITY
+    ), first_of AS (
+        SELECT DISTINCT ON (project_id, key_kind COLLATE "C", event_id COLLATE "C")
+               n, project_id, key_kind, event_id, received_at
+        FROM sent
+        ORDER BY project_id, key_kind COLLATE "C", event_id COLLATE "C", n
+    ), taken AS (
+        INSERT INTO catchment.event_id (project_id, key_kind, event_id, received_at)
+        SELECT project_id, key_kind, event_id, received_at FROM first_of
+        ORDER BY project_id, key_kind COLLATE "C", event_id COLLATE "C"
+        ON CONFLICT DO NOTHING
+        RETURNING project_id, key_kind, event_id
+    )
+    SELECT array_agg(n ORDER BY n), array_agg(project_id ORDER BY n), array_agg(received_at ORDER BY n)
+    INTO fresh, projects, arrivals
+    FROM first_of JOIN taken USING (project_id, key_kind, event_id);
+
+    IF fresh IS NULL THEN
+        RETURN array_fill('duplicate'::text, ARRAY[total]);
+    END IF;
+    kept := fresh;
+
+    -- (b, c) Only where a hard quota exists: its rows are locked, then read, and the first that fit are stored.
+    IF counted THEN
+        refused := catchment.over_quota(fresh, projects, arrivals, limits);
+        IF refused <> '{}' THEN
+            DELETE FROM catchment.event_id AS known
+            USING ROWS FROM (jsonb_to_recordset(batch) AS (project_id uuid, key_kind text, event_id text))
+                WITH ORDINALITY AS sent (project_id, key_kind, event_id, n)
+            WHERE sent.n = ANY (refused) AND known.project_id = sent.project_id
+              AND known.key_kind = sent.key_kind AND known.event_id = sent.event_id;
+            kept := ARRAY(SELECT n FROM unnest(fresh) AS n WHERE n <> ALL (refused) ORDER BY n);
+        END IF;
+    END IF;
+
+    -- (d) The events, and the usage from the rows really inserted.
+    WITH stored AS (
+        INSERT INTO catchment.event (
+            project_id, event_id, name, category, label, value, data, session_id, user_id, url, page_title, page_path,
+            referrer, referrer_host, user_agent, browser, browser_version, os, os_version, device, ip, country, region,
+            city, utm_source, utm_medium, utm_campaign, utm_term, utm_content, is_bot, properties, occurred_at,
+            received_at)
+        SELECT
+            project_id, event_id, name, category, label, value, coalesce(data, '{}'), session_id, user_id, url,
+            page_title, page_path, referrer, referrer_host, user_agent, browser, browser_version, os, os_version,
+            device, ip, country, region, city, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
+            coalesce(is_bot, false), coalesce(properties, '{}'), occurred_at, received_at
+        FROM ROWS FROM (jsonb_to_recordset(batch) AS (
+            project_id uuid, event_id text, name text, category text, label text, value double precision, data jsonb,
+            session_id text, user_id text, url text, page_title text, page_path text, referrer text,
+            referrer_host text, user_agent text, browser text, browser_version text, os text, os_version text,
+            device text, ip text, country text, region text, city text, utm_source text, utm_medium text,
+            utm_campaign text, utm_term text, utm_content text, is_bot boolean, properties jsonb,
+            occurred_at timestamptz, received_at timestamptz)) WITH ORDINALITY
+        WHERE cardinality(kept) = total OR ordinality = ANY (kept)
+        RETURNING project_id, received_at
+    )
+    INSERT INTO catchment.usage_count AS known (project_id, period, slot, events)
+    SELECT project_id, date_trunc('month', received_at AT TIME ZONE 'UTC')::date, pg_backend_pid() % 16, count(*)
+    FROM stored GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + excluded.events;
+
+    IF counted THEN
+        PERFORM catchment.count_quotas(fresh, projects, arrivals, refused);
+    END IF;
+
+    IF cardinality(kept) = total THEN
+        RETURN array_fill('stored'::text, ARRAY[total]);
+    END IF;
+    SELECT array_agg(CASE WHEN n = ANY (kept) THEN 'stored'
+                          WHEN n = ANY (refused) THEN 'quota_exceeded'
+                          ELSE 'duplicate' END ORDER BY n)
+    INTO outcomes FROM generate_series(1, total) AS n;
+    RETURN outcomes;
+END
+$body$;

@@ -1,0 +1,31 @@
+-- name: log_events
+-- Stores and counts a group of events; an outcome for each.
+SELECT catchment.log_events_v1(%(batch)s::jsonb, %(limits)s::jsonb)
+
+-- name: find_access
+-- What a key opens: its project with origins, settings, and the quotas that count its events.
+SELECT key.kind, key.revoked_at IS NOT NULL, project.id::text, project.name, account.id::text, account.name,
+       project.bots, project.do_not_track, project.privacy, project.allow_null_origin, project.enabled,
+       ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule),
+       ARRAY(SELECT ARRAY[quota.scope, quota.scope_id::text, quota."window", quota.hard::text]
+             FROM catchment.quota
+             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id)))
+FROM catchment.key
+JOIN catchment.project ON project.id = key.project_id
+JOIN catchment.account ON account.id = project.account_id
+WHERE key.fingerprint = %(fingerprint)s
+
+-- name: listen
+-- From now on, what changes is announced to this session.
+LISTEN catchment_changed
+
+-- name: salt_of_day
+-- The key of a day for hashed addresses, made by the first who asks.
+WITH made AS (
+    INSERT INTO catchment.salt (day, salt) VALUES (%(day)s, %(salt)s) ON CONFLICT DO NOTHING RETURNING salt
+)
+SELECT salt FROM made UNION ALL SELECT salt FROM catchment.salt WHERE day = %(day)s LIMIT 1
+
+-- name: forget_salts
+-- A salt is deleted 48 hours after its day began.
+DELETE FROM catchment.salt WHERE day <= %(today)s::date - 2

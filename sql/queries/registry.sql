@@ -1,0 +1,65 @@
+-- name: add_account
+-- A new account.
+INSERT INTO catchment.account (id, name) VALUES (%(id)s, %(name)s)
+
+-- name: accounts
+-- All accounts, by name.
+SELECT id::text, name FROM catchment.account ORDER BY name
+
+-- name: add_project
+-- A new project.
+INSERT INTO catchment.project (id, account_id, name, bots, do_not_track, privacy, allow_null_origin, enabled)
+VALUES (%(id)s, %(account_id)s, %(name)s, %(bots)s, %(do_not_track)s, %(privacy)s, %(allow_null_origin)s, %(enabled)s)
+
+-- name: projects
+-- All projects with their origins, by account and name.
+SELECT project.id::text, project.name, account.id::text, account.name, project.bots, project.do_not_track,
+       project.privacy, project.allow_null_origin, project.enabled,
+       ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule),
+       ARRAY(SELECT ARRAY[quota.scope, quota.scope_id::text, quota."window", quota.hard::text]
+             FROM catchment.quota
+             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id)))
+FROM catchment.project JOIN catchment.account ON account.id = project.account_id
+ORDER BY account.name, project.name
+
+-- name: set_project
+-- Replaces a project's settings.
+UPDATE catchment.project
+SET bots = %(bots)s, do_not_track = %(do_not_track)s, privacy = %(privacy)s,
+    allow_null_origin = %(allow_null_origin)s, enabled = %(enabled)s
+WHERE id = %(id)s
+RETURNING id
+
+-- name: add_origin
+-- Allows an origin; one that is allowed already stays.
+INSERT INTO catchment.origin (project_id, rule) VALUES (%(project_id)s, %(rule)s) ON CONFLICT DO NOTHING
+
+-- name: remove_origin
+-- Takes an origin away.
+DELETE FROM catchment.origin WHERE project_id = %(project_id)s AND rule = %(rule)s RETURNING rule
+
+-- name: add_key
+-- A new key, by its fingerprint.
+INSERT INTO catchment.key (id, project_id, kind, fingerprint, text)
+VALUES (%(id)s, %(project_id)s, %(kind)s, %(fingerprint)s, %(text)s)
+
+-- name: keys
+-- The keys of a project, oldest first.
+SELECT id::text, project_id::text, kind, text, revoked_at IS NOT NULL
+FROM catchment.key WHERE project_id = %(project_id)s ORDER BY created_at, id
+
+-- name: revoke_key
+-- Revokes a key by its id or its fingerprint; a revoked one stays revoked.
+UPDATE catchment.key SET revoked_at = coalesce(revoked_at, now())
+WHERE id::text = %(id)s OR fingerprint = %(fingerprint)s
+RETURNING id::text, project_id::text, kind, text, true
+
+-- name: set_quota
+-- The quota of a scope and window, in place of one that is there.
+INSERT INTO catchment.quota (scope, scope_id, "window", hard)
+VALUES (%(scope)s, %(scope_id)s, %(window)s, %(hard)s)
+ON CONFLICT (scope, scope_id, "window") DO UPDATE SET hard = excluded.hard
+
+-- name: quotas
+-- All quotas.
+SELECT scope, scope_id::text, "window", hard FROM catchment.quota ORDER BY scope, scope_id, "window"

@@ -1,0 +1,42 @@
+-- name: make_schema
+-- Where everything lives.
+CREATE SCHEMA IF NOT EXISTS catchment
+
+-- name: migrate_lock
+-- One migration at a time; let go at the end of the session.
+SELECT pg_advisory_lock(hashtext('catchment migrate'))
+
+-- name: was_migrated
+-- Whether this database was ever migrated.
+SELECT to_regclass('catchment._yoyo_migration') IS NOT NULL
+
+-- name: applied_migrations
+-- The migrations that this database has had.
+SELECT migration_id FROM catchment._yoyo_migration ORDER BY migration_id
+
+-- name: begin_session
+-- How every session of the server behaves: a commit that is answered is on disk, and no event's text gets into the
+-- database's log (where the role may say so).
+SELECT set_config('synchronous_commit', 'on', false), set_config('TimeZone', 'UTC', false),
+       set_config('lock_timeout', %(lock_timeout)s, false),
+       set_config('statement_timeout', %(statement_timeout)s, false);
+DO $$ BEGIN
+    PERFORM set_config('log_min_error_statement', 'panic', false);
+EXCEPTION WHEN insufficient_privilege THEN NULL;
+END $$
+
+-- name: durability
+-- What a committed row is worth here: whether fsync and full page writes are on, and the server's version.
+SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('server_version')
+
+-- name: keep_partitions
+-- Makes this month's partition and those ahead.
+SELECT catchment.keep_partitions(%(today)s, %(months_ahead)s)
+
+-- name: forget_ids
+-- Deletes a bite of the ids that are too old to matter.
+SELECT catchment.forget_ids(%(older_than)s, %(at_most)s)
+
+-- name: maintenance_lock
+-- Whether this session may do the maintenance now; let go at the end of the transaction.
+SELECT pg_try_advisory_xact_lock(hashtext('catchment maintenance'))

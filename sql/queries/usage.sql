@@ -1,0 +1,33 @@
+-- name: usage
+-- Usage by account, project and period, of all or of some.
+SELECT usage.account_id::text, usage.account, usage.project_id::text, usage.project, usage.period, usage.events,
+       closed_period.period IS NOT NULL
+FROM catchment.usage
+LEFT JOIN catchment.closed_period USING (period)
+WHERE (%(account)s::uuid IS NULL OR usage.account_id = %(account)s::uuid)
+  AND (%(project)s::uuid IS NULL OR usage.project_id = %(project)s::uuid)
+  AND (%(period)s::date IS NULL OR usage.period = %(period)s::date)
+ORDER BY usage.account, usage.project, usage.period
+
+-- name: window_usage
+-- The events of a scope in one window, counted anew.
+SELECT catchment.window_usage(%(scope)s, %(scope_id)s::uuid, %(window)s, %(starts)s)
+
+-- name: close_period
+-- Makes a period final.
+SELECT catchment.close_period(%(period)s)
+
+-- name: audit
+-- Where usage is not the number of stored rows: by project and period, in UTC months of the arrival.
+WITH stored AS (
+    SELECT project_id, date_trunc('month', received_at AT TIME ZONE 'UTC')::date AS period, count(*) AS events
+    FROM catchment.event GROUP BY 1, 2
+), counted AS (
+    SELECT project_id, period, sum(events)::bigint AS events FROM catchment.usage_count GROUP BY 1, 2
+)
+SELECT account.name, project.name, project_id::text, period, coalesce(counted.events, 0), coalesce(stored.events, 0)
+FROM stored FULL JOIN counted USING (project_id, period)
+LEFT JOIN catchment.project ON project.id = project_id
+LEFT JOIN catchment.account ON account.id = project.account_id
+WHERE coalesce(stored.events, 0) <> coalesce(counted.events, 0)
+ORDER BY period, project_id
