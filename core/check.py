@@ -122,9 +122,7 @@ def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str,
             findings.refuse(rule.wire, f"expected text, not {_type_name(value)}")
             value = None
         elif value is not None and rule.attribute != "event_id" and not is_clean(value):
-            findings.warn(
-                WarningCode.CHARACTERS_REPLACED, rule.wire, "NUL or half a surrogate pair, now U+FFFD"
-            )
+            findings.warn(WarningCode.CHARACTERS_REPLACED, rule.wire, "NUL or half a surrogate pair, now U+FFFD")
             value = clean(value)
         limit = getattr(limits, rule.attribute)
         if value is not None and len(value) > limit:
@@ -223,7 +221,9 @@ def _data(value: object, limits: Limits, findings: Findings) -> tuple[JsonObject
             columns["value"] = float(data.pop("value"))
         else:
             findings.warn(
-                WarningCode.WRONG_TYPE, "event_data.value", "not a number of a double's range; it stays in the data"
+                WarningCode.WRONG_TYPE,
+                "event_data.value",
+                "not a number of a double's range; it stays in the data",
             )
     return data, columns
 
@@ -252,9 +252,7 @@ def check_object(value: JsonObject, path: str, limits: Limits, findings: Finding
             continue
         if not is_clean(key):
             key = clean(key)
-            findings.warn(
-                WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", "NUL or half a surrogate pair, now U+FFFD"
-            )
+            findings.warn(WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", "NUL or half a surrogate pair, now U+FFFD")
         kind = type(item)
         if kind is str or kind is dict or kind is list or kind is float:
             item = _check_value(item, f"{path}.{key}", limits, findings, depth)

@@ -279,7 +279,9 @@ def match_origin_header(collect: Collect, submission: Submission, access: Access
 def check_rate(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
     """Not more events of a key, and of a client address, than the installation allows."""
     wait = collect.rate_limiter.take(
-        key=keys.fingerprint(submission.key or ""), address=submission.address, events=len(submission.payloads)
+        key=keys.fingerprint(submission.key or ""),
+        address=submission.address,
+        events=len(submission.payloads),
     )
     return None if wait is None else Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)
 

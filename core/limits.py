@@ -88,7 +88,7 @@ TEXT_FIELDS: tuple[TextField, ...] = (
         wire="eventId",
         attribute="event_id",
         over=Over.REFUSE,
-        about="The sender's own id: a second event with it is a duplicate. Case counts. Generated (UUIDv7) where missing.",
+        about="The sender's own id: a second event with it is a duplicate. Case counts. Generated where missing.",
     ),
     TextField(
         wire="sessionId",
@@ -101,11 +101,14 @@ TEXT_FIELDS: tuple[TextField, ...] = (
         wire="url",
         attribute="url",
         over=Over.REFUSE,
-        about="The page's address, http or https. Required with a browser key; must match one of the project's origins.",
+        about="The page's address, http or https. With a browser key required, and of one of the project's origins.",
     ),
     TextField(wire="page_title", attribute="page_title", over=Over.CUT, about="The page's title."),
     TextField(
-        wire="page_path", attribute="page_path", over=Over.CUT, about="The page's path; falls back to the url's."
+        wire="page_path",
+        attribute="page_path",
+        over=Over.CUT,
+        about="The page's path; falls back to the url's.",
     ),
     TextField(wire="referrer", attribute="referrer", over=Over.CUT, about="Where the visitor came from."),
     TextField(

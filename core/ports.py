@@ -116,7 +116,12 @@ class Registry(Protocol):
     async def add_project(self, project: Project) -> None: ...
     async def projects(self) -> Sequence[Project]: ...
     async def change_project(
-        self, project_id: str, *, settings: ProjectSettings, add_origins: Sequence[str], remove_origins: Sequence[str]
+        self,
+        project_id: str,
+        *,
+        settings: ProjectSettings,
+        add_origins: Sequence[str],
+        remove_origins: Sequence[str],
     ) -> None:
         """Replaces the settings, adds and removes origins, all at once. Raises `NotFound` for an origin that is
         not there."""
@@ -130,5 +135,3 @@ class Registry(Protocol):
         """Sets the quota of a scope and window, in place of one that is there."""
 
     async def quotas(self) -> Sequence[Quota]: ...
-
-

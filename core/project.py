@@ -8,6 +8,9 @@ from enum import StrEnum
 from .origins import OriginRules
 
 
+NO_ORIGINS = OriginRules()
+
+
 class KeyKind(StrEnum):
     BROWSER = "browser"
     """`pk_…`: public, bound to the project's origins, may not set `ip` or an old time."""
@@ -95,7 +98,7 @@ class Project:
     account: str
     """The account's name."""
     name: str
-    origins: OriginRules = OriginRules()
+    origins: OriginRules = NO_ORIGINS
     settings: ProjectSettings = ProjectSettings()
     limits: tuple[Limit, ...] = ()
 

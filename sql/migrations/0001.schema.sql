@@ -137,6 +137,17 @@ CREATE TABLE catchment.quota_usage (
     PRIMARY KEY (scope, scope_id, "window", starts)
 ) WITH (fillfactor = 50);
 
+-- Events that passed every check and that the database could not hold all the same. Refused, never dropped in silence.
+CREATE TABLE catchment.quarantine (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    project_id   uuid NOT NULL,
+    key_kind     text NOT NULL,
+    name         text NOT NULL,
+    fields       jsonb NOT NULL,
+    received_at  timestamptz NOT NULL
+);
+COMMENT ON COLUMN catchment.quarantine.fields IS 'which fields were there and how long they were; never what was in them';
+
 CREATE TABLE catchment.salt (
     day   date PRIMARY KEY,
     salt  bytea NOT NULL

@@ -29,3 +29,8 @@ SELECT salt FROM made UNION ALL SELECT salt FROM catchment.salt WHERE day = %(da
 -- name: forget_salts
 -- A salt is deleted 48 hours after its day began.
 DELETE FROM catchment.salt WHERE day <= %(today)s::date - 2
+
+-- name: quarantine
+-- Notes an event that the database could not hold: what it was, never what was in it.
+INSERT INTO catchment.quarantine (project_id, key_kind, name, fields, received_at)
+VALUES (%(project_id)s, %(key_kind)s, %(name)s, %(fields)s, %(received_at)s)

@@ -40,3 +40,7 @@ SELECT catchment.forget_ids(%(older_than)s, %(at_most)s)
 -- name: maintenance_lock
 -- Whether this session may do the maintenance now; let go at the end of the transaction.
 SELECT pg_try_advisory_xact_lock(hashtext('catchment maintenance'))
+
+-- name: heartbeat
+-- Whether the other side is there.
+SELECT 1

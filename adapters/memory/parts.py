@@ -1,0 +1,70 @@
+"""The ports that are not storage, in memory: a clock that is told the time, ids that count, no plugins."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from catchment.core.event import NO_USER_AGENT, NOWHERE, Enrichment, Event, Place, UserAgent
+from catchment.core.outcomes import EventWarning, Filtered, Refusal
+
+
+class ToldClock:
+    """`catchment.core.ports.Clock` that stands still until it is told to go on."""
+
+    def __init__(self, start: datetime = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)) -> None:
+        self._now = start
+        self._passed = timedelta()
+
+    def now(self) -> datetime:
+        return self._now + self._passed
+
+    def monotonic(self) -> float:
+        return self._passed.total_seconds()
+
+    def advance(self, by: timedelta) -> None:
+        self._passed += by
+
+    def jump(self, to: datetime) -> None:
+        """The wall clock jumps; `monotonic` does not."""
+        self._now = to - self._passed
+
+
+class CountingIds:
+    """`catchment.core.ports.IdGenerator` whose ids count up, and whose randomness is the same every time."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._random = random.Random(0)  # noqa: S311
+
+    def new_id(self) -> str:
+        self._count += 1
+        return str(UUID(int=(0x019A << 112) | (0x7 << 76) | (0x2 << 62) | self._count))
+
+    def random_bytes(self, count: int) -> bytes:
+        return self._random.randbytes(count)
+
+
+class NoExtensions:
+    """`catchment.core.ports.Extensions` without a plugin."""
+
+    async def parse_user_agent(self, user_agent: str, warnings: list[EventWarning]) -> UserAgent:
+        return NO_USER_AGENT
+
+    async def locate(self, address: str, warnings: list[EventWarning]) -> Place:
+        return NOWHERE
+
+    async def validate(self, event: Event, warnings: list[EventWarning]) -> Refusal | Filtered | None:
+        return None
+
+    async def enrich(self, event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
+        return ()
+
+
+class NoRateLimit:
+    """`catchment.core.ports.RateLimiter` that lets all pass."""
+
+    def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
+        return None

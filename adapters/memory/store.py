@@ -1,0 +1,251 @@
+"""Every port of storage in memory, on one store: for tests, and for trying a plugin without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+
+from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
+from catchment.core.event import Event
+from catchment.core.origins import OriginRule, OriginRules
+from catchment.core.outcomes import StoreOutcome
+from catchment.core.ports import Clock, IdGenerator
+from catchment.core.privacy import canonical, keyed_hash, mask
+from catchment.core.project import (
+    Access,
+    Account,
+    Key,
+    Limit,
+    Privacy,
+    Project,
+    ProjectSettings,
+    Quota,
+    Scope,
+    Window,
+    limits_of,
+)
+from catchment.core.times import next_period, period_of
+from catchment.core.usage import Difference, Usage
+
+_Counted = dict[tuple[str, date], int]
+
+
+@dataclass(slots=True)
+class Store:
+    """What the adapters of this folder share."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    projects: dict[str, Project] = field(default_factory=dict)
+    keys: dict[str, tuple[Key, bytes]] = field(default_factory=dict)
+    quotas: dict[tuple[Scope, str, Window], Quota] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    ids: set[tuple[str, str, str]] = field(default_factory=set)
+    usage: _Counted = field(default_factory=dict)
+    closed: set[date] = field(default_factory=set)
+    failing: Unavailable | None = None
+    """What every look-up and every storing raises, while it is set."""
+
+    def project(self, project_id: str) -> Project:
+        """The project as it is now, with the limits of its quotas. Raises `NotFound`."""
+        project = self.projects.get(project_id)
+        if project is None:
+            raise NotFound(f"there is no project {project_id}")
+        own = (
+            quota
+            for (scope, scope_id, _), quota in self.quotas.items()
+            if scope_id == (project.id if scope is Scope.PROJECT else project.account_id)
+        )
+        return replace(project, limits=limits_of(tuple(own)))
+
+    def counted(self, limit: Limit, at: datetime) -> int:
+        """The events of a limit's scope in the window of this moment."""
+        return sum(
+            1
+            for event in self.events
+            if self._in_scope(event, limit) and _window(event.received_at, limit.window) == _window(at, limit.window)
+        )
+
+    def _in_scope(self, event: Event, limit: Limit) -> bool:
+        if limit.scope is Scope.PROJECT:
+            return event.project_id == limit.scope_id
+        return self.projects[event.project_id].account_id == limit.scope_id
+
+
+def _window(moment: datetime, window: Window) -> date:
+    return period_of(moment) if window is Window.MONTH else moment.astimezone(UTC).date()
+
+
+class MemoryProjects:
+    """`catchment.core.ports.ProjectRepository` in memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(self, fingerprint: bytes) -> Access | None:
+        if self._store.failing is not None:
+            raise self._store.failing
+        for key, known in self._store.keys.values():
+            if known == fingerprint:
+                return Access(project=self._store.project(key.project_id), kind=key.kind, revoked=key.revoked)
+        return None
+
+
+class MemorySink:
+    """`catchment.core.ports.EventSink` in memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def store(
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float
+    ) -> Sequence[StoreOutcome]:
+        if self._store.failing is not None:
+            raise self._store.failing
+        return [self._store_one(event, limits) for event in batch]
+
+    def _store_one(self, event: Event, limits: Sequence[Limit]) -> StoreOutcome:
+        store = self._store
+        event_id = (event.project_id, event.key_kind, event.event_id)
+        if event_id in store.ids:
+            return StoreOutcome.DUPLICATE
+        if any(store.counted(limit, event.received_at) >= limit.hard for limit in limits):
+            return StoreOutcome.QUOTA_EXCEEDED
+        store.ids.add(event_id)
+        store.events.append(event)
+        counted = (event.project_id, period_of(event.received_at))
+        store.usage[counted] = store.usage.get(counted, 0) + 1
+        return StoreOutcome.STORED
+
+
+class MemoryMeter:
+    """`catchment.core.ports.UsageMeter` in memory."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def usage(
+        self, *, account: str | None = None, project: str | None = None, period: date | None = None
+    ) -> Sequence[Usage]:
+        found = []
+        for (project_id, month), events in self._store.usage.items():
+            owner = self._store.projects[project_id]
+            if account not in (None, owner.account_id) or project not in (None, project_id):
+                continue
+            if period in (None, month):
+                found.append(
+                    Usage(
+                        account_id=owner.account_id,
+                        account=owner.account,
+                        project_id=project_id,
+                        project=owner.name,
+                        period=month,
+                        events=events,
+                        closed=month in self._store.closed,
+                    )
+                )
+        return sorted(found, key=lambda usage: (usage.account, usage.project, usage.period))
+
+    async def room(self, limit: Limit, at: datetime) -> int:
+        return max(0, limit.hard - self._store.counted(limit, at))
+
+    async def close(self, period: date) -> None:
+        if self._clock.now().date() < next_period(period):
+            raise Invalid("the period still runs")
+        self._store.closed.add(period)
+
+    async def audit(self) -> Sequence[Difference]:
+        stored: _Counted = {}
+        for event in self._store.events:
+            counted = (event.project_id, period_of(event.received_at))
+            stored[counted] = stored.get(counted, 0) + 1
+        return [
+            Difference(
+                account=self._store.projects[project_id].account,
+                project=self._store.projects[project_id].name,
+                project_id=project_id,
+                period=period,
+                usage=self._store.usage.get((project_id, period), 0),
+                stored=stored.get((project_id, period), 0),
+            )
+            for project_id, period in sorted(stored.keys() | self._store.usage.keys())
+            if self._store.usage.get((project_id, period), 0) != stored.get((project_id, period), 0)
+        ]
+
+
+class MemoryAnonymizer:
+    """`catchment.core.ports.IpAnonymizer` in memory."""
+
+    def __init__(self, ids: IdGenerator) -> None:
+        self._ids = ids
+        self._salts: dict[date, bytes] = {}
+
+    async def anonymise(self, address: str | None, mode: Privacy, at: datetime) -> str | None:
+        if address is None or mode is Privacy.DROP:
+            return None
+        if mode is Privacy.MASK:
+            return mask(address)
+        if mode is Privacy.FULL:
+            return canonical(address)
+        day = at.astimezone(UTC).date()
+        if day not in self._salts:
+            self._salts[day] = self._ids.random_bytes(32)
+        return keyed_hash(address, self._salts[day])
+
+
+class MemoryRegistry:
+    """`catchment.core.ports.Registry` in memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add_account(self, account: Account) -> None:
+        if any(known.name == account.name for known in self._store.accounts.values()):
+            raise AlreadyExists(f"there is an account {account.name!r} already")
+        self._store.accounts[account.id] = account
+
+    async def accounts(self) -> Sequence[Account]:
+        return sorted(self._store.accounts.values(), key=lambda account: account.name)
+
+    async def add_project(self, project: Project) -> None:
+        for known in self._store.projects.values():
+            if (known.account_id, known.name) == (project.account_id, project.name):
+                raise AlreadyExists(f"the account {project.account!r} has a project {project.name!r} already")
+        self._store.projects[project.id] = project
+
+    async def projects(self) -> Sequence[Project]:
+        all_projects = (self._store.project(project_id) for project_id in self._store.projects)
+        return sorted(all_projects, key=lambda project: (project.account, project.name))
+
+    async def change_project(
+        self, project_id: str, *, settings: ProjectSettings, add_origins: Sequence[str], remove_origins: Sequence[str]
+    ) -> None:
+        project = self._store.project(project_id)
+        rules = {str(rule): rule for rule in project.origins.rules}
+        rules.update({text: OriginRule.parse(text) for text in add_origins})
+        for text in remove_origins:
+            if rules.pop(text, None) is None:
+                raise NotFound(f"the project has no origin {text}")
+        origins = OriginRules(tuple(rules[text] for text in sorted(rules)))
+        self._store.projects[project_id] = replace(project, settings=settings, origins=origins, limits=())
+
+    async def add_key(self, key: Key, fingerprint: bytes) -> None:
+        self._store.keys[key.id] = (key, fingerprint)
+
+    async def keys(self, project_id: str) -> Sequence[Key]:
+        return [key for key, _ in self._store.keys.values() if key.project_id == project_id]
+
+    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+        for key, known in self._store.keys.values():
+            if key.id == key_id or known == fingerprint:
+                revoked = replace(key, revoked=True)
+                self._store.keys[key.id] = (revoked, known)
+                return revoked
+        raise NotFound("there is no such key")
+
+    async def set_quota(self, quota: Quota) -> None:
+        self._store.quotas[quota.scope, quota.scope_id, quota.window] = quota
+
+    async def quotas(self) -> Sequence[Quota]:
+        return [self._store.quotas[name] for name in sorted(self._store.quotas)]

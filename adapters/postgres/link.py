@@ -1,0 +1,225 @@
+"""One session with the database, which heals itself: aiopg with a guard against each of its measured faults.
+
+- A cancelled statement (``statement_timeout``) arrives as `asyncio.CancelledError`, and a task would die of it in
+  silence: it is a `DatabaseError` here, unless the task itself is being cancelled.
+- aiopg's pool wakes nobody when a busy connection dies, and holds its lock while it connects: there is no pool here.
+  A `Link` is one connection; `Links` hands out a few, each with its own deadline.
+- A descriptor of 1,024 or above makes aiopg's ``select()`` raise, and the query hang: `LowDescriptors` keeps some low
+  ones for the database, however many websites are connected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiopg
+import psycopg2
+
+from catchment import sql
+
+from .errors import DatabaseError, Failure, NotConnected, failure_of
+
+log = logging.getLogger(__name__)
+
+SELECT_LIMIT = 1024
+"""Descriptors that `select()` can name are below this."""
+
+Rows = list[tuple[Any, ...]]
+
+
+class LowDescriptors:
+    """Low file descriptors, kept open so that the database's sockets get them."""
+
+    def __init__(self, count: int) -> None:
+        self._kept: list[int] = []
+        for _ in range(count):
+            self.keep()
+
+    def keep(self) -> None:
+        """Takes the lowest free descriptor, where it is low enough."""
+        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        if descriptor < SELECT_LIMIT:
+            self._kept.append(descriptor)
+        else:
+            os.close(descriptor)
+
+    def give(self) -> None:
+        """Frees one; the next socket that is opened gets it."""
+        if self._kept:
+            os.close(self._kept.pop())
+
+    def close(self) -> None:
+        while self._kept:
+            self.give()
+
+
+class Link:
+    """One session. Queries are named (`catchment.sql`), one at a time; a lost session is made anew by the next one.
+
+    `timeout` bounds connecting and each query, in seconds.
+    """
+
+    def __init__(self, dsn: str, *, name: str, timeout: float, descriptors: LowDescriptors) -> None:
+        self.name = name
+        self._dsn = dsn
+        self._timeout = timeout
+        self._descriptors = descriptors
+        self._connection: Any = None
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and not self._connection.closed
+
+    @property
+    def notifies(self) -> Any:
+        """The queue of what this session was notified of."""
+        return self._connection.notifies
+
+    async def connect(self) -> None:
+        """Makes the session, unless there is one. Raises `NotConnected`."""
+        if self.connected:
+            return
+        self.drop()
+        self._descriptors.give()
+        try:
+            async with asyncio.timeout(self._timeout):
+                self._connection = await aiopg.connect(
+                    self._dsn,
+                    timeout=self._timeout,
+                    enable_json=False,
+                    enable_hstore=False,
+                    enable_uuid=False,
+                    application_name=f"catchment {self.name}",
+                    keepalives_idle=10,
+                    keepalives_interval=5,
+                    keepalives_count=3,
+                    tcp_user_timeout=int(self._timeout * 1000),
+                )
+            if self._connection.raw.fileno() >= SELECT_LIMIT:
+                raise NotConnected("connecting: no low file descriptor is left for the database")
+            await self._begin()
+        except DatabaseError:
+            self._give_up()
+            raise
+        except (psycopg2.Error, TimeoutError, OSError) as error:
+            self._give_up()
+            sqlstate = getattr(error, "pgcode", None) or ""
+            raise NotConnected("connecting to the database", sqlstate) from error
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
+
+    async def _begin(self) -> None:
+        milliseconds = int(self._timeout * 1000)
+        await self._execute(
+            sql.query("begin_session"),
+            {"lock_timeout": str(milliseconds // 2), "statement_timeout": str(milliseconds * 9 // 10)},
+            "begin_session",
+            self._timeout,
+        )
+
+    def _give_up(self) -> None:
+        if self._connection is None:
+            self._descriptors.keep()
+        self.drop()
+
+    def drop(self) -> None:
+        """Closes the session at once; a transaction in it is rolled back."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg2.Error, OSError):
+                self._connection.close()
+            self._connection = None
+            self._descriptors.keep()
+
+    async def run(self, name: str, timeout: float | None = None, /, **parameters: Any) -> Rows:
+        """The rows of a named query. Raises `DatabaseError`, whose `failure` tells what became of it."""
+        await self.connect()
+        return await self._execute(sql.query(name), parameters, name, timeout or self._timeout)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """What is run inside is committed together at the end, or not at all."""
+        await self.connect()
+        await self._execute("BEGIN", {}, "begin", self._timeout)
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(DatabaseError):
+                if self.connected:
+                    await self._execute("ROLLBACK", {}, "rollback", self._timeout)
+            raise
+        await self._execute("COMMIT", {}, "commit", self._timeout)
+
+    async def _execute(self, text: str, parameters: dict[str, Any], doing: str, timeout: float) -> Rows:
+        try:
+            async with self._connection.cursor(timeout=timeout) as cursor:
+                await cursor.execute(text, parameters or None, timeout=timeout)
+                return list(cursor.raw.fetchall()) if cursor.raw.description else []
+        except asyncio.CancelledError as error:
+            self._drop_if_broken()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self.drop()
+                raise
+            failure, sqlstate = failure_of(error)
+            raise DatabaseError(failure, sqlstate, doing) from error
+        except (psycopg2.Error, TimeoutError, UnicodeError, ValueError, OSError) as error:
+            failure, sqlstate = failure_of(error)
+            if failure is Failure.UNKNOWN:
+                self.drop()
+            else:
+                self._drop_if_broken()
+            raise DatabaseError(failure, sqlstate, doing) from _without_data(error)
+
+    def _drop_if_broken(self) -> None:
+        if not self.connected:
+            self.drop()
+
+
+def _without_data(error: BaseException) -> BaseException | None:
+    """The error where its text can't hold an event's data; psycopg2 and PostgreSQL put values into theirs."""
+    return error if isinstance(error, TimeoutError | OSError | psycopg2.OperationalError) else None
+
+
+class Links:
+    """A few sessions for short queries. A query takes a free one, and waits for one no longer than `timeout`."""
+
+    def __init__(self, dsn: str, *, count: int, name: str, timeout: float, descriptors: LowDescriptors) -> None:
+        self._timeout = timeout
+        self._all = [Link(dsn, name=f"{name} {i}", timeout=timeout, descriptors=descriptors) for i in range(count)]
+        self._free: asyncio.Queue[Link] = asyncio.Queue()
+        for link in self._all:
+            self._free.put_nowait(link)
+
+    @contextlib.asynccontextmanager
+    async def link(self) -> AsyncIterator[Link]:
+        """A session for oneself. Raises `NotConnected` where none gets free in time."""
+        try:
+            link = await asyncio.wait_for(self._free.get(), self._timeout)
+        except TimeoutError as error:
+            raise NotConnected("waiting for a free session") from error
+        try:
+            yield link
+        finally:
+            self._free.put_nowait(link)
+
+    async def run(self, name: str, /, **parameters: Any) -> Rows:
+        """The rows of a named query, on a free session. A session that died while it was idle is made anew once:
+        the queries here change nothing, or the same again."""
+        async with self.link() as link:
+            fresh = not link.connected
+            try:
+                return await link.run(name, **parameters)
+            except DatabaseError as error:
+                if fresh or error.failure is not Failure.UNKNOWN:
+                    raise
+                return await link.run(name, **parameters)
+
+    def close(self) -> None:
+        for link in self._all:
+            link.drop()

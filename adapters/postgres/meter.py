@@ -1,0 +1,72 @@
+"""Usage, read and audited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from catchment.core.errors import Invalid
+from catchment.core.ports import Clock
+from catchment.core.project import Limit, Window
+from catchment.core.times import next_period, period_of, period_text
+from catchment.core.usage import Difference, Usage
+
+from .link import Links
+
+_STRAGGLERS = timedelta(hours=1)
+"""What arrived before a month's end is committed within seconds; an hour is beyond any clock's error."""
+
+
+class PostgresMeter:
+    """`catchment.core.ports.UsageMeter` on PostgreSQL."""
+
+    def __init__(self, links: Links, clock: Clock) -> None:
+        self._links = links
+        self._clock = clock
+
+    async def usage(
+        self, *, account: str | None = None, project: str | None = None, period: date | None = None
+    ) -> Sequence[Usage]:
+        rows = await self._links.run("usage", account=account, project=project, period=period)
+        return [
+            Usage(
+                account_id=account_id,
+                account=account_name,
+                project_id=project_id,
+                project=project_name,
+                period=month,
+                events=events,
+                closed=closed,
+            )
+            for account_id, account_name, project_id, project_name, month, events, closed in rows
+        ]
+
+    async def room(self, limit: Limit, at: datetime) -> int:
+        day = at.astimezone(UTC).date()
+        starts = day if limit.window is Window.DAY else period_of(at)
+        rows = await self._links.run(
+            "window_usage", scope=limit.scope, scope_id=limit.scope_id, window=limit.window, starts=starts
+        )
+        return max(0, limit.hard - int(rows[0][0]))
+
+    async def close(self, period: date) -> None:
+        over = datetime(*next_period(period).timetuple()[:3], tzinfo=UTC) + _STRAGGLERS
+        if self._clock.now() < over:
+            raise Invalid(
+                f"the period {period_text(period)} still runs; it can be closed from {over:%Y-%m-%d %H:%M} UTC"
+            )
+        await self._links.run("close_period", period=period)
+
+    async def audit(self) -> Sequence[Difference]:
+        rows = await self._links.run("audit")
+        return [
+            Difference(
+                account=account or "",
+                project=project or "",
+                project_id=project_id,
+                period=period,
+                usage=usage,
+                stored=stored,
+            )
+            for account, project, project_id, period, usage, stored in rows
+        ]

@@ -1,0 +1,89 @@
+"""Bringing a database to this version, by yoyo-migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import psycopg2
+import yoyo
+from yoyo.backends.core.postgresql import PostgresqlBackend
+from yoyo.connections import parse_uri
+
+from catchment import sql
+from catchment.core.errors import Unavailable
+
+MONTHS_AHEAD = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaStatus:
+    """How a database differs from this version."""
+
+    missing: tuple[str, ...]
+    """Migrations it has not had."""
+    unknown: tuple[str, ...]
+    """Migrations of a later version."""
+
+    @property
+    def current(self) -> bool:
+        return not self.missing and not self.unknown
+
+
+class _Backend(PostgresqlBackend):  # type: ignore[misc]
+    """yoyo's, on a connection by the address as PostgreSQL's own library reads it, its tables in our schema."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        super().__init__(parse_uri("postgresql:///"), "_yoyo_migration")
+
+    def connect(self, dburi: object) -> Any:
+        self.schema = "catchment"
+        connection = psycopg2.connect(self._dsn)
+        connection.autocommit = True
+        return connection
+
+
+def _connect(dsn: str) -> Any:
+    try:
+        connection = psycopg2.connect(dsn, connect_timeout=10)
+    except psycopg2.OperationalError as error:
+        raise Unavailable(f"no connection with the database: {str(error).strip()}") from None
+    connection.autocommit = True
+    return connection
+
+
+def schema_status(dsn: str) -> SchemaStatus:
+    """How the database differs from this version; changes nothing. Raises `Unavailable`."""
+    with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute(sql.query("was_migrated"))
+        applied: set[str] = set()
+        if cursor.fetchone()[0]:
+            cursor.execute(sql.query("applied_migrations"))
+            applied = {name for (name,) in cursor.fetchall()}
+    known = [migration.id for migration in yoyo.read_migrations(sql.migrations())]
+    return SchemaStatus(
+        missing=tuple(name for name in known if name not in applied),
+        unknown=tuple(sorted(applied - set(known))),
+    )
+
+
+def migrate(dsn: str, today: date, said: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Applies what is missing, one migration a transaction, and makes the partitions ahead. Returns what it
+    applied; a second run applies nothing. Two at the same time wait for each other. Raises `Unavailable`."""
+    with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute(sql.query("migrate_lock"))
+        cursor.execute(sql.query("make_schema"))
+        with closing(_Backend(dsn)) as backend:
+            backend.init_database()
+            to_apply = backend.to_apply(yoyo.read_migrations(sql.migrations()))
+            applied = []
+            for migration in to_apply:
+                said(migration.id)
+                backend.apply_one(migration)
+                applied.append(migration.id)
+        cursor.execute(sql.query("keep_partitions"), {"today": today, "months_ahead": MONTHS_AHEAD})
+    return applied

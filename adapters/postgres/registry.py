@@ -1,0 +1,118 @@
+"""Accounts, projects, keys and quotas in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from catchment.core.errors import AlreadyExists, NotFound
+from catchment.core.project import Account, Key, KeyKind, Project, ProjectSettings, Quota
+
+from .errors import DatabaseError
+from .link import Link, Links
+from .projects import project_of, quota_of
+
+_UNIQUE_VIOLATION = "23505"
+
+
+class PostgresRegistry:
+    """`catchment.core.ports.Registry` on PostgreSQL."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    async def add_account(self, account: Account) -> None:
+        try:
+            await self._links.run("add_account", id=account.id, name=account.name)
+        except DatabaseError as error:
+            raise _taken(error, f"there is an account {account.name!r} already") from error
+
+    async def accounts(self) -> Sequence[Account]:
+        rows = await self._links.run("accounts")
+        return [Account(id=account_id, name=name) for account_id, name in rows]
+
+    async def add_project(self, project: Project) -> None:
+        try:
+            async with self._links.link() as link, link.transaction():
+                await link.run("add_project", account_id=project.account_id, name=project.name, **_settings(project))
+                await _add_origins(link, project.id, [str(rule) for rule in project.origins.rules])
+        except DatabaseError as error:
+            raise _taken(error, f"the account {project.account!r} has a project {project.name!r} already") from error
+
+    async def projects(self) -> Sequence[Project]:
+        return [project_of(row) for row in await self._links.run("projects")]
+
+    async def change_project(
+        self,
+        project_id: str,
+        *,
+        settings: ProjectSettings,
+        add_origins: Sequence[str],
+        remove_origins: Sequence[str],
+    ) -> None:
+        changed = Project(id=project_id, account_id="", account="", name="", settings=settings)
+        async with self._links.link() as link, link.transaction():
+            if not await link.run("set_project", **_settings(changed)):
+                raise NotFound(f"there is no project {project_id}")
+            await _add_origins(link, project_id, add_origins)
+            for rule in remove_origins:
+                if not await link.run("remove_origin", project_id=project_id, rule=rule):
+                    raise NotFound(f"the project has no origin {rule}")
+
+    async def add_key(self, key: Key, fingerprint: bytes) -> None:
+        await self._links.run(
+            "add_key",
+            id=key.id,
+            project_id=key.project_id,
+            kind=key.kind,
+            fingerprint=fingerprint,
+            text=key.text,
+        )
+
+    async def keys(self, project_id: str) -> Sequence[Key]:
+        return [_key(row) for row in await self._links.run("keys", project_id=project_id)]
+
+    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+        rows = await self._links.run("revoke_key", id=key_id, fingerprint=fingerprint)
+        if not rows:
+            raise NotFound("there is no such key")
+        return _key(rows[0])
+
+    async def set_quota(self, quota: Quota) -> None:
+        await self._links.run(
+            "set_quota", scope=quota.scope, scope_id=quota.scope_id, window=quota.window, hard=quota.hard
+        )
+
+    async def quotas(self) -> Sequence[Quota]:
+        return [quota_of(row) for row in await self._links.run("quotas")]
+
+
+async def _add_origins(link: Link, project_id: str, rules: Sequence[str]) -> None:
+    for rule in rules:
+        await link.run("add_origin", project_id=project_id, rule=rule)
+
+
+def _settings(project: Project) -> dict[str, object]:
+    settings = project.settings
+    return {
+        "id": project.id,
+        "bots": settings.bots,
+        "do_not_track": settings.do_not_track,
+        "privacy": settings.privacy,
+        "allow_null_origin": settings.allow_null_origin,
+        "enabled": settings.enabled,
+    }
+
+
+def _key(row: Sequence[object]) -> Key:
+    key_id, project_id, kind, text, revoked = row
+    return Key(
+        id=str(key_id),
+        project_id=str(project_id),
+        kind=KeyKind(str(kind)),
+        text=str(text),
+        revoked=bool(revoked),
+    )
+
+
+def _taken(error: DatabaseError, words: str) -> Exception:
+    return AlreadyExists(words) if error.sqlstate == _UNIQUE_VIOLATION else error

@@ -1,0 +1,371 @@
+"""Group commit: the events of many requests in one transaction, answered after it.
+
+There is no timer. A writer takes what queued up while the last commit ran, so that a lone event is written at once
+and a crowd shares one commit. The queue is bounded in events and in bytes; a request that finds it full is told so at
+once. While no session with the database can be made, every request is told so at once, and one writer keeps trying.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from catchment.core.errors import CommitUnknown, Unavailable
+from catchment.core.event import Event
+from catchment.core.outcomes import StoreOutcome
+from catchment.core.ports import Clock
+from catchment.core.project import Limit
+
+from .culprits import find_culprits, quarantine
+from .errors import DatabaseError, Failure, NotConnected, as_outcome
+from .link import Link
+from .rows import limit_rows, row
+
+log = logging.getLogger(__name__)
+
+_SWEEP_SECONDS = 0.1
+_RECONNECT_SECONDS = (0.05, 1.0)
+_RETRIED_AT_ONCE = frozenset({"40001", "40P01", "55P03"})
+
+
+class SinkObserver(Protocol):
+    """Who wants to know what the sink does: metrics."""
+
+    def committed(self, events: int, seconds: float) -> None: ...
+    def failed(self, failure: str, sqlstate: str) -> None: ...
+    def quarantined(self, events: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLimits:
+    """How much is gathered, and how much may wait."""
+
+    group_events: int = 500
+    group_bytes: int = 1024 * 1024
+    queue_events: int = 10_000
+    queue_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One request's events in the queue, or in a group that is being written."""
+
+    events: Sequence[Event]
+    rows: list[bytes]
+    size: int
+    limits: tuple[Limit, ...]
+    deadline: float
+    since: float
+    answer: asyncio.Future[Sequence[StoreOutcome]]
+
+
+class GroupCommit:
+    """`catchment.core.ports.EventSink` on PostgreSQL.
+
+    `links`: one session for each writer. `on_death` is called when a writer ends by an error of its own: a server
+    that can't write must not go on.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[Link],
+        *,
+        clock: Clock,
+        limits: GroupLimits,
+        observer: SinkObserver,
+        on_death: Callable[[BaseException], None],
+    ) -> None:
+        self._links = links
+        self._clock = clock
+        self._limits = limits
+        self._observer = observer
+        self._on_death = on_death
+        self._queue: deque[Waiting] = deque()
+        self._writing: set[Waiting] = set()
+        self._queued_events = 0
+        self._queued_bytes = 0
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+        self._down: Unavailable | None = None
+        self.alert: str | None = None
+        """What an operator must look at: the last failure of the class 'hold', until a commit succeeds."""
+
+    def start(self) -> None:
+        for link in self._links:
+            self._spawn(self._write(link), f"writer {link.name}")
+        self._spawn(self._sweep(), "sweeper")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("the %s died", task.get_name(), exc_info=error)
+            self._down = Unavailable("the writer died")
+            self._on_death(error)
+
+    @property
+    def down(self) -> str | None:
+        """Why nothing can be stored at present; None where it can."""
+        return None if self._down is None else str(self._down)
+
+    @property
+    def queued(self) -> tuple[int, int]:
+        """Events and bytes that wait."""
+        return self._queued_events, self._queued_bytes
+
+    @property
+    def oldest(self) -> float:
+        """For how many seconds the oldest request has waited."""
+        return self._clock.monotonic() - self._queue[0].since if self._queue else 0.0
+
+    async def store(
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float
+    ) -> Sequence[StoreOutcome]:
+        if self._down is not None:
+            raise Unavailable(str(self._down), retry_after=self._down.retry_after)
+        if self._closing:
+            raise Unavailable("the server is stopping")
+        rows = [_row_or_none(event) for event in batch]
+        if None in rows:
+            return await self._store_good(batch, rows, limits, deadline)
+        return await self._store_rows(batch, [r for r in rows if r is not None], limits, deadline)
+
+    async def _store_good(
+        self, batch: Sequence[Event], rows: Sequence[bytes | None], limits: Sequence[Limit], deadline: float
+    ) -> Sequence[StoreOutcome]:
+        """Stores the events that are JSON at all; a plugin may have left something else in one."""
+        good = [(n, event, r) for n, (event, r) in enumerate(zip(batch, rows, strict=True)) if r is not None]
+        outcomes = [StoreOutcome.INVALID_EVENT] * len(batch)
+        if good:
+            events, encoded = [event for _, event, _ in good], [r for _, _, r in good]
+            stored = await self._store_rows(events, encoded, limits, deadline)
+            for (n, _, _), outcome in zip(good, stored, strict=True):
+                outcomes[n] = outcome
+        return outcomes
+
+    async def _store_rows(
+        self, batch: Sequence[Event], rows: list[bytes], limits: Sequence[Limit], deadline: float
+    ) -> Sequence[StoreOutcome]:
+        size = sum(map(len, rows))
+        if (
+            self._queued_events + len(rows) > self._limits.queue_events
+            or self._queued_bytes + size > self._limits.queue_bytes
+        ):
+            raise Unavailable("the queue is full", retry_after=2)
+        answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(batch, rows, size, tuple(limits), deadline, self._clock.monotonic(), answer)
+        self._queue.append(waiting)
+        self._queued_events += len(rows)
+        self._queued_bytes += size
+        self._idle.clear()
+        self._work.set()
+        return await answer
+
+    async def close(self) -> None:
+        """Writes what waits, then ends. Nothing is taken any more."""
+        self._closing = True
+        if self._tasks:
+            await self._idle.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in self._links:
+            link.drop()
+
+    # the writers
+
+    async def _write(self, link: Link) -> None:
+        while True:
+            await self._connect(link)
+            await self._work.wait()
+            group = self._take()
+            if not group:
+                continue
+            self._writing.update(group)
+            try:
+                await self._write_group(link, group)
+            finally:
+                for waiting in group:
+                    _fail(waiting, CommitUnknown("the writer ended"))
+                self._writing.difference_update(group)
+                if not self._queue and not self._writing:
+                    self._idle.set()
+
+    async def _connect(self, link: Link) -> None:
+        """Makes sure of the session. As long as none can be made, what waits is told so at once."""
+        pause, longest = _RECONNECT_SECONDS
+        while not link.connected:
+            try:
+                await link.connect()
+            except DatabaseError as error:
+                self._observer.failed(error.failure, error.sqlstate)
+                if not any(other.connected for other in self._links):
+                    if self._down is None:
+                        log.error("no session with the database: %s", error)
+                    self._down = as_outcome(error)
+                    self._fail_queue(self._down)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, longest)
+        if self._down is not None:
+            log.info("the session with the database is back")
+            self._down = None
+
+    def _take(self) -> list[Waiting]:
+        """What is written next: requests in order, never a part of one."""
+        group: list[Waiting] = []
+        events = size = 0
+        while self._queue:
+            waiting = self._queue[0]
+            if group and (
+                events + len(waiting.rows) > self._limits.group_events or size + waiting.size > self._limits.group_bytes
+            ):
+                break
+            self._leave_queue()
+            if waiting.answer.done():
+                continue
+            group.append(waiting)
+            events += len(waiting.rows)
+            size += waiting.size
+        if not self._queue:
+            self._work.clear()
+            if not group and not self._writing:
+                self._idle.set()
+        return group
+
+    def _leave_queue(self) -> Waiting:
+        waiting = self._queue.popleft()
+        self._queued_events -= len(waiting.rows)
+        self._queued_bytes -= waiting.size
+        return waiting
+
+    async def _write_group(self, link: Link, group: list[Waiting]) -> None:
+        try:
+            await self._commit(link, group)
+        except DatabaseError as error:
+            if error.failure is Failure.BAD_DATA and len(group) > 1:
+                # one request's data is bad: each request in a transaction of its own
+                for waiting in group:
+                    await self._write_group(link, [waiting])
+            elif error.failure is Failure.BAD_DATA:
+                await self._without_culprits(link, group[0])
+            else:
+                self._failed(group, error)
+
+    async def _commit(self, link: Link, group: list[Waiting]) -> None:
+        """One call, one transaction; then every request of the group has its answer."""
+        batch = b"[" + b",".join(b",".join(waiting.rows) for waiting in group) + b"]"
+        limits = {waiting.events[0].project_id: waiting.limits for waiting in group if waiting.limits}
+        started = self._clock.monotonic()
+        last = max(waiting.deadline for waiting in group)
+        while True:
+            try:
+                rows = await link.run(
+                    "log_events",
+                    max(0.05, last - self._clock.monotonic()),
+                    batch=batch.decode(),
+                    limits=limit_rows(limits.items()),
+                )
+                break
+            except DatabaseError as error:
+                self._observer.failed(error.failure, error.sqlstate)
+                if error.sqlstate not in _RETRIED_AT_ONCE or self._clock.monotonic() >= last:
+                    raise
+                await asyncio.sleep(0.01)
+        outcomes = [StoreOutcome(text) for text in rows[0][0]]
+        self._observer.committed(len(outcomes), self._clock.monotonic() - started)
+        self.alert = None
+        start = 0
+        for waiting in group:
+            _succeed(waiting, outcomes[start : start + len(waiting.rows)])
+            start += len(waiting.rows)
+
+    async def _without_culprits(self, link: Link, waiting: Waiting) -> None:
+        """Stores a request's events but those that the database can't hold; these go into quarantine."""
+        try:
+            culprits = await find_culprits(link, waiting.rows)
+            await quarantine(link, [waiting.events[n] for n in culprits], culprits)
+        except DatabaseError as error:
+            self._failed([waiting], error)
+            return
+        self._observer.quarantined(len(culprits))
+        log.error("%d events could not be held by the database, and are in quarantine", len(culprits))
+        good = [n for n in range(len(waiting.rows)) if n not in culprits]
+        answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
+        rest = Waiting(
+            [waiting.events[n] for n in good],
+            [waiting.rows[n] for n in good],
+            waiting.size,
+            waiting.limits,
+            waiting.deadline,
+            waiting.since,
+            answer,
+        )
+        if good:
+            try:
+                await self._commit(link, [rest])
+            except DatabaseError as error:
+                self._failed([waiting], error)
+                return
+        outcomes = [StoreOutcome.INVALID_EVENT] * len(waiting.rows)
+        for n, outcome in zip(good, answer.result() if good else (), strict=True):
+            outcomes[n] = outcome
+        _succeed(waiting, outcomes)
+
+    def _failed(self, group: list[Waiting], error: DatabaseError) -> None:
+        if error.failure is Failure.HOLD:
+            self.alert = str(error)
+            log.critical("the database refuses to store, and an operator is needed: %s", error)
+        elif not isinstance(error, NotConnected):
+            log.warning("a commit failed: %s", error)
+        outcome = as_outcome(error)
+        for waiting in group:
+            _fail(waiting, outcome)
+
+    # deadlines
+
+    def _fail_queue(self, error: Unavailable) -> None:
+        while self._queue:
+            _fail(self._leave_queue(), error)
+        self._work.clear()
+        if not self._writing:
+            self._idle.set()
+
+    async def _sweep(self) -> None:
+        """Answers in time what could not be written in time. What is being written may yet be stored."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = self._clock.monotonic() + _SWEEP_SECONDS
+            for waiting in self._queue:
+                if waiting.deadline > now:
+                    break
+                _fail(waiting, Unavailable("the deadline passed while it waited"))
+            for waiting in self._writing:
+                if waiting.deadline <= now:
+                    _fail(waiting, CommitUnknown("the deadline passed while it was written"))
+
+
+def _row_or_none(event: Event) -> bytes | None:
+    try:
+        return row(event)
+    except (TypeError, ValueError):
+        return None
+
+
+def _succeed(waiting: Waiting, outcomes: Sequence[StoreOutcome]) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_result(outcomes)
+
+
+def _fail(waiting: Waiting, error: Unavailable) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(type(error)(str(error), retry_after=error.retry_after))
