@@ -1,0 +1,145 @@
+"""Receipts and problems: what became of events, in JSON. The one table from reasons to HTTP statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from catchment.core.collect import Answer, Receipt
+from catchment.core.event import row_of
+from catchment.core.outcomes import IN_WORDS, EventWarning, Outcome, Reason, Refusal
+
+from .exchange import Request, Response
+
+encode = msgspec.json.Encoder().encode
+
+STATUS_OF: dict[Reason, int] = {
+    Reason.BOT: 200,
+    Reason.DO_NOT_TRACK: 200,
+    Reason.INVALID_JSON: 400,
+    Reason.INVALID_EVENT: 400,
+    Reason.MISSING_KEY: 401,
+    Reason.UNKNOWN_KEY: 401,
+    Reason.REVOKED_KEY: 401,
+    Reason.QUOTA_EXCEEDED: 402,
+    Reason.ORIGIN_NOT_ALLOWED: 403,
+    Reason.PROJECT_DISABLED: 403,
+    Reason.NOT_FOUND: 404,
+    Reason.METHOD_NOT_ALLOWED: 405,
+    Reason.TOO_LARGE: 413,
+    Reason.UNSUPPORTED_MEDIA_TYPE: 415,
+    Reason.REFUSED_BY_PLUGIN: 422,
+    Reason.RATE_LIMITED: 429,
+    Reason.UNAVAILABLE: 503,
+    Reason.COMMIT_UNKNOWN: 503,
+}
+
+OUTCOME = "X-Catchment-Outcome"
+REASON = "X-Catchment-Reason"
+
+
+def problem(
+    refusal: Refusal, request: Request, *, batch: bool = False, headers: tuple[tuple[str, str], ...] = ()
+) -> Response:
+    """A refusal as `application/problem+json` (RFC 9457)."""
+    status = STATUS_OF[refusal.reason]
+    body: dict[str, Any] = {
+        "type": f"urn:catchment:problem:{refusal.reason}",
+        "title": IN_WORDS[refusal.reason],
+        "status": status,
+        "code": refusal.reason,
+        "detail": refusal.words,
+        "request_id": request.id,
+    }
+    if refusal.errors:
+        body["errors"] = refusal.errors
+    if refusal.code is not None:
+        body["plugin_code"] = refusal.code
+    if status == 503 and batch:
+        body["event_ids"] = refusal.event_ids
+    elif status == 503 and refusal.event_ids:
+        body["event_id"] = refusal.event_ids[0]
+    if refusal.retry_after is not None:
+        headers = (*headers, ("Retry-After", str(refusal.retry_after)))
+    headers = (*headers, (OUTCOME, Outcome.REFUSED), (REASON, refusal.reason))
+    return Response(status, encode(body), "application/problem+json", headers)
+
+
+def single(answer: Answer, request: Request, *, dry_run: bool) -> Response:
+    """The answer for one event."""
+    if answer.refusal is not None:
+        return problem(answer.refusal, request)
+    receipt = answer.receipts[0]
+    if dry_run:
+        return _ok(_dry_run(receipt), Outcome.DRY_RUN, receipt.reason)
+    if receipt.refusal is not None:
+        return problem(receipt.refusal, request)
+    return _ok(_receipt(receipt), receipt.outcome, receipt.reason)
+
+
+def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
+    """The answer for a batch: a result for every event, in order."""
+    if answer.refusal is not None:
+        return problem(answer.refusal, request, batch=True)
+    counts: dict[str, Any] = dict.fromkeys((Outcome.STORED, Outcome.DUPLICATE, Outcome.FILTERED, Outcome.REFUSED), 0)
+    for receipt in answer.receipts:
+        counts[receipt.outcome] += 1
+    if dry_run:
+        results = [{"index": i, **_dry_run(receipt)} for i, receipt in enumerate(answer.receipts)]
+        counts = dict.fromkeys(counts, 0)
+    else:
+        results = [{"index": i, **_result(receipt)} for i, receipt in enumerate(answer.receipts)]
+    return _ok({**counts, "results": results}, "batch", None)
+
+
+def _ok(body: dict[str, Any], outcome: str, reason: str | None) -> Response:
+    headers: tuple[tuple[str, str], ...] = ((OUTCOME, outcome),)
+    if reason is not None:
+        headers = (*headers, (REASON, reason))
+    return Response(200, encode(body), "application/json", headers)
+
+
+def _receipt(receipt: Receipt) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "outcome": receipt.outcome,
+        "event_id": receipt.event_id,
+        "session_id": receipt.session_id,
+        "warnings": _warnings(receipt.warnings),
+    }
+    if receipt.reason is not None:
+        body["reason"] = receipt.reason
+    return body
+
+
+def _result(receipt: Receipt) -> dict[str, Any]:
+    body = _receipt(receipt)
+    if receipt.session_id is None:
+        del body["session_id"]
+    refusal = receipt.refusal
+    if refusal is not None:
+        if refusal.errors:
+            body["errors"] = refusal.errors
+        body["detail"] = refusal.words
+        if refusal.code is not None:
+            body["plugin_code"] = refusal.code
+    return body
+
+
+def _dry_run(receipt: Receipt) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "outcome": Outcome.DRY_RUN,
+        "would_be": receipt.outcome,
+        "reason": receipt.reason,
+        "row": row_of(receipt.event) if receipt.event is not None and receipt.outcome is Outcome.STORED else None,
+        "warnings": _warnings(receipt.warnings),
+    }
+    if receipt.refusal is not None:
+        body["detail"] = receipt.refusal.words
+        if receipt.refusal.errors:
+            body["errors"] = receipt.refusal.errors
+    return body
+
+
+def _warnings(warnings: list[EventWarning]) -> list[dict[str, str]]:
+    return [{"code": w.code, "field": w.field, "detail": w.detail} for w in warnings]

@@ -1,0 +1,130 @@
+"""The HTTP application: routes, and what every answer has in common."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from email.utils import formatdate
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPServerConnectionDelegate
+
+from catchment.core.outcomes import Reason, Refusal
+from catchment.core.ports import Clock
+
+from .answers import OUTCOME, REASON, problem
+from .exchange import Exchange, Request, Response, Route, Routes
+from .metrics import Metrics
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger(__name__)
+
+_EXPOSED = f"Retry-After, {OUTCOME}, {REASON}, X-Request-Id"
+_PREFLIGHT = (
+    ("Access-Control-Allow-Methods", "POST"),
+    ("Access-Control-Allow-Headers", "content-type, content-encoding, authorization"),
+    ("Access-Control-Max-Age", "7200"),
+)
+
+
+class Application(HTTPServerConnectionDelegate):
+    """Takes requests off connections and answers them by the routes."""
+
+    def __init__(self, routes: Routes, *, clock: Clock, metrics: Metrics) -> None:
+        self._routes = routes
+        self._metrics = metrics
+        self.clock = clock
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.connections: set[Any] = set()
+        """Open connections, Tornado's."""
+        self._busy: set[Exchange] = set()
+        self._ids = count(1)
+        self._id_prefix = secrets.token_hex(6)
+
+    # connections
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
+        self.connections.add(server_conn)
+        context: Any = getattr(request_conn, "context", None)
+        return Exchange(self, request_conn, context.remote_ip if context is not None else None)
+
+    def on_close(self, server_conn: object) -> None:
+        self.connections.discard(server_conn)
+
+    def busy(self, exchange: Exchange) -> None:
+        self._busy.add(exchange)
+
+    def idle(self, exchange: Exchange) -> None:
+        self._busy.discard(exchange)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that have begun and have no answer yet."""
+        return len(self._busy)
+
+    # requests
+
+    def new_request_id(self) -> str:
+        return f"{self._id_prefix}-{next(self._ids):x}"
+
+    def route(self, method: str, path: str) -> Route | None:
+        methods = self._routes.get(path)
+        return None if methods is None else methods.get("GET" if method == "HEAD" else method)
+
+    async def respond(self, request: Request, route: Route | None) -> Response:
+        """The answer to a request. Never raises for a request's sake."""
+        if request.method == "OPTIONS":
+            return Response(204, headers=_PREFLIGHT)
+        if route is None:
+            return self._no_route(request)
+        try:
+            return await route.handler(request)
+        except Exception as error:  # a fault of ours: the sender is told to send again, with the same ids
+            _log_fault(request, error)
+            return problem(Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5), request)
+
+    def _no_route(self, request: Request) -> Response:
+        methods = self._routes.get(request.path)
+        if methods is None:
+            return problem(Refusal(reason=Reason.NOT_FOUND), request)
+        allowed = ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
+        return problem(Refusal(reason=Reason.METHOD_NOT_ALLOWED), request, headers=(("Allow", allowed),))
+
+    def headers(self, request: Request, response: Response) -> HTTPHeaders:
+        """The headers of an answer. The page's script may read every one of them, refusals included."""
+        headers = HTTPHeaders()
+        headers["Date"] = formatdate(request.received_at.timestamp(), usegmt=True)
+        if response.status != 204:
+            headers["Content-Type"] = response.content_type
+            headers["Content-Length"] = str(len(response.body))
+        headers["X-Request-Id"] = request.id
+        headers["Cache-Control"] = "no-store"
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Vary"] = "Origin"
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.isascii() and origin.isprintable():
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = _EXPOSED
+        for name, value in response.headers:
+            headers[name] = value
+        return headers
+
+    def measured(self, request: Request, route: Route | None, response: Response) -> None:
+        path = request.path if route is not None else "other"
+        self._metrics.response(path, response.status, self.clock.monotonic() - request.monotonic)
+
+
+def _log_fault(request: Request, error: Exception) -> None:
+    """Where it happened, and never the error's text: that may hold an event."""
+    where = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        where.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    log.error(
+        "request %s failed by a fault of ours: %s at %s", request.id, type(error).__name__, " < ".join(where[::-1])
+    )

@@ -1,0 +1,134 @@
+"""`POST /v1/events` and `POST /v1/batch`: a request becomes a submission, an answer becomes a response."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs
+
+from catchment.core.collect import Answer, Collect, Submission
+from catchment.core.limits import Limits
+from catchment.core.outcomes import Outcome, Reason, Refusal
+
+from . import answers
+from .addresses import Networks, client_address
+from .bodies import Body, read_batch, read_event, read_lines
+from .decode import NotReadable, TooLarge, unpack
+from .exchange import Request, Response
+from .metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_Reader = Callable[[bytes, Limits], Body]
+_EVENT_READERS: dict[str, _Reader] = {"application/json": read_event, "text/plain": read_event}
+_BATCH_READERS: dict[str, _Reader] = {
+    "application/json": read_batch,
+    "text/plain": read_batch,
+    "application/x-ndjson": read_lines,
+}
+
+
+class _NotSupported(Exception):
+    """The body's media type or encoding is not one that is read here."""
+
+
+class Collecting:
+    """The two collecting routes. `deadline`: seconds from the arrival to the answer."""
+
+    def __init__(
+        self, collect: Collect, *, limits: Limits, deadline: float, trusted: Networks, metrics: Metrics
+    ) -> None:
+        self._collect = collect
+        self._limits = limits
+        self._deadline = deadline
+        self._trusted = trusted
+        self._metrics = metrics
+
+    async def event(self, request: Request) -> Response:
+        """One event."""
+        return await self._answer(request, _EVENT_READERS, self._limits.body_bytes, batch=False)
+
+    async def batch(self, request: Request) -> Response:
+        """Up to a thousand events of one project."""
+        return await self._answer(request, _BATCH_READERS, self._limits.batch_bytes, batch=True)
+
+    async def _answer(self, request: Request, readers: Mapping[str, _Reader], limit: int, *, batch: bool) -> Response:
+        dry_run = "dry_run=" in request.query and parse_qs(request.query).get("dry_run", [""])[-1] not in ("", "0")
+        try:
+            body = self._read(request, readers, limit)
+        except TooLarge as error:
+            answer = Answer(refusal=Refusal(reason=Reason.TOO_LARGE, detail=str(error)))
+        except NotReadable as error:
+            answer = Answer(refusal=Refusal(reason=Reason.INVALID_JSON, detail=str(error)))
+        except _NotSupported as error:
+            answer = Answer(refusal=Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, detail=str(error)))
+        else:
+            answer = await self._collected(request, body, dry_run)
+        self._count(answer, dry_run)
+        shape = answers.batch if batch else answers.single
+        return shape(answer, request, dry_run=dry_run)
+
+    def _read(self, request: Request, readers: Mapping[str, _Reader], limit: int) -> Body:
+        headers = request.headers
+        if request.too_large:
+            raise TooLarge(f"larger than {limit} bytes")
+        media, _, parameters = headers.get("Content-Type", "").partition(";")
+        reader = readers.get(media.strip().lower())
+        if reader is None:
+            raise _NotSupported(f"send one of {', '.join(readers)}, not {_shown(media)}")
+        charset = _charset(parameters)
+        if charset not in ("", "utf-8", "utf8"):
+            raise _NotSupported(f"send UTF-8, not {_shown(charset)}")
+        encoding = headers.get("Content-Encoding", "identity").strip().lower()
+        body = request.body
+        if encoding == "gzip":
+            body = unpack(body, limit)
+        elif encoding != "identity":
+            raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
+        return reader(body, self._limits)
+
+    async def _collected(self, request: Request, body: Body, dry_run: bool) -> Answer:
+        headers = request.headers
+        forwarded = headers.get_list("X-Forwarded-For") if "X-Forwarded-For" in headers else ()
+        submission = Submission(
+            payloads=body.payloads,
+            key=_bearer(headers.get("Authorization")) or body.key,
+            sent_at=body.sent_at,
+            dry_run=dry_run,
+            origin=headers.get("Origin"),
+            address=client_address(request.peer, forwarded, self._trusted),
+            user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent),
+            do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
+            received_at=request.received_at,
+            deadline=request.monotonic + self._deadline,
+        )
+        return await self._collect(submission)
+
+    def _count(self, answer: Answer, dry_run: bool) -> None:
+        if answer.refusal is not None:
+            self._metrics.event(Outcome.REFUSED, answer.refusal.reason)
+        for receipt in answer.receipts:
+            self._metrics.event(Outcome.DRY_RUN if dry_run else receipt.outcome, receipt.reason)
+
+
+def _bearer(header: str | None) -> str | None:
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _charset(parameters: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"').lower()
+    return ""
+
+
+def _cut(text: str | None, length: int) -> str | None:
+    return text[:length] if text else None
+
+
+def _shown(text: str) -> str:
+    return repr(text.strip()[:50]) if text.strip() else "nothing"

@@ -1,0 +1,154 @@
+"""One request and its answer, below Tornado's RequestHandler: every answer, errors included, leaves by one door.
+
+Tornado's own answer to a body that is too large, or a path that is not there, is a bare one, which a page's script
+could not read. So the body is received here, counted while it comes in, and answered with the code and the CORS
+headers that belong to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
+from tornado.iostream import StreamClosedError
+
+if TYPE_CHECKING:
+    from .application import Application
+
+log = logging.getLogger(__name__)
+
+_DRAINED = 16 * 1024 * 1024
+"""So many bytes of a body that is too large are read and thrown away, so that the sender sees the answer: a
+connection that is closed on unread data is reset."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, whole."""
+
+    id: str
+    method: str
+    path: str
+    query: str
+    headers: HTTPHeaders
+    peer: str | None
+    """The address of the connection's other end."""
+    body: bytes = b""
+    too_large: bool = False
+    received_at: datetime = field(default_factory=datetime.now)
+    monotonic: float = 0.0
+
+
+@dataclass(slots=True)
+class Response:
+    """One answer."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    handler: Callable[[Request], Awaitable[Response]]
+    body_bytes: int = 0
+    """The largest body that is received."""
+
+
+Routes = Mapping[str, Mapping[str, Route]]
+"""By path, by method."""
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Exchange(HTTPMessageDelegate):
+    """Receives one request and answers it."""
+
+    __slots__ = ("_app", "_body", "_connection", "_peer", "_request", "_route", "_size")
+
+    def __init__(self, app: Application, connection: HTTPConnection, peer: str | None) -> None:
+        self._app = app
+        self._connection = connection
+        self._peer = peer
+        self._request: Request | None = None
+        self._route: Route | None = None
+        self._body: list[bytes] = []
+        self._size = 0
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        path, _, query = start_line.path.partition("?")  # type: ignore[union-attr]
+        method = start_line.method  # type: ignore[union-attr]
+        self._request = Request(self._app.new_request_id(), method, path, query, headers, self._peer)
+        self._route = self._app.route(method, path)
+        self._app.busy(self)
+        length = headers.get("Content-Length", "0")
+        if length.isdecimal() and int(length) > self._limit:
+            self._request.too_large = True
+            if int(length) > _DRAINED:
+                self._answer()
+        return None
+
+    @property
+    def _limit(self) -> int:
+        return self._route.body_bytes if self._route is not None else 0
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        if self._request is None:
+            return None
+        self._size += len(chunk)
+        if self._size <= self._limit:
+            self._body.append(chunk)
+            return None
+        self._body.clear()
+        if self._route is not None:
+            self._request.too_large = True
+        if self._size > _DRAINED:
+            self._answer()
+        return None
+
+    def finish(self) -> None:
+        self._answer()
+
+    def on_connection_close(self) -> None:
+        """The client went away before its request was whole."""
+        if self._request is not None:
+            self._request = None
+            self._app.idle(self)
+
+    def _answer(self) -> None:
+        request, self._request = self._request, None
+        if request is None:
+            return
+        request.body = b"".join(self._body)
+        self._body.clear()
+        request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()
+        task = asyncio.get_running_loop().create_task(self._respond(request))
+        self._app.tasks.add(task)
+        task.add_done_callback(self._app.tasks.discard)
+
+    async def _respond(self, request: Request) -> None:
+        try:
+            response = await self._app.respond(request, self._route)
+            self._write(request, response)
+            self._app.measured(request, self._route, response)
+        finally:
+            self._app.idle(self)
+
+    def _write(self, request: Request, response: Response) -> None:
+        headers = self._app.headers(request, response)
+        body = response.body if request.method != "HEAD" else b""
+        try:
+            start_line = ResponseStartLine("HTTP/1.1", response.status, _REASONS.get(response.status, ""))
+            self._connection.write_headers(start_line, headers, body or None)
+            self._connection.finish()
+        except (StreamClosedError, OSError):
+            log.debug("the client of request %s is gone", request.id)

@@ -1,0 +1,127 @@
+"""What an operator watches, for Prometheus. No label per project."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter as Count
+from pathlib import Path
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def share_files(directory: Path) -> None:
+    """From now on this process, and those it forks, count in files of this folder, so that the counts of all workers
+    can be summed. Call it before `Metrics` is made."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    values.ValueClass = values.MultiProcessValue()
+
+
+def forget_worker(directory: Path, pid: int) -> None:
+    """A worker is gone: what it gauged is no more; what it counted stays."""
+    multiprocess.mark_process_dead(pid, str(directory))
+
+
+class Metrics:
+    """The metrics of one process. Counting is kept off the hot path: counts gather here, and are handed on when
+    they are asked for or once a second."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._events = Counter(
+            "catchment_events", "Events by outcome and reason", ["outcome", "reason"], registry=self.registry
+        )
+        self._responses = Counter(
+            "catchment_http_responses", "Answers by route and status", ["route", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "catchment_http_response_seconds",
+            "From a request's last byte to its answer",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._commit_seconds = Histogram(
+            "catchment_commit_seconds", "Time of a group commit", registry=self.registry, buckets=_SECONDS
+        )
+        self._commit_events = Histogram(
+            "catchment_commit_events", "Events in a group commit", registry=self.registry, buckets=_EVENTS
+        )
+        self._failures = Counter(
+            "catchment_database_failures",
+            "Failed database calls by what they mean and SQLSTATE",
+            ["failure", "sqlstate"],
+            registry=self.registry,
+        )
+        self._quarantined = Counter(
+            "catchment_quarantined_events", "Events that the database could not hold", registry=self.registry
+        )
+        self._plugin_failures = Counter(
+            "catchment_plugin_failures", "Failed plugin calls", ["plugin", "hook"], registry=self.registry
+        )
+        self._queue_events = self._gauge("catchment_queue_events", "Events that wait for a commit", "livesum")
+        self._queue_bytes = self._gauge("catchment_queue_bytes", "Bytes that wait for a commit", "livesum")
+        self._connections = self._gauge("catchment_connections", "Open client connections", "livesum")
+        self._queue_age = self._gauge("catchment_queue_oldest_seconds", "Age of the oldest that waits", "livemax")
+        self._lag = self._gauge("catchment_event_loop_lag_seconds", "How late the event loop is", "livemax")
+        self._pending_events: Count[tuple[str, str]] = Count()
+        self._pending_responses: Count[tuple[str, int]] = Count()
+
+    def _gauge(self, name: str, about: str, summed: Literal["livesum", "livemax"]) -> Gauge:
+        return Gauge(name, about, registry=self.registry, multiprocess_mode=summed)
+
+    def event(self, outcome: str, reason: str | None) -> None:
+        if reason is not None and reason.startswith("plugin:"):
+            reason = "plugin"
+        self._pending_events[outcome, reason or ""] += 1
+
+    def response(self, route: str, status: int, seconds: float) -> None:
+        self._pending_responses[route, status] += 1
+        self._seconds.observe(seconds)
+
+    # what the sink tells
+
+    def committed(self, events: int, seconds: float) -> None:
+        self._commit_seconds.observe(seconds)
+        self._commit_events.observe(events)
+
+    def failed(self, failure: str, sqlstate: str) -> None:
+        self._failures.labels(failure, sqlstate).inc()
+
+    def quarantined(self, events: int) -> None:
+        self._quarantined.inc(events)
+
+    # what is looked at once a second
+
+    def gauge(self, *, queued: tuple[int, int], oldest: float, connections: int, lag: float) -> None:
+        self._queue_events.set(queued[0])
+        self._queue_bytes.set(queued[1])
+        self._queue_age.set(oldest)
+        self._connections.set(connections)
+        self._lag.set(lag)
+
+    def plugin_failures(self, failures: Count[tuple[str, str]]) -> None:
+        """Adds the failures of plugins since the last time."""
+        for (plugin, hook), count in failures.items():
+            self._plugin_failures.labels(plugin, hook).inc(count)
+
+    def flush(self) -> None:
+        """Hands on what has gathered."""
+        events, self._pending_events = self._pending_events, Count()
+        for (outcome, reason), count in events.items():
+            self._events.labels(outcome, reason).inc(count)
+        responses, self._pending_responses = self._pending_responses, Count()
+        for (route, status), count in responses.items():
+            self._responses.labels(route, str(status)).inc(count)
+
+    def text(self) -> bytes:
+        """All metrics, of all workers, as Prometheus reads them."""
+        self.flush()
+        registry = self.registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,0 +1,186 @@
+"""The OpenAPI description, by apispec out of marshmallow schemas, out of the core's table of limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import Schema, fields, validate
+
+from catchment.core.limits import OTHER_FIELDS, TEXT_FIELDS, Limits, Over
+from catchment.core.outcomes import IN_WORDS, Outcome, Reason, WarningCode
+
+from .answers import OUTCOME, REASON, STATUS_OF
+
+_PROBLEM = "application/problem+json"
+
+
+def event_schema(limits: Limits) -> type[Schema]:
+    """One event, as it is posted. What is cut or dropped has no length here: it is not refused."""
+    declared: dict[str, fields.Field[Any]] = {}
+    for rule in TEXT_FIELDS:
+        limit = getattr(limits, rule.attribute)
+        about = rule.about if rule.over is Over.REFUSE else f"{rule.about} Longer than {limit}: {_DONE[rule.over]}."
+        checks = validate.Length(min=1, max=limit) if rule.over is Over.REFUSE else None
+        declared[rule.wire] = fields.String(
+            required=rule.wire == "event_name",
+            allow_none=rule.wire != "event_name",
+            validate=checks,
+            metadata={"description": about},
+        )
+    declared["projectKey"] = fields.String(metadata={"description": OTHER_FIELDS["projectKey"]})
+    declared["event_data"] = fields.Dict(
+        keys=fields.String(), allow_none=True, metadata={"description": OTHER_FIELDS["event_data"]}
+    )
+    declared["timestamp"] = fields.AwareDateTime(allow_none=True, metadata={"description": OTHER_FIELDS["timestamp"]})
+    declared["ip"] = fields.String(allow_none=True, metadata={"description": OTHER_FIELDS["ip"]})
+    return Schema.from_dict(declared, name="Event")
+
+
+_DONE = {Over.CUT: "cut, with a warning", Over.DROP: "left out, with a warning"}
+
+
+class WarningSchema(Schema):
+    code = fields.String(required=True, validate=validate.OneOf([code.value for code in WarningCode]))
+    field = fields.String(required=True)
+    detail = fields.String(required=True)
+
+
+class ReceiptSchema(Schema):
+    outcome = fields.String(required=True, validate=validate.OneOf(["stored", "duplicate", "filtered", "dry_run"]))
+    event_id = fields.String(metadata={"description": "Sent again with this id, the event is stored once."})
+    session_id = fields.String()
+    reason = fields.String(allow_none=True)
+    warnings = fields.List(fields.Nested(WarningSchema), required=True)
+    would_be = fields.String(metadata={"description": "With dry_run: the outcome it would have had."})
+    row = fields.Dict(allow_none=True, metadata={"description": "With dry_run: what would have been stored."})
+    detail = fields.String()
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+
+
+class ResultSchema(Schema):
+    index = fields.Integer(required=True)
+    outcome = fields.String(required=True, validate=validate.OneOf([outcome.value for outcome in Outcome]))
+    reason = fields.String(allow_none=True)
+    event_id = fields.String(allow_none=True)
+    session_id = fields.String()
+    detail = fields.String()
+    plugin_code = fields.String()
+    warnings = fields.List(fields.Nested(WarningSchema), required=True)
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    would_be = fields.String()
+    row = fields.Dict(allow_none=True)
+
+
+class BatchReceiptSchema(Schema):
+    stored = fields.Integer(required=True)
+    duplicate = fields.Integer(required=True)
+    filtered = fields.Integer(required=True)
+    refused = fields.Integer(required=True)
+    results = fields.List(fields.Nested(ResultSchema), required=True)
+
+
+class ProblemSchema(Schema):
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    code = fields.String(required=True, validate=validate.OneOf([reason.value for reason in Reason]))
+    detail = fields.String(required=True)
+    request_id = fields.String(required=True)
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    plugin_code = fields.String()
+    event_id = fields.String()
+    event_ids = fields.List(fields.String())
+
+
+def describe(limits: Limits, version: str, public_url: str) -> dict[str, Any]:
+    """The whole description, as plain values."""
+    spec = APISpec(
+        title="Catchment",
+        version=version,
+        openapi_version="3.1.0",
+        info={"description": "Collects events. Every event gets a receipt; 200 stored means committed."},
+        servers=[{"url": public_url}],
+        plugins=[MarshmallowPlugin()],
+    )
+    spec.components.security_scheme("key", {"type": "http", "scheme": "bearer", "description": "A project key."})
+    spec.components.schema("Event", schema=event_schema(limits))
+    for name, schema in (
+        ("Receipt", ReceiptSchema),
+        ("BatchReceipt", BatchReceiptSchema),
+        ("Problem", ProblemSchema),
+    ):
+        spec.components.schema(name, schema=schema)
+    spec.components.schema("Batch", _batch(limits))
+    spec.path("/v1/events", operations={"post": _post("One event", "Event", "Receipt")})
+    batch = _post(f"Up to {limits.batch_events} events of one project", "Batch", "BatchReceipt")
+    batch["requestBody"]["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
+    spec.path("/v1/batch", operations={"post": batch})
+    spec.path("/healthz", operations={"get": _get("Alive", {"200": _json("The process is alive")})})
+    ready = {"200": _json("It may take traffic"), "503": _json("It may not")}
+    spec.path("/readyz", operations={"get": _get("Ready", ready)})
+    shown: dict[str, Any] = {
+        "200": {"description": "Metrics", "content": {"text/plain": {}}},
+        "404": _problem([Reason.NOT_FOUND]),
+    }
+    spec.path("/metrics", operations={"get": _get("Metrics for Prometheus, for operators", shown)})
+    spec.path("/openapi.json", operations={"get": _get("This description", {"200": _json("The description")})})
+    described: dict[str, Any] = spec.to_dict()
+    return described
+
+
+def _batch(limits: Limits) -> dict[str, Any]:
+    events = {"type": "array", "items": {"$ref": "#/components/schemas/Event"}, "maxItems": limits.batch_events}
+    envelope = {
+        "type": "object",
+        "required": ["events"],
+        "properties": {
+            "projectKey": {"type": "string"},
+            "sentAt": {"type": "string", "format": "date-time", "description": "Your clock, to correct timestamps by."},
+            "events": events,
+        },
+    }
+    return {"oneOf": [envelope, events]}
+
+
+def _post(summary: str, body: str, receipt: str) -> dict[str, Any]:
+    schema = {"schema": {"$ref": f"#/components/schemas/{body}"}}
+    ok = {
+        "description": "Committed, known already, or left out: the receipt says which",
+        "headers": {OUTCOME: {"schema": {"type": "string"}}, REASON: {"schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{receipt}"}}},
+    }
+    reasons: dict[int, list[Reason]] = {}
+    for reason, status in STATUS_OF.items():
+        if status not in (200, 404, 405):
+            reasons.setdefault(status, []).append(reason)
+    return {
+        "summary": summary,
+        "security": [{"key": []}, {}],
+        "parameters": [
+            {
+                "name": "dry_run",
+                "in": "query",
+                "schema": {"type": "string", "enum": ["0", "1"]},
+                "description": "1: everything runs but the storing and the counting.",
+            }
+        ],
+        "requestBody": {"required": True, "content": {"application/json": schema, "text/plain": schema}},
+        "responses": {"200": ok, **{str(status): _problem(of) for status, of in reasons.items()}},
+    }
+
+
+def _problem(reasons: list[Reason]) -> dict[str, Any]:
+    return {
+        "description": " ".join(f"`{reason}`: {IN_WORDS[reason]}" for reason in reasons),
+        "content": {_PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def _get(summary: str, responses: dict[str, Any]) -> dict[str, Any]:
+    return {"summary": summary, "responses": responses}
+
+
+def _json(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": {"type": "object"}}}}

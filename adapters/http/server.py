@@ -1,0 +1,158 @@
+"""The listening socket, the connections on it, and how both come to an end without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import select
+import socket
+from dataclasses import dataclass
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+
+from .application import Application
+
+log = logging.getLogger(__name__)
+
+_ACCEPTED_AT_ONCE = 64
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """How long a client may take, in seconds, and how much it may send before its body."""
+
+    idle: float = 65.0
+    """From one request to the headers of the next, whole."""
+    body: float = 20.0
+    header_bytes: int = 16 * 1024
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets for a host and port (0: any free one, the same for all). Raises OSError."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            if sockets and port == 0:
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])
+            sockets.append(_listen(family, kind, protocol, address))
+    except BaseException:
+        for bound in sockets:
+            bound.close()
+        raise
+    return sockets
+
+
+def _listen(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.setblocking(False)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+class Server:
+    """Accepts on sockets that are bound already, perhaps shared with other workers."""
+
+    def __init__(self, application: Application, sockets: list[socket.socket], limits: ConnectionLimits) -> None:
+        self._application = application
+        self._sockets = sockets
+        self._http = HTTPServer(
+            application,
+            idle_connection_timeout=limits.idle,
+            body_timeout=limits.body,
+            max_header_size=limits.header_bytes,
+            max_body_size=2**62,  # the exchange counts: a body that is too large gets its answer
+            max_buffer_size=8 * 1024 * 1024,
+        )
+        self._paused: asyncio.TimerHandle | None = None
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        return [sock.getsockname()[:2] for sock in self._sockets]
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            loop.add_reader(sock, self._accept, sock)
+
+    def _accept(self, sock: socket.socket) -> bool:
+        """Takes what waits, a bounded number at once; whether more may wait."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, address = sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return False
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+                self._pause()
+                return False
+            self._http.handle_stream(IOStream(connection, max_buffer_size=8 * 1024 * 1024), address)
+        return True
+
+    def _pause(self) -> None:
+        """No descriptor is left: those that are connected go on, new ones wait in the socket's queue."""
+        if self._paused is not None:
+            return
+        log.warning("no file descriptor is left for a new connection (%d are open)", len(self._application.connections))
+        loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            loop.remove_reader(sock)
+        self._paused = loop.call_later(0.1, self._resume)
+
+    def _resume(self) -> None:
+        self._paused = None
+        self.start()
+
+    async def drain(self, *, grace: float, at_most: float) -> None:
+        """Ends without cutting a request: takes what waits in the sockets' queues and closes them, tells every
+        client to close, waits for what is in flight, then for `grace` seconds for what may still be on its way."""
+        loop = asyncio.get_running_loop()
+        self._http.conn_params.no_keep_alive = True
+        if self._paused is not None:
+            self._paused.cancel()
+        for sock in self._sockets:
+            loop.remove_reader(sock)
+            while self._accept(sock):
+                await asyncio.sleep(0)  # noqa: ASYNC110 - it lets the connections taken so far begin
+            sock.close()
+        quiet_since, until = loop.time(), loop.time() + at_most
+        while loop.time() < until and (self._application.in_flight or self._application.connections):
+            if self._application.in_flight:
+                quiet_since = loop.time()
+            elif loop.time() - quiet_since >= grace:
+                self._close_quiet()
+            await asyncio.sleep(0.01)
+        if self._application.tasks:
+            await asyncio.wait(self._application.tasks, timeout=max(0.0, until - loop.time()))
+        for connection in list(self._application.connections):
+            connection.stream.close()
+
+    def _close_quiet(self) -> None:
+        """Closes the connections on which nothing has come in: a request that is there is answered first."""
+        for connection in list(self._application.connections):
+            stream = connection.stream
+            with contextlib.suppress(OSError, ValueError):
+                if stream.closed() or _readable(stream.socket):
+                    continue
+            stream.close()
+
+
+def _readable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
