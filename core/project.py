@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from .origins import OriginRules
 
-
 NO_ORIGINS = OriginRules()
 
 

@@ -36,13 +36,21 @@ class Collecting:
     """The two collecting routes. `deadline`: seconds from the arrival to the answer."""
 
     def __init__(
-        self, collect: Collect, *, limits: Limits, deadline: float, trusted: Networks, metrics: Metrics
+        self,
+        collect: Collect,
+        *,
+        limits: Limits,
+        deadline: float,
+        trusted: Networks,
+        metrics: Metrics,
+        watch: Callable[[Answer], None] | None = None,
     ) -> None:
         self._collect = collect
         self._limits = limits
         self._deadline = deadline
         self._trusted = trusted
         self._metrics = metrics
+        self._watch = watch
 
     async def event(self, request: Request) -> Response:
         """One event."""
@@ -65,6 +73,8 @@ class Collecting:
         else:
             answer = await self._collected(request, body, dry_run)
         self._count(answer, dry_run)
+        if self._watch is not None:
+            self._watch(answer)
         shape = answers.batch if batch else answers.single
         return shape(answer, request, dry_run=dry_run)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter as Count
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -18,12 +19,12 @@ def share_files(directory: Path) -> None:
     """From now on this process, and those it forks, count in files of this folder, so that the counts of all workers
     can be summed. Call it before `Metrics` is made."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    values.ValueClass = values.MultiProcessValue()
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
 
 
 def forget_worker(directory: Path, pid: int) -> None:
     """A worker is gone: what it gauged is no more; what it counted stays."""
-    multiprocess.mark_process_dead(pid, str(directory))
+    multiprocess.mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -103,7 +104,7 @@ class Metrics:
         self._connections.set(connections)
         self._lag.set(lag)
 
-    def plugin_failures(self, failures: Count[tuple[str, str]]) -> None:
+    def plugin_failures(self, failures: Mapping[tuple[str, str], int]) -> None:
         """Adds the failures of plugins since the last time."""
         for (plugin, hook), count in failures.items():
             self._plugin_failures.labels(plugin, hook).inc(count)

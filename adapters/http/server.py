@@ -127,8 +127,10 @@ class Server:
             self._paused.cancel()
         for sock in self._sockets:
             loop.remove_reader(sock)
-            while self._accept(sock):
-                await asyncio.sleep(0)  # noqa: ASYNC110 - it lets the connections taken so far begin
+            more = self._accept(sock)
+            while more:
+                await asyncio.sleep(0)  # those taken so far begin
+                more = self._accept(sock)
             sock.close()
         quiet_since, until = loop.time(), loop.time() + at_most
         while loop.time() < until and (self._application.in_flight or self._application.connections):

@@ -40,8 +40,8 @@ class Workers:
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT, or until it gives up. Returns the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
         for number in range(self._count):
             self._fork(number)
         while self._alive:
@@ -81,18 +81,18 @@ class Workers:
             return 0, 0
 
     def _fork(self, number: int) -> None:
-        if self._stopping:
+        if self._asked_to_stop():
             return
         pid = os.fork()
         if pid:
             self._alive[pid] = (number, time.monotonic())
-            if self._stopping:
+            if self._asked_to_stop():
                 self._stop_all()
             return
         code = 1
         try:
-            for handled in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(handled, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             code = self._work(number)
         except KeyboardInterrupt:
             code = 0
@@ -101,6 +101,9 @@ class Workers:
         finally:
             logging.shutdown()
             os._exit(code)
+
+    def _asked_to_stop(self) -> bool:
+        return self._stopping
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True

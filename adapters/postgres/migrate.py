@@ -40,6 +40,9 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
         self._dsn = dsn
         super().__init__(parse_uri("postgresql:///"), "_yoyo_migration")
 
+    def copy(self) -> _Backend:
+        return _Backend(self._dsn)
+
     def connect(self, dburi: object) -> Any:
         self.schema = "catchment"
         connection = psycopg2.connect(self._dsn)
@@ -77,8 +80,8 @@ def migrate(dsn: str, today: date, said: Callable[[str], None] = lambda _: None)
     with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(sql.query("migrate_lock"))
         cursor.execute(sql.query("make_schema"))
-        with closing(_Backend(dsn)) as backend:
-            backend.init_database()
+        backend = _Backend(dsn)
+        with closing(backend.connection):
             to_apply = backend.to_apply(yoyo.read_migrations(sql.migrations()))
             applied = []
             for migration in to_apply:

@@ -1,0 +1,67 @@
+"""What the command line needs of the rest: functions, handed in by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from catchment.core.administer import Administer
+from catchment.core.ports import UsageMeter
+from catchment.core.usage import Usage
+
+
+class PluginAbout(Protocol):
+    """What is said of a plugin."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def distribution(self) -> str | None: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def hooks(self) -> tuple[str, ...]: ...
+
+
+class Managed(Protocol):
+    """The parts that commands work with, on a database at this version."""
+
+    @property
+    def administer(self) -> Administer: ...
+    @property
+    def meter(self) -> UsageMeter: ...
+
+
+class Actions(Protocol):
+    """What commands do. Errors that a person can mend are `CatchmentError`s."""
+
+    @property
+    def public_url(self) -> str: ...
+
+    def shown_settings(self) -> dict[str, Any]:
+        """The settings, secrets hidden."""
+
+    def manage(self) -> AbstractAsyncContextManager[Managed]:
+        """The management parts. Raises `Invalid` where the database is at another version."""
+
+    def serve(self, *, host: str | None, port: int | None, workers: int | None, say: Callable[[str], None]) -> int: ...
+
+    def migrate(self, say: Callable[[str], None]) -> list[str]:
+        """What was applied."""
+
+    def plugins(self) -> Sequence[PluginAbout]: ...
+
+    async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
+        """How many the backend took."""
+
+    def demo(self, *, host: str | None, port: int | None, site_port: int | None, say: Callable[[str], None]) -> int: ...
+
+    def check_demo(self, say: Callable[[str], None]) -> dict[str, Any]:
+        """What was found; raises `NotPossible` where something did not hold."""
+
+
+ActionsOf = Callable[[str | None], Actions]
+"""The actions under the settings of a file, or of none."""

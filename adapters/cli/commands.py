@@ -1,0 +1,263 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Any, TypeVar
+
+import click
+
+from catchment.core.errors import CatchmentError, Invalid
+from catchment.core.times import period_text, read_period
+
+from .actions import Actions, ActionsOf, Managed
+from .output import Output
+
+Result = TypeVar("Result")
+
+
+class Context:
+    """What every command is handed: the actions, made when first asked for, so that `--help` needs no settings."""
+
+    def __init__(self, actions_of: ActionsOf, config: str | None) -> None:
+        self._actions_of = actions_of
+        self._config = config
+
+    @functools.cached_property
+    def actions(self) -> Actions:
+        return self._actions_of(self._config)
+
+    def managing(self, work: Callable[[Managed], Awaitable[Result]]) -> Result:
+        """Runs some work with the management parts."""
+
+        async def run() -> Result:
+            async with self.actions.manage() as managed:
+                return await work(managed)
+
+        return asyncio.run(run())
+
+
+def command(group: click.Group, name: str, **attributes: Any) -> Callable[[Callable[..., None]], click.Command]:
+    """A command with `--json`, whose function takes the context and the output first, and whose errors are one line
+    on standard error."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @group.command(name, **attributes)
+        @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
+        @click.pass_obj
+        @functools.wraps(function)
+        def run(context: Context, /, as_json: bool, **arguments: Any) -> None:
+            try:
+                function(context, Output(as_json), **arguments)
+            except CatchmentError as error:
+                for line in str(error).splitlines():
+                    click.echo(f"catchment: {line}", err=True)
+                sys.exit(1)
+
+        return run
+
+    return decorate
+
+
+class PeriodType(click.ParamType[date]):
+    name = "yyyy-mm"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            return value if isinstance(value, date) else read_period(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+PERIOD = PeriodType()
+
+
+def build(actions_of: ActionsOf, version: str) -> click.Group:
+    """The whole command line on these actions."""
+    from .administering import add_administering
+
+    @click.group(
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        epilog="To begin with: catchment demo. The settings and their meaning: catchment config show.",
+    )
+    @click.version_option(version, prog_name="catchment")
+    @click.option(
+        "--config", metavar="FILE", type=click.Path(dir_okay=False), help="Settings, in TOML. Else CATCHMENT_CONFIG's."
+    )
+    @click.pass_context
+    def root(ctx: click.Context, config: str | None) -> None:
+        """Collects the custom events of websites: every event gets a receipt, and what is billed equals what is
+        stored."""
+        ctx.obj = Context(actions_of, config)
+
+    add_running(root)
+    add_administering(root)
+    add_metering(root)
+    return root
+
+
+def add_running(root: click.Group) -> None:
+    @command(root, "serve")
+    @click.option("--host", help="The address to listen on; 0.0.0.0 is all.")
+    @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 is any free one.")
+    @click.option("--workers", type=click.IntRange(1, 64), help="Processes that share the socket.")
+    def serve(context: Context, output: Output, host: str | None, port: int | None, workers: int | None) -> None:
+        """Collect events over HTTP.
+
+        Ends on SIGTERM or Ctrl-C without cutting a request. The settings are read once, at the start.
+        """
+        sys.exit(context.actions.serve(host=host, port=port, workers=workers, say=output.say))
+
+    @command(root, "migrate")
+    def migrate(context: Context, output: Output) -> None:
+        """Bring the database to this version. A second run changes nothing."""
+        applied = context.actions.migrate(lambda name: output.say(f"applying {name}"))
+        words = f"Applied {len(applied)} migration(s)." if applied else "The database is at this version already."
+        output.document({"applied": applied}, words)
+
+    @command(root, "demo")
+    @click.option("--host", help="The address to listen on.")
+    @click.option("--port", type=click.IntRange(0, 65535), help="The collector's port.")
+    @click.option("--site-port", type=click.IntRange(0, 65535), help="The demo website's port.")
+    @click.option("--check", is_flag=True, help="Do it all without a person, verify it, and end.")
+    def demo(
+        context: Context, output: Output, host: str | None, port: int | None, site_port: int | None, check: bool
+    ) -> None:
+        """Show the main job: a server with a database of its own, and a small website whose pages post events.
+
+        Prints a curl to try, and a line for each receipt as it is committed.
+        """
+        if check:
+            found = context.actions.check_demo(output.say)
+            output.document(found, "All of it holds.")
+        else:
+            sys.exit(context.actions.demo(host=host, port=port, site_port=site_port, say=click.echo))
+
+    @command(root, "plugins")
+    def plugins(context: Context, output: Output) -> None:
+        """List the plugins that are loaded, where they come from, and which hooks they have."""
+        rows = [
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "module": plugin.module,
+                "hooks": list(plugin.hooks),
+            }
+            for plugin in context.actions.plugins()
+        ]
+        columns = {"name": "Plugin", "distribution": "From", "version": "Version", "hooks": "Hooks"}
+        output.table(rows, columns, "No plugin is loaded.")
+
+    @root.group("config")
+    def config() -> None:
+        """See the settings."""
+
+    @command(config, "show")
+    def show(context: Context, output: Output) -> None:
+        """Print the settings as they are now, secrets hidden: defaults, then the file, then the environment."""
+        shown = context.actions.shown_settings()
+        lines = []
+        for section, values in shown.items():
+            lines.append(click.style(f"[{section}]", bold=True))
+            lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
+            lines.append("")
+        output.document(shown, "\n".join(lines).rstrip())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def add_metering(root: click.Group) -> None:
+    @command(root, "usage")
+    @click.option("--account", help="Of this account alone, by name or id.")
+    @click.option("--project", help="Of this project alone, by id, account/name, or name.")
+    @click.option("--period", type=PERIOD, help="Of this month alone, such as 2026-11.")
+    def usage(context: Context, output: Output, account: str | None, project: str | None, period: date | None) -> None:
+        """Show the events stored, by account, project and billing period (a month in UTC)."""
+
+        async def work(managed: Managed) -> list[dict[str, Any]]:
+            account_id = (await managed.administer.account(account)).id if account else None
+            project_id = (await managed.administer.project(project)).id if project else None
+            found = await managed.meter.usage(account=account_id, project=project_id, period=period)
+            return [
+                {
+                    "account": one.account,
+                    "project": one.project,
+                    "project_id": one.project_id,
+                    "period": period_text(one.period),
+                    "events": one.events,
+                }
+                for one in found
+            ]
+
+        rows = context.managing(work)
+        columns = {"account": "Account", "project": "Project", "period": "Period", "events": "Events"}
+        output.table(rows, columns, "Nothing was stored yet.")
+
+    @command(root, "audit")
+    def audit(context: Context, output: Output) -> None:
+        """Prove that usage equals stored rows, for every project and period. Exits with 1 where it does not."""
+
+        async def work(managed: Managed) -> list[dict[str, Any]]:
+            return [
+                {
+                    "account": one.account,
+                    "project": one.project,
+                    "project_id": one.project_id,
+                    "period": period_text(one.period),
+                    "usage": one.usage,
+                    "stored": one.stored,
+                }
+                for one in await managed.meter.audit()
+            ]
+
+        differences = context.managing(work)
+        lines = [
+            f"{one['account']}/{one['project']} {one['period']}: usage {one['usage']}, stored rows {one['stored']}"
+            for one in differences
+        ]
+        document = {"ok": not differences, "differences": differences}
+        output.document(document, "\n".join(lines) or "Usage equals stored rows, everywhere.")
+        if differences:
+            sys.exit(1)
+
+    @root.group("billing")
+    def billing() -> None:
+        """Hand usage to billing."""
+
+    @command(billing, "push")
+    @click.option("--backend", required=True, help="The plugin that bills, such as csv.")
+    @click.option("--period", type=PERIOD, help="This month alone, such as 2026-11; else all that are known.")
+    def push(context: Context, output: Output, backend: str, period: date | None) -> None:
+        """Hand closed and current usage to a billing backend.
+
+        Months that are over are closed first. Pushing again is harmless: every usage carries the same idempotency
+        key each time (account, project, period).
+        """
+
+        async def work(managed: Managed) -> tuple[int, list[str]]:
+            known = await managed.meter.usage(period=period)
+            for month in sorted({one.period for one in known if not one.closed}):
+                await _close_if_over(managed, month)
+            usages = await managed.meter.usage(period=period)
+            taken = await context.actions.bill(managed, backend, usages)
+            return taken, sorted({period_text(one.period) for one in usages})
+
+        taken, periods = context.managing(work)
+        document = {"backend": backend, "pushed": taken, "periods": periods}
+        output.document(document, f"{backend} took {taken} usage(s), of {', '.join(periods) or 'no period'}.")
+
+
+async def _close_if_over(managed: Managed, month: date) -> None:
+    with contextlib.suppress(Invalid):  # it still runs: it is pushed as it is now
+        await managed.meter.close(month)

@@ -1,0 +1,60 @@
+"""What commands print: tables for people, one JSON document for machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command's result goes. Words for people go to standard error, so that standard output stays a result."""
+
+    as_json: bool
+
+    def document(self, document: Any, words: str) -> None:
+        """One result: the document for machines, the words for people."""
+        click.echo(json.dumps(document, ensure_ascii=False, default=str) if self.as_json else words)
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: str) -> None:
+        """Many results: an array of objects, or a table of some of their keys under these headings."""
+        if self.as_json:
+            click.echo(json.dumps(list(rows), ensure_ascii=False, default=str))
+            return
+        if not rows:
+            click.echo(empty)
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for name, heading in columns.items():
+            number = all(isinstance(row[name], int) and not isinstance(row[name], bool) for row in rows)
+            table.add_column(heading, justify="right" if number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(_cell(row[name]) for name in columns))
+        Console(highlight=False).print(table)
+
+    def say(self, words: str) -> None:
+        """Progress, for people."""
+        if not self.as_json:
+            click.echo(words, err=True)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return "\n".join(str(item) for item in value)
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text).replace(
+        "[", "\\["
+    )
+
+
+def is_terminal() -> bool:
+    return sys.stderr.isatty()

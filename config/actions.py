@@ -1,0 +1,98 @@
+"""The functions behind the commands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from catchment.adapters.cli.actions import Managed
+from catchment.adapters.postgres.embedded import start_embedded
+from catchment.adapters.postgres.migrate import migrate, schema_status
+from catchment.core.errors import Invalid
+from catchment.core.usage import Usage
+from catchment.plugins.manager import PluginDescription
+
+from . import demo, logs, running
+from .compose import Management, management, plugin_extensions
+from .settings import EMBEDDED, Settings
+
+
+class SettingsActions:
+    """`catchment.adapters.cli.actions.Actions` under these settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def public_url(self) -> str:
+        return self._settings.public_url
+
+    def shown_settings(self) -> dict[str, Any]:
+        return self._settings.shown()
+
+    @cached_property
+    def _dsn(self) -> str:
+        """The database's address; an embedded one is started, and brought to this version by itself."""
+        if self._settings.database.url != EMBEDDED:
+            return self._settings.database.url
+        dsn = start_embedded(self._settings.database.directory)
+        status = schema_status(dsn)
+        if status.missing and not status.unknown:
+            migrate(dsn, datetime.now(UTC).date())
+        return dsn
+
+    def _current_dsn(self) -> str:
+        """The address of a database that is at this version. Raises `Invalid`, naming the command that helps."""
+        status = schema_status(self._dsn)
+        if status.unknown:
+            raise Invalid(
+                f"the database is at a later version than this Catchment ({', '.join(status.unknown)}): "
+                "install that version"
+            )
+        if status.missing:
+            raise Invalid(
+                f"the database is {len(status.missing)} migration(s) behind this Catchment: run `catchment migrate`"
+            )
+        return self._dsn
+
+    @asynccontextmanager
+    async def manage(self) -> AsyncIterator[Management]:
+        async with management(self._settings, self._current_dsn()) as parts:
+            yield parts
+
+    def migrate(self, say: Callable[[str], None]) -> list[str]:
+        dsn = self._settings.database.url
+        if dsn == EMBEDDED:
+            dsn = start_embedded(self._settings.database.directory)
+        return migrate(dsn, datetime.now(UTC).date(), say)
+
+    def serve(self, *, host: str | None, port: int | None, workers: int | None, say: Callable[[str], None]) -> int:
+        given = {"host": host, "port": port, "workers": workers}
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        settings = replace(self._settings, http=replace(self._settings.http, **chosen))
+        logs.configure(settings.log_level)
+        return running.serve(settings, self._current_dsn(), say)
+
+    def plugins(self) -> Sequence[PluginDescription]:
+        return plugin_extensions(self._settings).describe()
+
+    async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
+        extensions = plugin_extensions(self._settings)
+        await extensions.configure(self._settings.plugins.sections, only=(backend,))
+        return await extensions.bill(backend, usages)
+
+    def demo(self, *, host: str | None, port: int | None, site_port: int | None, say: Callable[[str], None]) -> int:
+        chosen: dict[str, Any] = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}
+        settings = replace(self._settings, http=replace(self._settings.http, **chosen))
+        logs.configure("error")
+        say("Starting the database …")
+        return demo.run(settings, self._current_dsn(), site_port, say)
+
+    def check_demo(self, say: Callable[[str], None]) -> dict[str, Any]:
+        logs.configure("error")
+        say("Starting the database …")
+        return demo.check(self._settings, self._current_dsn(), say)

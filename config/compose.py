@@ -1,0 +1,235 @@
+"""The composition root: the only place that knows who is plugged to whom. Tests call the same functions with other
+parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from catchment.adapters.http.addresses import Networks
+from catchment.adapters.http.application import Application
+from catchment.adapters.http.collecting import Collecting
+from catchment.adapters.http.metrics import Metrics
+from catchment.adapters.http.openapi import describe
+from catchment.adapters.http.operations import Operations
+from catchment.adapters.http.routes import routes
+from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
+from catchment.adapters.postgres.link import Link, Links, LowDescriptors
+from catchment.adapters.postgres.maintenance import Maintenance
+from catchment.adapters.postgres.meter import PostgresMeter
+from catchment.adapters.postgres.projects import CachedProjects
+from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
+from catchment.adapters.system.clock import SystemClock
+from catchment.adapters.system.hosts import ascii_origin
+from catchment.adapters.system.ids import SystemIds
+from catchment.adapters.system.rate_limiter import TokenBuckets
+from catchment.core.administer import Administer
+from catchment.core.collect import Answer, Collect
+from catchment.core.errors import Unavailable
+from catchment.core.ports import UsageMeter
+from catchment.plugins.loading import load_plugins
+from catchment.plugins.manager import PluginExtensions
+
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+
+_COMMAND_TIMEOUT = 60.0
+_SLOW_LOOKUP = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """What commands work with."""
+
+    administer: Administer
+    meter: UsageMeter
+    extensions: PluginExtensions
+
+
+def plugin_extensions(settings: Settings) -> PluginExtensions:
+    """The plugins that are installed and not disabled, not configured yet. Raises `PluginErrors`."""
+    return PluginExtensions(load_plugins(disabled=settings.plugins.disabled), trace=settings.plugins.trace)
+
+
+@asynccontextmanager
+async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
+    """The parts that commands need, on a database that is at this version."""
+    descriptors = LowDescriptors(1)
+    links = Links(dsn, count=1, name="command", timeout=_COMMAND_TIMEOUT, descriptors=descriptors)
+    try:
+        yield Management(
+            administer=Administer(PostgresRegistry(links), SystemIds(), ascii_origin),
+            meter=PostgresMeter(links, SystemClock()),
+            extensions=plugin_extensions(settings),
+        )
+    finally:
+        links.close()
+        descriptors.close()
+
+
+class Collector:
+    """A whole collecting server but its sockets: one of these runs in each worker.
+
+    `watch` is told every answer, for a person who looks on.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        dsn: str,
+        *,
+        on_death: Callable[[BaseException], None],
+        watch: Callable[[Answer], None] | None = None,
+    ) -> None:
+        clock, ids = SystemClock(), SystemIds()
+        count = settings.database.writers + settings.database.readers + 1
+        deadline = settings.collect.deadline
+        self._settings = settings
+        self._descriptors = descriptors = LowDescriptors(count)
+        self.metrics = Metrics()
+        self.clock, self.ids = clock, ids
+        self._readers = Links(
+            dsn,
+            count=settings.database.readers,
+            name="reader",
+            timeout=min(deadline, _SLOW_LOOKUP),
+            descriptors=descriptors,
+        )
+        self.projects = CachedProjects(
+            self._readers,
+            Link(dsn, name="listener", timeout=min(deadline, _SLOW_LOOKUP), descriptors=descriptors),
+            clock=clock,
+        )
+        self.sink = GroupCommit(
+            [
+                Link(dsn, name=f"writer {number}", timeout=deadline, descriptors=descriptors)
+                for number in range(settings.database.writers)
+            ],
+            clock=clock,
+            limits=GroupLimits(
+                group_events=settings.collect.group_events,
+                group_bytes=settings.collect.group_bytes,
+                queue_events=settings.collect.queue_events,
+                queue_bytes=settings.collect.queue_bytes,
+            ),
+            observer=self.metrics,
+            on_death=on_death,
+        )
+        self._maintenance = Maintenance(self._readers, clock)
+        self.extensions = plugin_extensions(settings)
+        collect = Collect(
+            projects=self.projects,
+            sink=self.sink,
+            extensions=self.extensions,
+            anonymizer=SaltedAnonymizer(self._readers, ids),
+            rate_limiter=TokenBuckets(
+                rate_per_key=settings.rate.per_key,
+                rate_per_address=settings.rate.per_address,
+                monotonic=clock.monotonic,
+            ),
+            clock=clock,
+            ids=ids,
+            limits=settings.limits,
+        )
+        trusted = Networks(settings.http.trusted_proxies)
+        collecting = Collecting(
+            collect, limits=settings.limits, deadline=deadline, trusted=trusted, metrics=self.metrics, watch=watch
+        )
+        operations = Operations(
+            readiness=self._readiness,
+            metrics=self.metrics,
+            openapi=describe(settings.limits, version("catchment"), settings.public_url),
+            operators=Networks(settings.http.operator_networks),
+            trusted=trusted,
+        )
+        self.application = Application(
+            routes(collecting, operations, settings.limits), clock=clock, metrics=self.metrics
+        )
+        self._draining = False
+        self._durability: dict[str, Any] = {}
+        self._lag = 0.0
+        self._told_failures: dict[tuple[str, str], int] = {}
+        self._pulse: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Starts what runs beside the requests. Raises `PluginErrors`, and `Unavailable` where the database does
+        not answer."""
+        asyncio.get_running_loop().set_exception_handler(_quiet)
+        await self.extensions.configure(self._settings.plugins.sections)
+        fsync, full_page_writes, server_version = (await self._readers.run("durability"))[0]
+        self._durability = {"fsync": fsync, "full_page_writes": full_page_writes, "version": server_version}
+        if not (fsync and full_page_writes):
+            log.critical("this database does not keep what it commits: fsync or full_page_writes is off")
+        await self._maintenance.once()
+        self.projects.start()
+        self.sink.start()
+        self._maintenance.start()
+        self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pulse")
+
+    def stop_taking(self) -> None:
+        """From now on `/readyz` says not ready."""
+        self._draining = True
+
+    async def close(self) -> None:
+        """Writes what waits and ends."""
+        await self.sink.close()
+        await self._maintenance.close()
+        await self.projects.close()
+        if self._pulse is not None:
+            self._pulse.cancel()
+            await asyncio.gather(self._pulse, return_exceptions=True)
+        self._readers.close()
+        self._descriptors.close()
+        self.metrics.flush()
+
+    async def _beat(self) -> None:
+        """Once a second: gauges, gathered counts, and how late the event loop is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + 1.0
+            await asyncio.sleep(1.0)
+            self._lag = max(0.0, loop.time() - due)
+            self.metrics.gauge(
+                queued=self.sink.queued,
+                oldest=self.sink.oldest,
+                connections=len(self.application.connections),
+                lag=self._lag,
+            )
+            counts = dict(self.extensions.failures.counts)
+            self.metrics.plugin_failures({k: n - self._told_failures.get(k, 0) for k, n in counts.items()})
+            self._told_failures = counts
+            self.metrics.flush()
+
+    async def _readiness(self) -> tuple[bool, dict[str, Any]]:
+        down = self.sink.down
+        ready = down is None and not self._draining
+        events, size = self.sink.queued
+        return ready, {
+            "draining": self._draining,
+            "database": {
+                **self._durability,
+                "down": down,
+                "alert": self.sink.alert,
+                "announcements": self.projects.listening,
+            },
+            "queue": {"events": events, "bytes": size, "oldest_seconds": round(self.sink.oldest, 3)},
+            "requests_in_flight": self.application.in_flight,
+            "connections": len(self.application.connections),
+            "event_loop_lag_seconds": round(self._lag, 4),
+            "plugins": [plugin.name for plugin in self.extensions.describe()],
+        }
+
+
+def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody awaited, without the error's text: a driver puts statements into that."""
+    error = context.get("exception")
+    if isinstance(error, Unavailable):
+        return
+    log.error("in the event loop: %s", type(error).__name__ if error is not None else "an error without exception")

@@ -1,0 +1,270 @@
+"""The main job in one go: a collector, a small website whose pages post to it, and a person who looks on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+from tornado.httpclient import AsyncHTTPClient
+
+from catchment.adapters.demo_site.site import DemoSite
+from catchment.core.administer import Administer
+from catchment.core.collect import Answer, Receipt
+from catchment.core.errors import NotFound, NotPossible
+from catchment.core.outcomes import Outcome
+from catchment.core.project import KeyKind, Project
+from catchment.core.times import period_of
+
+from .compose import Collector, Management, management
+from .running import bind_sockets, run_collector
+from .settings import Settings
+
+ACCOUNT = "demo"
+HELLO = "hello"
+HELLO_ORIGIN = "https://yourdomain.com"
+SITE = "demo-site"
+SITE_ORIGINS = ("http://localhost:*", "http://127.0.0.1:*")
+BROWSER = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """What the demo has set up."""
+
+    hello: Project
+    hello_key: str
+    site_key: str
+
+
+async def _set_up(administer: Administer) -> _Ready:
+    """The demo's account and projects, made where they are missing."""
+    try:
+        await administer.account(ACCOUNT)
+    except NotFound:
+        await administer.create_account(ACCOUNT)
+    hello, hello_key = await _project(administer, HELLO, (HELLO_ORIGIN,))
+    _, site_key = await _project(administer, SITE, SITE_ORIGINS)
+    return _Ready(hello=hello, hello_key=hello_key, site_key=site_key)
+
+
+async def _project(administer: Administer, name: str, origins: tuple[str, ...]) -> tuple[Project, str]:
+    try:
+        project = await administer.project(f"{ACCOUNT}/{name}")
+    except NotFound:
+        project, made = await administer.create_project(name, ACCOUNT, origins)
+        return project, made.text
+    for key in await administer.keys(project.id):
+        if key.kind is KeyKind.BROWSER and not key.revoked:
+            return project, key.text
+    return project, (await administer.create_key(project.id, KeyKind.BROWSER)).text
+
+
+def _event(collector: Collector, key: str, event_id: str) -> dict[str, Any]:
+    now = collector.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {
+        "projectKey": key,
+        "event_name": "ButtonClick",
+        "event_data": {"category": "CTA", "label": "Homepage Hero", "value": 1, "custom_field": "custom value"},
+        "url": f"{HELLO_ORIGIN}/page?utm_source=newsletter&utm_medium=email&utm_campaign=autumn"
+        "&utm_term=coffee&utm_content=hero",
+        "page_title": "Home",
+        "page_path": "/page",
+        "referrer": "https://referrer.com/",
+        "userAgent": BROWSER,
+        "sessionId": "demo-session",
+        "userId": "demo-user",
+        "eventId": event_id,
+        "timestamp": now,
+    }
+
+
+def _curl(address: str, event: dict[str, Any]) -> str:
+    body = json.dumps(event, indent=1)
+    return f"curl -sS {address}/v1/events -H 'Content-Type: application/json' -d {shlex.quote(body)}; echo"
+
+
+def run(settings: Settings, dsn: str, site_port: int | None, say: Callable[[str], None]) -> int:
+    """Runs the demo until Ctrl-C."""
+    sockets = bind_sockets(settings)
+    http = replace(settings.http, port=sockets[0].getsockname()[1])
+    settings = replace(settings, http=http)
+    site_http = replace(http, port=http.port + 1 if site_port is None else site_port)
+    site_sockets = bind_sockets(replace(settings, http=site_http))
+    return asyncio.run(_run(settings, dsn, sockets, site_sockets, say))
+
+
+async def _run(
+    settings: Settings,
+    dsn: str,
+    sockets: list[socket.socket],
+    site_sockets: list[socket.socket],
+    say: Callable[[str], None],
+) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    collector = Collector(settings, dsn, on_death=lambda _: stop.set(), watch=lambda answer: _show(answer, say))
+    async with management(settings, dsn) as parts:
+        ready = await _set_up(parts.administer)
+    site = DemoSite(settings.public_url, ready.site_key, site_sockets)
+    event = _event(collector, ready.hello_key, collector.ids.new_id())
+
+    async def stopped() -> None:
+        site.start()
+        _introduce(settings, site_sockets[0].getsockname()[1], event, say)
+        await stop.wait()
+        say("\nEnding: what is in flight is stored first.")
+        await site.close()
+
+    await run_collector(collector, settings, sockets, stopped)
+    return 0
+
+
+def _introduce(settings: Settings, site_port: int, event: dict[str, Any], say: Callable[[str], None]) -> None:
+    say(click.style("\nCatchment collects.", bold=True) + f"  {settings.public_url}")
+    say(f"A website that posts to it: {click.style(f'http://localhost:{site_port}/', underline=True)}")
+    say("\nOr post an event by hand, in another terminal. Again, it is a duplicate:\n")
+    say(_curl(settings.public_url, event))
+    say(f"\nThen: catchment usage --project {HELLO}   catchment audit   (Ctrl-C ends the demo)\n")
+    say(click.style("Receipts", bold=True))
+
+
+_COLOURS = {Outcome.STORED: "green", Outcome.DUPLICATE: "yellow", Outcome.FILTERED: "yellow", Outcome.REFUSED: "red"}
+
+
+def _show(answer: Answer, say: Callable[[str], None]) -> None:
+    """A line for each receipt, as it is committed."""
+    if answer.refusal is not None:
+        say(f"{click.style('refused', fg='red'):20} {answer.refusal.reason}: {answer.refusal.words}")
+    project = answer.access.project.name if answer.access is not None else "?"
+    for receipt in answer.receipts:
+        say(_line(project, receipt))
+
+
+def _line(project: str, receipt: Receipt) -> str:
+    outcome = click.style(f"{receipt.outcome:10}", fg=_COLOURS.get(receipt.outcome, "white"))
+    event = receipt.event
+    name = "".join(c if c.isprintable() else "\ufffd" for c in event.name) if event is not None else ""
+    about = (
+        " ".join(part for part in (event.agent.browser, event.agent.os, event.place.country, event.ip) if part)
+        if event is not None
+        else ""
+    )
+    reason = f" {receipt.reason}" if receipt.reason else ""
+    return f"{outcome}{reason} {project} {name}  {click.style(about, dim=True)}  {receipt.event_id}"
+
+
+# The check
+
+
+class _Checker:
+    """Posts, and holds what comes back against what must."""
+
+    def __init__(self, address: str, say: Callable[[str], None]) -> None:
+        self.address = address
+        self._say = say
+        self._client = AsyncHTTPClient(force_instance=True)
+        self.checked = 0
+
+    async def post(self, path: str, body: object, origin: str | None = None) -> tuple[int, dict[str, Any], Any]:
+        headers = {"Content-Type": "application/json", **({"Origin": origin} if origin else {})}
+        response = await self._client.fetch(
+            self.address + path, method="POST", headers=headers, body=json.dumps(body), raise_error=False
+        )
+        return response.code, json.loads(response.body), response.headers
+
+    async def get(self, address: str) -> str:
+        return (await self._client.fetch(address)).body.decode()
+
+    def holds(self, what: str, got: object, expected: object) -> None:
+        """Raises `NotPossible` where it does not."""
+        if got != expected:
+            raise NotPossible(f"the check failed: {what}: expected {expected!r}, got {got!r}")
+        self.checked += 1
+        self._say(f"{click.style('✓', fg='green')} {what}")
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def check(settings: Settings, dsn: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Does what a person would do with the demo, on free ports, and verifies all of it. Raises `NotPossible`."""
+    settings = replace(settings, http=replace(settings.http, host="127.0.0.1", port=0, workers=1))
+    sockets, site_sockets = bind_sockets(settings), bind_sockets(settings)
+    address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+    site_address = f"http://127.0.0.1:{site_sockets[0].getsockname()[1]}"
+
+    async def work() -> dict[str, Any]:
+        died: list[BaseException] = []
+        collector = Collector(settings, dsn, on_death=died.append)
+        async with management(settings, dsn) as parts:
+            ready = await _set_up(parts.administer)
+            site = DemoSite(address, ready.site_key, site_sockets)
+            checker = _Checker(address, say)
+            found: dict[str, Any] = {}
+
+            async def checks() -> None:
+                site.start()
+                found.update(await _checks(checker, collector, parts, ready, site_address))
+                await site.close()
+
+            await run_collector(collector, settings, sockets, checks)
+            checker.close()
+        checker.holds("the writer lives", died, [])
+        return {"ok": True, "checked": checker.checked, **found}
+
+    return asyncio.run(work())
+
+
+async def _checks(
+    checker: _Checker, collector: Collector, parts: Management, ready: _Ready, site_address: str
+) -> dict[str, Any]:
+    async def usage() -> int:
+        period = period_of(collector.clock.now())
+        return sum(one.events for one in await parts.meter.usage(project=ready.hello.id, period=period))
+
+    before = await usage()
+    event = _event(collector, ready.hello_key, collector.ids.new_id())
+    dry = (await checker.post("/v1/events?dry_run=1", event))[1]
+    missing = [name for name, value in dry["row"].items() if value in (None, "", {})]
+    checker.holds(
+        "a dry run fills every column that a loopback address can", missing, ["country", "region", "city", "properties"]
+    )
+    status, receipt, _ = await checker.post("/v1/events", event)
+    checker.holds("the event is stored", (status, receipt["outcome"]), (200, "stored"))
+    status, receipt, _ = await checker.post("/v1/events", event)
+    checker.holds("the same again is a duplicate", (status, receipt["outcome"]), (200, "duplicate"))
+    batch = [
+        dict(event, eventId=collector.ids.new_id()),
+        dict(event, eventId=collector.ids.new_id(), url="https://evil.example/"),
+    ]
+    results = (await checker.post("/v1/batch", batch))[1]["results"]
+    outcomes = [(one["outcome"], one.get("reason")) for one in results]
+    checker.holds(
+        "in a batch each has its own outcome", outcomes, [("stored", None), ("refused", "origin_not_allowed")]
+    )
+    status, problem, headers = await checker.post("/v1/events", event, origin="https://evil.example")
+    refused = (status, problem["code"], headers["Access-Control-Allow-Origin"])
+    checker.holds("a foreign origin is refused, readably", refused, (403, "origin_not_allowed", "https://evil.example"))
+    status, problem, _ = await checker.post("/v1/events", dict(event, projectKey="pk_nobodys"))
+    checker.holds("an unknown key is refused", (status, problem["code"]), (401, "unknown_key"))
+    page = await checker.get(site_address + "/beans")
+    checker.holds("the website's page carries its key", ready.site_key in page, True)
+    seen = {"projectKey": ready.site_key, "event_name": "PageView", "url": f"{site_address}/beans"}
+    status, receipt, headers = await checker.post("/v1/events", seen, origin=site_address)
+    posted = (status, receipt["outcome"], headers["Access-Control-Allow-Origin"])
+    checker.holds("what the page posts is stored", posted, (200, "stored", site_address))
+    checker.holds("usage grew by what was stored", await usage() - before, 2)
+    checker.holds("usage equals stored rows", list(await parts.meter.audit()), [])
+    ready_text = await checker.get(f"{checker.address}/readyz")
+    checker.holds("the server is ready", json.loads(ready_text)["status"], "ready")
+    return {"project": ready.hello.id, "stored": 3}

@@ -1,0 +1,101 @@
+"""Running the server: one process, or a parent and its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from catchment.adapters.http.metrics import forget_worker, share_files
+from catchment.adapters.http.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.workers import Workers
+from catchment.core.errors import Invalid
+
+from .compose import Collector
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+
+_QUIET_GRACE = 0.5
+
+
+def bind_sockets(settings: Settings) -> list[socket.socket]:
+    """The sockets of the settings' host and port. Raises `Invalid`."""
+    try:
+        return bind(settings.http.host, settings.http.port)
+    except OSError as error:
+        raise Invalid(f"can't listen on {settings.http.host}:{settings.http.port}: {error.strerror or error}") from None
+
+
+def serve(settings: Settings, dsn: str, said: Callable[[str], None]) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code. `said` is told where, for a person."""
+    sockets = bind_sockets(settings)
+    port = sockets[0].getsockname()[1]
+    said(f"Listening on {settings.http.host}:{port}, {settings.http.workers} worker(s). Ctrl-C ends it.")
+    if settings.http.workers == 1:
+        return run_worker(settings, dsn, sockets)
+    with tempfile.TemporaryDirectory(prefix="catchment-metrics-") as folder:
+        share_files(Path(folder))
+        workers = Workers(
+            settings.http.workers,
+            lambda _: run_worker(settings, dsn, sockets),
+            sockets,
+            lambda pid: forget_worker(Path(folder), pid),
+        )
+        return workers.run()
+
+
+def run_worker(settings: Settings, dsn: str, sockets: list[socket.socket]) -> int:
+    """One worker, on an event loop of its own: uvloop's, where it is installed."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_work(settings, dsn, sockets))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _work(settings: Settings, dsn: str, sockets: list[socket.socket]) -> int:
+    stop = asyncio.Event()
+    died: list[BaseException] = []
+
+    def on_death(error: BaseException) -> None:
+        died.append(error)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    collector = Collector(settings, dsn, on_death=on_death)
+    await run_collector(collector, settings, sockets, stop.wait)
+    return 1 if died else 0
+
+
+async def run_collector(
+    collector: Collector, settings: Settings, sockets: list[socket.socket], stopped: Callable[[], Awaitable[object]]
+) -> None:
+    """Runs a collector on sockets until `stopped` returns, then ends it without cutting a request."""
+    await collector.start()
+    server = Server(
+        collector.application,
+        sockets,
+        ConnectionLimits(idle=settings.http.idle_seconds, body=settings.http.body_seconds),
+    )
+    server.start()
+    log.info("collecting")
+    try:
+        await stopped()
+    finally:
+        collector.stop_taking()
+        await server.drain(grace=_QUIET_GRACE, at_most=settings.http.drain_seconds)
+        await collector.close()
+        log.info("ended")
