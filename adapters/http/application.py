@@ -49,7 +49,7 @@ class Application(HTTPServerConnectionDelegate):
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
         self.connections.add(server_conn)
         context: Any = getattr(request_conn, "context", None)
-        return Exchange(self, request_conn, context.remote_ip if context is not None else None)
+        return Exchange(self, request_conn, getattr(context, "address", None))
 
     def on_close(self, server_conn: object) -> None:
         self.connections.discard(server_conn)

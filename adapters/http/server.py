@@ -9,8 +9,9 @@ import logging
 import select
 import socket
 from dataclasses import dataclass
+from typing import Any
 
-from tornado.httpserver import HTTPServer
+from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
 from tornado.iostream import IOStream
 
 from .application import Application
@@ -19,6 +20,19 @@ log = logging.getLogger(__name__)
 
 _ACCEPTED_AT_ONCE = 64
 _BACKLOG = 1024
+_BUFFER = 8 * 1024 * 1024
+
+
+class Peer:
+    """The other end of a connection. Tornado puts its text into logs, so that has no address."""
+
+    __slots__ = ("address",)
+
+    def __init__(self, address: Any) -> None:
+        self.address: str | None = address[0] if isinstance(address, tuple) else None
+
+    def __str__(self) -> str:
+        return "a client"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +82,11 @@ class Server:
     def __init__(self, application: Application, sockets: list[socket.socket], limits: ConnectionLimits) -> None:
         self._application = application
         self._sockets = sockets
-        self._http = HTTPServer(
-            application,
-            idle_connection_timeout=limits.idle,
+        self._parameters = HTTP1ConnectionParameters(
+            header_timeout=limits.idle,
             body_timeout=limits.body,
             max_header_size=limits.header_bytes,
             max_body_size=2**62,  # the exchange counts: a body that is too large gets its answer
-            max_buffer_size=8 * 1024 * 1024,
         )
         self._paused: asyncio.TimerHandle | None = None
 
@@ -101,7 +113,8 @@ class Server:
                     raise
                 self._pause()
                 return False
-            self._http.handle_stream(IOStream(connection, max_buffer_size=8 * 1024 * 1024), address)
+            stream = IOStream(connection, max_buffer_size=_BUFFER)
+            HTTP1ServerConnection(stream, self._parameters, Peer(address)).start_serving(self._application)
         return True
 
     def _pause(self) -> None:
@@ -122,7 +135,7 @@ class Server:
         """Ends without cutting a request: takes what waits in the sockets' queues and closes them, tells every
         client to close, waits for what is in flight, then for `grace` seconds for what may still be on its way."""
         loop = asyncio.get_running_loop()
-        self._http.conn_params.no_keep_alive = True
+        self._parameters.no_keep_alive = True
         if self._paused is not None:
             self._paused.cancel()
         for sock in self._sockets:
