@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import re
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}")
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -21,6 +25,9 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
 def mask(text: str) -> str | None:
     """The address without what tells one visitor from another: IPv4 without its last octet
     (``81.2.69.0``), IPv6 without what is beyond /48."""
+    plain = _IPV4.fullmatch(text)
+    if plain is not None:
+        return f"{plain[1]}.0"
     address = read_address(text)
     if address is None:
         return None

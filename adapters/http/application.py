@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from email.utils import formatdate
+from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,8 @@ class Application(HTTPServerConnectionDelegate):
         self._metrics = metrics
         self.clock = clock
         self.tasks: set[asyncio.Task[None]] = set()
-        self.connections: set[Any] = set()
-        """Open connections, Tornado's."""
+        self.connections: dict[Any, Exchange] = {}
+        """Open connections, Tornado's, and what goes on in each."""
         self._busy: set[Exchange] = set()
         self._ids = count(1)
         self._id_prefix = secrets.token_hex(6)
@@ -47,12 +48,13 @@ class Application(HTTPServerConnectionDelegate):
     # connections
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
-        self.connections.add(server_conn)
         context: Any = getattr(request_conn, "context", None)
-        return Exchange(self, request_conn, getattr(context, "address", None))
+        exchange = Exchange(self, request_conn, getattr(context, "address", None))
+        self.connections[server_conn] = exchange
+        return exchange
 
     def on_close(self, server_conn: object) -> None:
-        self.connections.discard(server_conn)
+        self.connections.pop(server_conn, None)
 
     def busy(self, exchange: Exchange) -> None:
         self._busy.add(exchange)
@@ -96,7 +98,7 @@ class Application(HTTPServerConnectionDelegate):
     def headers(self, request: Request, response: Response) -> HTTPHeaders:
         """The headers of an answer. The page's script may read every one of them, refusals included."""
         headers = HTTPHeaders()
-        headers["Date"] = formatdate(request.received_at.timestamp(), usegmt=True)
+        headers["Date"] = _http_date(int(request.received_at.timestamp()))
         if response.status != 204:
             headers["Content-Type"] = response.content_type
             headers["Content-Length"] = str(len(response.body))
@@ -115,6 +117,11 @@ class Application(HTTPServerConnectionDelegate):
     def measured(self, request: Request, route: Route | None, response: Response) -> None:
         path = request.path if route is not None else "other"
         self._metrics.response(path, response.status, self.clock.monotonic() - request.monotonic)
+
+
+@lru_cache(maxsize=4)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def _log_fault(request: Request, error: Exception) -> None:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -68,10 +69,20 @@ Routes = Mapping[str, Mapping[str, Route]]
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
+class Phase(Enum):
+    """What a connection waits for."""
+
+    HEADERS = 1
+    """The client's next request."""
+    BODY = 2
+    ANSWER = 3
+    """Ours."""
+
+
 class Exchange(HTTPMessageDelegate):
     """Receives one request and answers it."""
 
-    __slots__ = ("_app", "_body", "_connection", "_peer", "_request", "_route", "_size")
+    __slots__ = ("_app", "_body", "_connection", "_peer", "_phase", "_request", "_route", "_since", "_size")
 
     def __init__(self, app: Application, connection: HTTPConnection, peer: str | None) -> None:
         self._app = app
@@ -81,6 +92,12 @@ class Exchange(HTTPMessageDelegate):
         self._route: Route | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._phase = Phase.HEADERS
+        self._since = app.clock.monotonic()
+
+    def waits_since(self, phase: Phase, now: float) -> float:
+        """For how many seconds the client has let it wait in this phase; 0 in another one."""
+        return now - self._since if self._phase is phase else 0.0
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
@@ -89,6 +106,7 @@ class Exchange(HTTPMessageDelegate):
         method = start_line.method  # type: ignore[union-attr]
         self._request = Request(self._app.new_request_id(), method, path, query, headers, self._peer)
         self._route = self._app.route(method, path)
+        self._phase, self._since = Phase.BODY, self._app.clock.monotonic()
         self._app.busy(self)
         length = headers.get("Content-Length", "0")
         if length.isdecimal() and int(length) > self._limit:
@@ -128,6 +146,7 @@ class Exchange(HTTPMessageDelegate):
         request, self._request = self._request, None
         if request is None:
             return
+        self._phase = Phase.ANSWER
         request.body = b"".join(self._body)
         self._body.clear()
         request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()

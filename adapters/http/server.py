@@ -15,12 +15,26 @@ from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnec
 from tornado.iostream import IOStream
 
 from .application import Application
+from .exchange import Phase
 
 log = logging.getLogger(__name__)
 
 _ACCEPTED_AT_ONCE = 64
 _BACKLOG = 1024
+_SWEEP_SECONDS = 1.0
 _BUFFER = 8 * 1024 * 1024
+
+
+class _Stream(IOStream):
+    """A stream that sends at once, always: one system call a connection instead of two a request."""
+
+    def __init__(self, connection: socket.socket, max_buffer_size: int) -> None:
+        super().__init__(connection, max_buffer_size=max_buffer_size)
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def set_nodelay(self, value: bool) -> None:
+        return
 
 
 class Peer:
@@ -82,12 +96,14 @@ class Server:
     def __init__(self, application: Application, sockets: list[socket.socket], limits: ConnectionLimits) -> None:
         self._application = application
         self._sockets = sockets
+        self._limits = limits
+        # Without timeouts of Tornado's: one for every header and body is a tenth of a request's whole cost. One
+        # look at all connections a second does the same.
         self._parameters = HTTP1ConnectionParameters(
-            header_timeout=limits.idle,
-            body_timeout=limits.body,
             max_header_size=limits.header_bytes,
             max_body_size=2**62,  # the exchange counts: a body that is too large gets its answer
         )
+        self._sweeper: asyncio.TimerHandle | None = None
         self._paused: asyncio.TimerHandle | None = None
 
     @property
@@ -98,6 +114,19 @@ class Server:
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             loop.add_reader(sock, self._accept, sock)
+        if self._sweeper is None:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Closes the connections of clients that take too long."""
+        loop = asyncio.get_running_loop()
+        now = self._application.clock.monotonic()
+        for connection, exchange in list(self._application.connections.items()):
+            if exchange.waits_since(Phase.HEADERS, now) > self._limits.idle or (
+                exchange.waits_since(Phase.BODY, now) > self._limits.body
+            ):
+                connection.stream.close()
+        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _accept(self, sock: socket.socket) -> bool:
         """Takes what waits, a bounded number at once; whether more may wait."""
@@ -113,7 +142,7 @@ class Server:
                     raise
                 self._pause()
                 return False
-            stream = IOStream(connection, max_buffer_size=_BUFFER)
+            stream = _Stream(connection, max_buffer_size=_BUFFER)
             HTTP1ServerConnection(stream, self._parameters, Peer(address)).start_serving(self._application)
         return True
 
@@ -136,8 +165,9 @@ class Server:
         client to close, waits for what is in flight, then for `grace` seconds for what may still be on its way."""
         loop = asyncio.get_running_loop()
         self._parameters.no_keep_alive = True
-        if self._paused is not None:
-            self._paused.cancel()
+        for timer in (self._paused, self._sweeper):
+            if timer is not None:
+                timer.cancel()
         for sock in self._sockets:
             loop.remove_reader(sock)
             more = self._accept(sock)
