@@ -24,6 +24,7 @@ from .times import read_time, within_window
 
 _BAD_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
+_REPLACED = "NUL or half a surrogate pair, now U+FFFD"
 _SHOWN = 100
 
 
@@ -67,7 +68,7 @@ class Checked:
 
 def is_clean(text: str) -> bool:
     """Whether PostgreSQL can hold this text: no NUL, no lone surrogate."""
-    return _BAD_CHARACTERS.search(text) is None
+    return (text.isascii() and "\x00" not in text) or _BAD_CHARACTERS.search(text) is None
 
 
 def clean(text: str) -> str:
@@ -115,20 +116,24 @@ def _refusal(findings: Findings) -> Refusal:
 
 
 def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str, str | None]:
-    texts: dict[str, str | None] = {}
+    texts: dict[str, str | None] = dict.fromkeys(_TEXTS)
     for rule in TEXT_FIELDS:
         value = payload.get(rule.wire)
-        if value is not None and type(value) is not str:
+        if value is None:
+            continue
+        if type(value) is not str:
             findings.refuse(rule.wire, f"expected text, not {_type_name(value)}")
-            value = None
-        elif value is not None and rule.attribute != "event_id" and not is_clean(value):
-            findings.warn(WarningCode.CHARACTERS_REPLACED, rule.wire, "NUL or half a surrogate pair, now U+FFFD")
+            continue
+        if not is_clean(value) and rule.attribute != "event_id":
+            findings.warn(WarningCode.CHARACTERS_REPLACED, rule.wire, _REPLACED)
             value = clean(value)
-        limit = getattr(limits, rule.attribute)
-        if value is not None and len(value) > limit:
+        if len(value) > (limit := getattr(limits, rule.attribute)):
             value = _too_long(value, rule.wire, rule.over, limit, findings)
         texts[rule.attribute] = value
     return texts
+
+
+_TEXTS = tuple(rule.attribute for rule in TEXT_FIELDS)
 
 
 def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings) -> str | None:
@@ -143,6 +148,8 @@ def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings)
 
 
 def _unknown_fields(payload: JsonObject, findings: Findings) -> None:
+    if payload.keys() <= KNOWN_FIELDS:
+        return
     for name in payload.keys() - KNOWN_FIELDS:
         findings.warn(WarningCode.UNKNOWN_FIELD, name, "not a field of an event; put it into event_data")
 
@@ -252,7 +259,7 @@ def check_object(value: JsonObject, path: str, limits: Limits, findings: Finding
             continue
         if not is_clean(key):
             key = clean(key)
-            findings.warn(WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", "NUL or half a surrogate pair, now U+FFFD")
+            findings.warn(WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", _REPLACED)
         kind = type(item)
         if kind is str or kind is dict or kind is list or kind is float:
             item = _check_value(item, f"{path}.{key}", limits, findings, depth)
@@ -292,7 +299,7 @@ def _check_text(text: str, path: str, limits: Limits, findings: Findings) -> str
         findings.warn(WarningCode.CUT, path, f"cut to {limits.data_string} characters")
         text = text[: limits.data_string]
     if not is_clean(text):
-        findings.warn(WarningCode.CHARACTERS_REPLACED, path, "NUL or half a surrogate pair, now U+FFFD")
+        findings.warn(WarningCode.CHARACTERS_REPLACED, path, _REPLACED)
         text = clean(text)
     return text
 

@@ -70,6 +70,7 @@ def read_origin(scheme: str, authority: str) -> Origin | None:
     return Origin(scheme, host, port) if 0 < port < 65536 else None
 
 
+@lru_cache(maxsize=4096)
 def read_url(text: str) -> Url | None:
     """An absolute http or https url, or None where it is none (relative, ``javascript:``, a control character
     or a blank in it, a backslash in its path)."""
