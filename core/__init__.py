@@ -1,1 +1,38 @@
-"""The domain: values, rules, ports and the collecting use case."""
+"""The domain of Catchment: values, rules, ports and the collecting use case. No I/O, the standard library only.
+
+The smallest program that collects an event, with every port in memory::
+
+    import asyncio
+    from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
+    from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
+    from catchment.core.administer import Administer
+    from catchment.core.collect import Collect, Submission
+    from catchment.core.limits import Limits
+
+    async def main():
+        store, clock, ids = Store(), ToldClock(), CountingIds()
+        administer = Administer(MemoryRegistry(store), ids, ascii_origin=str)
+        await administer.create_account("acme")
+        project, key = await administer.create_project("shop", "acme", ["https://shop.example"])
+        collect = Collect(
+            projects=MemoryProjects(store), sink=MemorySink(store), extensions=NoExtensions(),
+            anonymizer=MemoryAnonymizer(ids), rate_limiter=NoRateLimit(), clock=clock, ids=ids, limits=Limits(),
+        )
+        event = {"event_name": "SignUp", "url": "https://shop.example/join"}
+        answer = await collect(Submission(payloads=[event], key=key.text, received_at=clock.now(), deadline=5.0))
+        print(answer.receipts[0].outcome)  # stored
+
+    asyncio.run(main())
+
+The concepts, in the order in which an event meets them:
+
+- `project`, `origins`, `keys`: whose event it is, and which websites may post with a browser key.
+- `collect`: the use case. A `Submission` goes in, an `Answer` with a `Receipt` for every event comes out.
+- `limits`, `check`: the one table of limits, and the one place where a field is judged.
+- `event`: a `RawEvent` has arrived and is untrusted; an `Event` is anonymised, enriched, frozen, and stored.
+- `outcomes`: what can become of an event, in closed lists. `errors`: what is an exception instead.
+- `ports`: what the core needs of the outside world, and what it is promised.
+- `administer`, `usage`: what operators change, and what is billed.
+
+Where an event goes, step by step, and what can be lost on the way: docs/path-of-an-event.md.
+"""

@@ -11,6 +11,7 @@ way of the request, or of the event. The smallest program that uses it::
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -96,6 +97,8 @@ class Passage:
     agent: UserAgent = NO_USER_AGENT
     place: Place = NOWHERE
     event: Event | None = None
+    fields: JsonObject = field(default_factory=dict)
+    """What `event` was made of."""
 
     @property
     def checked(self) -> RawEvent:
@@ -111,6 +114,8 @@ class Passage:
 
 
 Verdict = Refusal | Filtered | None
+_TURN = 50
+"""So many events of a batch are checked before other requests have their turn, and the deadline is looked at."""
 
 
 class Collect:
@@ -155,7 +160,11 @@ class Collect:
     async def _collect(self, submission: Submission, access: Access) -> Answer:
         sender, wrong_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
-        for payload in submission.payloads:
+        for number, payload in enumerate(submission.payloads, 1):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)  # others have their turn
+                if self.clock.monotonic() >= submission.deadline:
+                    raise Unavailable("the deadline passed while the events were checked")
             passage = Passage(payload, submission, access, sender, Findings(self.limits))
             if wrong_clock:
                 passage.findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
@@ -363,29 +372,30 @@ async def anonymise(collect: Collect, passage: Passage) -> Verdict:
     raw, project = passage.checked, passage.access.project
     ip = await collect.anonymizer.anonymise(raw.ip, project.settings.privacy, passage.sender.received_at)
     raw.ip = None
-    passage.event = Event(
-        project_id=project.id,
-        key_kind=passage.access.kind,
-        event_id=raw.event_id,
-        name=raw.event_name,
-        category=raw.category,
-        label=raw.label,
-        value=raw.value,
-        data=raw.data,
-        session_id=raw.session_id,
-        user_id=raw.user_id,
-        url=raw.url,
-        page_title=raw.page_title,
-        page_path=raw.page_path,
-        referrer=raw.referrer,
-        referrer_host=_host_of(raw.referrer),
-        user_agent=raw.user_agent,
-        agent=passage.agent,
-        ip=ip,
-        place=passage.place,
-        occurred_at=raw.occurred_at,
-        received_at=passage.sender.received_at,
-    )
+    passage.fields = {
+        "project_id": project.id,
+        "key_kind": passage.access.kind,
+        "event_id": raw.event_id,
+        "name": raw.event_name,
+        "category": raw.category,
+        "label": raw.label,
+        "value": raw.value,
+        "data": raw.data,
+        "session_id": raw.session_id,
+        "user_id": raw.user_id,
+        "url": raw.url,
+        "page_title": raw.page_title,
+        "page_path": raw.page_path,
+        "referrer": raw.referrer,
+        "referrer_host": _host_of(raw.referrer),
+        "user_agent": raw.user_agent,
+        "agent": passage.agent,
+        "ip": ip,
+        "place": passage.place,
+        "occurred_at": raw.occurred_at,
+        "received_at": passage.sender.received_at,
+    }
+    passage.event = Event(**passage.fields)
     return None
 
 
@@ -415,7 +425,7 @@ async def enrich(collect: Collect, passage: Passage) -> Verdict:
     if properties:
         changes["properties"] = check_object(properties, "properties", collect.limits, passage.findings)
     if changes:
-        passage.event = replace(passage.anonymised, **changes)
+        passage.event = Event(**{**passage.fields, **changes})
     return None
 
 

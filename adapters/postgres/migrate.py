@@ -82,6 +82,7 @@ def migrate(dsn: str, today: date, said: Callable[[str], None] = lambda _: None)
         cursor.execute(sql.query("make_schema"))
         backend = _Backend(dsn)
         with closing(backend.connection):
+            backend.init_database()
             to_apply = backend.to_apply(yoyo.read_migrations(sql.migrations()))
             applied = []
             for migration in to_apply:

@@ -1,1 +1,65 @@
-"""The shipped plugin that recognises crawlers."""
+"""The shipped plugin that recognises crawlers, by the expressions of crawler-user-agents.
+
+The library's own `is_crawler` takes 175 µs for a browser's user agent and up to 3 ms for a long one, which a
+single batch of 1,000 made-up ones would turn into seconds. So its 1,500 expressions are handed to the matcher
+written in Rust that comes with ua-parser: 2 µs, 9 µs for a long one. A test holds that both say the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from catchment.core.check import clean
+
+from ..hooks import Enrichment, Event, check_settings, hookimpl
+
+logger = logging.getLogger("catchment.plugins")
+
+_REMEMBERED = 10_000
+"""User agents whose answer is kept, a process."""
+_READ = 1_024
+"""Characters of a user agent that are looked at."""
+_A_BOT = Enrichment(is_bot=True)
+
+
+class Bots:
+    """Adds first: what any other plugin says of robots wins."""
+
+    def __init__(self) -> None:
+        self._is_crawler: Callable[[str], bool] | None = None
+
+    @hookimpl
+    def catchment_configure(self, settings: Mapping[str, Any]) -> None:
+        check_settings(settings)
+        self._is_crawler = lru_cache(_REMEMBERED)(_matcher())
+
+    @hookimpl(tryfirst=True)
+    def catchment_enrich(self, event: Event) -> Enrichment | None:
+        if not event.user_agent:
+            return None
+        if self._is_crawler is None:
+            self._is_crawler = lru_cache(_REMEMBERED)(_matcher())
+        return _A_BOT if self._is_crawler(event.user_agent[:_READ]) else None
+
+
+def _matcher() -> Callable[[str], bool]:
+    # Imported here, since an import does nothing but import: this reads the library's list.
+    import crawleruseragents
+    from ua_parser import Domain
+    from ua_parser.matchers import UserAgentMatcher
+    from ua_parser.regex import Resolver
+
+    expressions = [entry["pattern"] for entry in crawleruseragents.CRAWLER_USER_AGENTS_DATA]
+    try:
+        resolve = Resolver(([UserAgentMatcher(expression, "bot") for expression in expressions], [], []))
+    except ValueError:  # an expression that Rust does not know, such as one that looks behind
+        logger.warning("plugin bots: crawler-user-agents has an expression that only Python reads; matching is slow")
+        is_crawler: Callable[[str], bool] = crawleruseragents.is_crawler
+        return is_crawler
+    return lambda user_agent: resolve(clean(user_agent), Domain.USER_AGENT).user_agent is not None
+
+
+plugin = Bots()

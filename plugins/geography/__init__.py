@@ -1,1 +1,64 @@
-"""The shipped plugin that locates an address."""
+"""The shipped plugin that locates an address.
+
+Without settings it reads the map of countries that is in the package (country alone). The setting `database` is
+the path of a GeoLite2, GeoIP2 or DB-IP file, City or Country, which adds region and city, in English.
+
+The file may be replaced while the server runs: it is looked at once a minute. One that is broken or gone leaves
+the country empty, says so in the log once, and is taken up again when it is back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..hooks import Place, PluginSettingsError, check_settings, hookimpl
+from .database import Database, WrongKind
+
+PACKAGED = Path(__file__).parent / "data" / "geo-whois-asn-country.mmdb"
+
+# What no map knows: this host, private networks, links. The library's `is_global` takes longer than the look-up.
+_NOWHERE = re.compile(
+    r"(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\."
+    r"|::1?$|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:",
+    re.IGNORECASE,
+)
+_MAPPED = "::ffff:"
+"""An IPv4 address as IPv6 writes it."""
+
+
+class Geography:
+    """Answers last: any other plugin that knows where an address is goes first."""
+
+    def __init__(self) -> None:
+        self._database: Database | None = None
+
+    @hookimpl
+    def catchment_configure(self, settings: Mapping[str, Any]) -> None:
+        check_settings(settings, database=str)
+        path = settings.get("database")
+        if path is None:
+            self._database = Database(PACKAGED)
+            return
+        if not os.path.isfile(path):
+            raise PluginSettingsError(f"database: there is no file {path}")
+        try:
+            self._database = Database(Path(path))
+        except WrongKind as error:
+            raise PluginSettingsError(f"database: {error}") from error
+
+    @hookimpl(trylast=True)
+    def catchment_locate(self, address: str) -> Place | None:
+        if self._database is None:
+            return None
+        if address.startswith(_MAPPED):
+            address = address[len(_MAPPED) :]
+        if _NOWHERE.match(address):
+            return None
+        return self._database.find(address)
+
+
+plugin = Geography()

@@ -1,1 +1,114 @@
-"""The shipped plugin that parses the user agent."""
+"""The shipped plugin that parses the user agent: browser, system, device.
+
+The library is ua-parser, with its expressions in Rust (15 µs a text, long and hostile ones too). The kind of
+device is decided here, the first of these that holds:
+
+=========== =============================================================================================
+bot         ua-parser knows a spider
+tv          the text names a television or a box beside one
+console     the text names a games console
+tablet      an iPad, a Kindle, something that calls itself a tablet, or Android without ``Mobile``
+mobile      ``Mobile`` or ``Mobi`` in the text, or a system that only telephones have
+desktop     a system of desktop computers
+(none)      nothing of that
+=========== =============================================================================================
+
+An iPad that asks for desktop pages says that it is a Mac, and so it is `desktop` here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from catchment.core.check import clean
+
+from ..hooks import UserAgent, check_settings, hookimpl
+
+_REMEMBERED = 10_000
+"""Texts whose answer is kept, a process."""
+_READ = 1_024
+"""Characters of a text that are looked at."""
+_KEPT = 200
+"""Characters of a field."""
+
+_TV = re.compile(
+    r"\bTV\b|Smart-?TV|AppleTV|GoogleTV|HbbTV|NetCast|BRAVIA|\bAFT[A-Z]|\bCrKey\b|\bRoku\b|\bTizen\b.*\bTV", re.I
+)
+_CONSOLE = re.compile(r"PlayStation|\bXbox\b|Nintendo")
+_TABLET = re.compile(r"\biPad\b|\bTablet\b(?! PC)|\bKindle\b|\bSilk\b(?!.*Mobile)|\bPlayBook\b")
+_MOBILE = re.compile(r"\bMobi|\biPhone\b|\biPod\b|Opera Mini")
+_MOBILE_SYSTEMS = frozenset(
+    ("iOS", "Windows Phone", "Windows Mobile", "BlackBerry OS", "KaiOS", "Firefox OS", "Symbian OS", "HarmonyOS")
+)
+_DESKTOP_SYSTEMS = re.compile(
+    r"Windows|Mac OS X|Linux|Chrome OS|Chromium OS|BSD|Solaris|Ubuntu|Debian|Fedora|Red Hat|SUSE"
+)
+
+
+class UserAgentPlugin:
+    """Answers last: any other plugin that knows a user agent goes first."""
+
+    def __init__(self) -> None:
+        self._parse: Callable[[str], UserAgent] | None = None
+
+    @hookimpl
+    def catchment_configure(self, settings: Mapping[str, Any]) -> None:
+        check_settings(settings)
+        self._parse = _parser()
+
+    @hookimpl(trylast=True)
+    def catchment_parse_user_agent(self, user_agent: str) -> UserAgent | None:
+        if self._parse is None:
+            self._parse = _parser()
+        return self._parse(user_agent[:_READ])
+
+
+def _parser() -> Callable[[str], UserAgent]:
+    # Imported here, since an import does nothing but import: this reads thousands of expressions.
+    from ua_parser import Domain, load_lazy_builtins
+    from ua_parser.regex import Resolver
+
+    resolve = Resolver(load_lazy_builtins())
+
+    @lru_cache(_REMEMBERED)
+    def parse(text: str) -> UserAgent:
+        found = resolve(clean(text), Domain.ALL)
+        browser, system, device = found.user_agent, found.os, found.device
+        os = _cut(system.family) if system else None
+        return UserAgent(
+            browser=_cut(browser.family) if browser else None,
+            browser_version=_version(browser.major, browser.minor, browser.patch) if browser else None,
+            os=os,
+            os_version=_version(system.major, system.minor, system.patch) if system else None,
+            device=_device(text, os or "", device.family if device else ""),
+        )
+
+    return parse
+
+
+def _cut(text: str | None) -> str | None:
+    return text[:_KEPT].strip() or None if text else None
+
+
+def _version(*parts: str | None) -> str | None:
+    return _cut(".".join(part for part in parts if part))
+
+
+def _device(text: str, os: str, family: str) -> str | None:
+    if family == "Spider":
+        return "bot"
+    if _TV.search(text):
+        return "tv"
+    if _CONSOLE.search(text):
+        return "console"
+    if _TABLET.search(text) or (os == "Android" and not _MOBILE.search(text)):
+        return "tablet"
+    if _MOBILE.search(text) or os in _MOBILE_SYSTEMS:
+        return "mobile"
+    return "desktop" if _DESKTOP_SYSTEMS.match(os) else None
+
+
+plugin = UserAgentPlugin()

@@ -1,0 +1,41 @@
+"""The exceptions of the plugin system, beside those of the core.
+
+::
+
+    NotPossible
+    ├── Invalid
+    │   ├── PluginSettingsError   raised by a plugin: its settings are bad
+    │   └── PluginErrors          plugins can't be loaded or configured, each with its own line
+    ├── NotFound
+    │   └── UnknownBackend        no plugin of that name bills
+    └── BillingFailed             a billing backend stopped; what it has, it has
+
+A plugin's exception on the way of an event is none of these: it costs the plugin's part, see
+`catchment.plugins.manager`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from catchment.core.errors import Invalid, NotFound, NotPossible
+
+
+class PluginSettingsError(Invalid):
+    """A plugin's settings are bad. Its text is one line for the operator: which key, what is wrong, what to do."""
+
+
+class PluginErrors(Invalid):
+    """Plugins can't be used. `errors` has one line for each thing that is wrong, and names the plugin."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = tuple(errors)
+
+
+class UnknownBackend(NotFound):
+    """No plugin of that name bills."""
+
+
+class BillingFailed(NotPossible):
+    """A billing backend did not take a usage. Those before it are there; pushing all of them again is safe."""

@@ -1,0 +1,158 @@
+"""A map of addresses in a file that may be cut off, replaced or removed while it is read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geoip2.database
+import maxminddb
+from geoip2.errors import AddressNotFoundError
+
+from ..hooks import Place
+
+logger = logging.getLogger("catchment.plugins")
+
+EVERY = 60.0
+"""Seconds between two looks at the file."""
+_MODELS = ("City", "Enterprise", "Country")
+"""The kinds that geoip2 reads, as its methods are named; a database says its kind in its type."""
+
+Lookup = Callable[[str], Place | None]
+
+
+class WrongKind(Exception):
+    """A good database that does not say where an address is."""
+
+
+class Database:
+    """The places of one file. A file that can't be read now is no error: `find` knows nothing until it can.
+
+    Raises `WrongKind` at the start for a database of something else, such as networks.
+    """
+
+    def __init__(self, path: Path, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._now = now
+        self._state: tuple[int, int, int] | None = None
+        self._lookup: Lookup = _nothing
+        self._broken = False
+        self._look_again = now() + EVERY
+        self._open(starting=True)
+
+    def find(self, address: str) -> Place | None:
+        """Where an address is; None where the file does not say, and for a text that is no address."""
+        if self._now() >= self._look_again:
+            self._look_again = self._now() + EVERY
+            if _state_of(self._path) != self._state:
+                self._open()
+        try:
+            return self._lookup(address)
+        except ValueError:  # no address, which the library says in words that hold it
+            return None
+        except Exception as error:
+            self._lookup = _nothing
+            self._lose(error)
+            return None
+
+    def _open(self, *, starting: bool = False) -> None:
+        state = _state_of(self._path)
+        self._lookup, self._state = _nothing, state
+        try:
+            self._lookup = _open(self._path)
+        except WrongKind as error:
+            if starting:
+                raise
+            self._lose(error)
+        except Exception as error:
+            self._lose(error)
+        else:
+            if self._broken or not starting:
+                logger.info("plugin geography: reads %s again", self._path)
+            self._broken = False
+
+    def _lose(self, error: Exception) -> None:
+        if not self._broken:
+            kind = type(error).__name__
+            logger.error("plugin geography: can't read %s (%s); no event gets a place until it can", self._path, kind)
+        self._broken = True
+
+
+def _nothing(address: str) -> Place | None:
+    return None
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _open(path: Path) -> Lookup:
+    """A look-up in a copy of the file. The fast reader maps its file into memory, and to read beyond the end of a
+    mapped file that was cut off would kill the process: so it gets a copy that nobody else has, which lives as
+    long as the map. Where there is no room for one, the file is read into memory, and looked up more slowly."""
+    with open(path, "rb") as source:
+        try:
+            with tempfile.NamedTemporaryFile(prefix="catchment-", suffix=".mmdb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+                copy.flush()
+                return _lookup_in(path, copy.name, maxminddb.MODE_AUTO)
+        except OSError:
+            return _lookup_in(path, path, maxminddb.MODE_MEMORY)
+
+
+def _lookup_in(path: Path, file: str | Path, mode: int) -> Lookup:
+    reader = maxminddb.open_database(file, mode)
+    kind = reader.metadata().database_type
+    for model in _MODELS:
+        if model in kind:
+            reader.close()
+            return _models(geoip2.database.Reader(file, ["en"], mode), model)
+    _, first = next(iter(reader), (None, None))
+    if not isinstance(first, dict) or "country_code" not in first:
+        raise WrongKind(f"{path} is of the type {kind!r}; expected a City or a Country database")
+    return _flat(reader)
+
+
+def _models(reader: geoip2.database.Reader, model: str) -> Lookup:
+    read: Callable[[str], Any] = getattr(reader, model.lower())
+
+    def lookup(address: str) -> Place | None:
+        try:
+            found = read(address)
+        except AddressNotFoundError:
+            return None
+        if model == "Country":
+            return Place(country=found.country.iso_code)
+        return Place(
+            country=found.country.iso_code,
+            region=found.subdivisions.most_specific.name,
+            city=found.city.name,
+        )
+
+    return lookup
+
+
+def _flat(reader: maxminddb.Reader) -> Lookup:
+    places: dict[str, Place] = {}  # by country: there are some 250
+
+    def lookup(address: str) -> Place | None:
+        found: Any = reader.get(address)
+        country = found.get("country_code") if found else None
+        if not country:
+            return None
+        place = places.get(country)
+        if place is None:
+            place = places[country] = Place(country=country)
+        return place
+
+    return lookup

@@ -1,0 +1,368 @@
+"""The plugin manager: what the core sees of all plugins, and the place where one of them may fail.
+
+::
+
+    extensions = PluginExtensions(load_plugins(disabled=["csv"]))
+    await extensions.configure({"geography": {"database": "GeoLite2-City.mmdb"}})
+    place = await extensions.locate("81.2.69.160", warnings)
+
+pluggy holds the plugins and checks them against the hooks; the calls are made here, one by one, so that a
+plugin that fails costs its own part alone, and so that a call costs next to nothing.
+
+A call may fail in four ways. It raises. It returns what it may not. It changes the event it was given: the event
+is put back as it was, and what the call returned is not used. It takes longer than `budget` seconds: an
+``async def`` is cut off then; a plain function can't be, so its result is used, late. After three calls in a row
+that took too long the plugin's hook rests for 30 s: its part is missing at once then, instead of late.
+
+What this does not hold: a plain function that never returns holds the whole process, and a plugin that keeps an
+event to change it later changes what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from catchment.core.errors import CatchmentError
+from catchment.core.event import NO_USER_AGENT, NOWHERE, Enrichment, Event, JsonObject, Place, UserAgent
+from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, WarningCode
+from catchment.core.times import period_text
+from catchment.core.usage import Usage
+
+from .errors import BillingFailed, PluginErrors, UnknownBackend
+from .failures import Failures
+from .hooks import Filter, Refuse
+from .loading import Plugins, hook_names
+from .results import BadResult, check_agent, check_enrichment, check_place, copy_json
+
+logger = logging.getLogger("catchment.plugins")
+
+BUDGET = 0.5
+"""Seconds that one call may take."""
+OVERRUNS = 3
+"""Calls in a row that take too long, before the hook rests."""
+REST = 30.0
+"""Seconds."""
+
+# What a plugin may raise without harm to anything else. A library that calls sys.exit() is no reason to stop.
+_RAISED = (Exception, SystemExit, asyncio.CancelledError)
+
+
+class Call:
+    """One implementation of one hook, ready to be called with the hook's one argument."""
+
+    __slots__ = ("function", "hook", "is_async", "overruns", "plugin", "rests_until", "warning")
+
+    def __init__(self, plugin: str, hook: str, function: Callable[[Any], Any], is_async: bool) -> None:
+        self.plugin = plugin
+        self.hook = hook
+        self.function = function
+        self.is_async = is_async
+        self.overruns = 0
+        """Calls in a row that took too long."""
+        self.rests_until = 0.0
+        self.warning = EventWarning(WarningCode.PLUGIN_FAILED, plugin, hook)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginDescription:
+    """What ``catchment plugins`` shows of a plugin."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    module: str
+    hooks: tuple[str, ...]
+
+
+class PluginExtensions:
+    """The port `Extensions`, served by plugins. One object a process; belongs to one event loop.
+
+    `trace` writes every call to the log, by plugin and hook, without data. `budget` is in seconds. `failures`
+    counts, for the metrics: `failures.counts[plugin, hook]`.
+    """
+
+    def __init__(
+        self,
+        plugins: Plugins,
+        *,
+        trace: bool = False,
+        budget: float = BUDGET,
+        now: Callable[[], float] = time.monotonic,
+        failures: Failures | None = None,
+    ) -> None:
+        self.plugins = plugins
+        self.failures = failures if failures is not None else Failures(now)
+        self._budget = budget
+        self._now = now
+        calls = {hook: _calls(plugins, hook, trace) for hook in hook_names()}
+        self._configure = calls["catchment_configure"]
+        self._parse = calls["catchment_parse_user_agent"]
+        self._locate = calls["catchment_locate"]
+        self._validate = calls["catchment_validate"]
+        self._enrich = calls["catchment_enrich"]
+        self._bill = {call.plugin: call for call in calls["catchment_bill"]}
+
+    # The start, and commands
+
+    async def configure(
+        self, settings: Mapping[str, Mapping[str, Any]], *, only: Collection[str] | None = None
+    ) -> None:
+        """Hands every plugin, or `only` those named, its own section. Raises `PluginErrors` with a line for each
+        plugin that can't work with it, and each section that no plugin takes."""
+        errors = []
+        takers = {call.plugin for call in self._configure}
+        for name, section in settings.items():
+            if name not in self.plugins.loaded and name not in self.plugins.disabled:
+                names = ", ".join(self.plugins.loaded) or "none"
+                errors.append(f"plugins.{name}: there is no such plugin; there are: {names}")
+            elif name in self.plugins.loaded and name not in takers and section:
+                errors.append(f"plugins.{name}: this plugin takes no settings")
+        for call in self._configure:
+            if only is not None and call.plugin not in only:
+                continue
+            try:
+                await _finished(call.function(settings.get(call.plugin, {})))
+            except CatchmentError as error:
+                errors.append(f"plugins.{call.plugin}: {_line(error)}")
+            except (Exception, SystemExit) as error:
+                self.failures.note(call.plugin, call.hook, type(error).__qualname__, error)
+                errors.append(f"plugins.{call.plugin}: failed to start: {type(error).__name__}: {_line(error)}")
+        if errors:
+            raise PluginErrors(errors)
+
+    def describe(self) -> tuple[PluginDescription, ...]:
+        """Every plugin that is loaded, by name."""
+        hooks_of: dict[str, list[str]] = {name: [] for name in self.plugins.loaded}
+        for hook in hook_names():
+            for impl in self.plugins.implementations(hook):
+                hooks_of[impl.plugin_name].append(hook)
+        return tuple(
+            PluginDescription(
+                name=name,
+                distribution=loaded.distribution,
+                version=loaded.version,
+                module=loaded.module,
+                hooks=tuple(hooks_of[name]),
+            )
+            for name, loaded in self.plugins.loaded.items()
+        )
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The plugins that bill."""
+        return tuple(self._bill)
+
+    async def bill(self, backend: str, usages: Iterable[Usage]) -> int:
+        """Hands each usage to the billing backend of this name; how many it took.
+
+        Raises `UnknownBackend`, and `BillingFailed` at the first one that it did not take. No budget: it may
+        take its time.
+        """
+        call = self._bill.get(backend)
+        if call is None:
+            there_are = ", ".join(self._bill) or "none"
+            raise UnknownBackend(f"no plugin {backend!r} bills; there are: {there_are}")
+        taken = 0
+        for usage in usages:
+            try:
+                await _finished(call.function(usage))
+            except (Exception, SystemExit) as error:
+                self.failures.note(call.plugin, call.hook, type(error).__qualname__, error)
+                raise BillingFailed(
+                    f"billing backend {backend} failed at {usage.account}/{usage.project}, "
+                    f"{period_text(usage.period)}, after {taken} it took: {type(error).__name__}: {_line(error)}; "
+                    "push again, nothing is billed twice"
+                ) from error
+            taken += 1
+        return taken
+
+    # On the way of every event
+
+    async def parse_user_agent(self, user_agent: str, warnings: list[EventWarning]) -> UserAgent:
+        for call in self._parse:
+            if call.is_async:
+                result = await self._wait_for(call, user_agent, warnings)
+            else:
+                result = self._run(call, user_agent, warnings)
+            if result is not None:
+                try:
+                    return check_agent(result)
+                except Exception as error:
+                    self._bad_result(call, result, error, warnings)
+        return NO_USER_AGENT
+
+    async def locate(self, address: str, warnings: list[EventWarning]) -> Place:
+        for call in self._locate:
+            if call.is_async:
+                result = await self._wait_for(call, address, warnings)
+            else:
+                result = self._run(call, address, warnings)
+            if result is not None:
+                try:
+                    return check_place(result)
+                except Exception as error:
+                    self._bad_result(call, result, error, warnings)
+        return NOWHERE
+
+    async def validate(self, event: Event, warnings: list[EventWarning]) -> Refusal | Filtered | None:
+        if not self._validate:
+            return None
+        before = _contents(event)
+        for call in self._validate:
+            if call.is_async:
+                result = await self._wait_for(call, event, warnings)
+            else:
+                result = self._run(call, event, warnings)
+            if self._changed(call, event, before, warnings) or result is None:
+                continue
+            if type(result) is Refuse:
+                return Refusal(reason=Reason.REFUSED_BY_PLUGIN, detail=result.words, code=result.code)
+            if type(result) is Filter:
+                return Filtered(f"plugin:{call.plugin}:{result.code}")
+            error = BadResult(f"expected Refuse, Filter or None, not {type(result).__name__}")
+            self._bad_result(call, result, error, warnings)
+        return None
+
+    async def enrich(self, event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
+        if not self._enrich:
+            return ()
+        before = _contents(event)
+        found: list[Enrichment] = []
+        for call in self._enrich:
+            if call.is_async:
+                result = await self._wait_for(call, event, warnings)
+            else:
+                result = self._run(call, event, warnings)
+            if self._changed(call, event, before, warnings) or result is None:
+                continue
+            try:
+                found.append(check_enrichment(result))
+            except Exception as error:
+                self._bad_result(call, result, error, warnings)
+        return found
+
+    # One call
+
+    def _run(self, call: Call, argument: object, warnings: list[EventWarning]) -> Any:
+        """The result of a plain function; None where it failed."""
+        started = self._now()
+        if started < call.rests_until:
+            return self._resting(call, warnings)
+        result = None
+        try:
+            result = call.function(argument)
+        except _RAISED as error:
+            self._raised(call, error, warnings)
+        if self._now() - started > self._budget:
+            self._too_slow(call)
+        elif call.overruns:
+            call.overruns = 0
+        return result
+
+    async def _wait_for(self, call: Call, argument: object, warnings: list[EventWarning]) -> Any:
+        """The result of an ``async def``; None where it failed."""
+        if self._now() < call.rests_until:
+            return self._resting(call, warnings)
+        result = None
+        limit = asyncio.timeout(self._budget)
+        try:
+            async with limit:
+                result = await call.function(argument)
+        except _RAISED as error:
+            if limit.expired():
+                self._too_slow(call)
+            self._raised(call, error, warnings)
+        if call.overruns and not limit.expired():
+            call.overruns = 0
+        return result
+
+    def _raised(self, call: Call, error: BaseException, warnings: list[EventWarning]) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            # Some libraries raise it as an error of their own; it is a cancellation where the task is cancelled.
+            if task is None or task.cancelling():
+                raise error
+        self._failed(call, type(error).__qualname__, error, warnings)
+
+    def _too_slow(self, call: Call) -> None:
+        call.overruns += 1
+        if call.overruns >= OVERRUNS:
+            call.rests_until = self._now() + REST
+            what = f"{OVERRUNS} calls in a row took over {self._budget} s; it rests for {REST:.0f} s"
+            self.failures.tell(call.plugin, call.hook, what)
+
+    def _resting(self, call: Call, warnings: list[EventWarning]) -> None:
+        self.failures.counts[call.plugin, call.hook] += 1
+        warnings.append(call.warning)
+
+    def _bad_result(self, call: Call, result: object, error: Exception, warnings: list[EventWarning]) -> None:
+        if inspect.iscoroutine(result):
+            result.close()  # or Python complains that it was never awaited
+        what = str(error) if isinstance(error, BadResult) else type(error).__qualname__
+        self._failed(call, f"a wrong result: {what}", error, warnings)
+
+    def _changed(
+        self, call: Call, event: Event, before: tuple[JsonObject, JsonObject], warnings: list[EventWarning]
+    ) -> bool:
+        """Whether the call changed the event, which is put back then."""
+        data, properties = before
+        try:
+            if event.data == data and event.properties == properties:
+                return False
+            error: Exception = ValueError()
+        except Exception as failed:  # the comparison itself, of whatever it put there
+            error = failed
+        event.data.clear()
+        event.data.update(copy_json(data))
+        event.properties.clear()
+        event.properties.update(copy_json(properties))
+        self._failed(call, "it changed the event it was given; return what to add", error, warnings)
+        return True
+
+    def _failed(self, call: Call, what: str, error: BaseException, warnings: list[EventWarning]) -> None:
+        self.failures.note(call.plugin, call.hook, what, error)
+        warnings.append(call.warning)
+
+
+def _contents(event: Event) -> tuple[JsonObject, JsonObject]:
+    """What of an event could be changed, all else being frozen: a copy, which costs less than a read-only event."""
+    return copy_json(event.data), copy_json(event.properties)
+
+
+def _calls(plugins: Plugins, hook: str, trace: bool) -> tuple[Call, ...]:
+    calls = []
+    for impl in plugins.implementations(hook):
+        function: Callable[..., Any] = impl.function
+        is_async = inspect.iscoroutinefunction(function)
+        if not impl.argnames:
+            function = _without_argument(function)
+        if trace:
+            function = _traced(function, impl.plugin_name, hook)
+        calls.append(Call(impl.plugin_name, hook, function, is_async))
+    return tuple(calls)
+
+
+def _without_argument(function: Callable[[], Any]) -> Callable[[object], Any]:
+    return lambda _argument: function()
+
+
+def _traced(function: Callable[[Any], Any], plugin: str, hook: str) -> Callable[[Any], Any]:
+    def traced(argument: object) -> Any:
+        logger.info("plugin %s, %s: called", plugin, hook)
+        return function(argument)
+
+    return traced
+
+
+async def _finished(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

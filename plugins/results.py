@@ -1,0 +1,142 @@
+"""What a hook may return: a result that could hurt the event it belongs to is found here, before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from catchment.core.check import is_clean
+from catchment.core.event import Campaign, Enrichment, JsonObject, Place, UserAgent
+
+MAX_TEXT = 200
+"""Characters of a text in a `UserAgent`, a `Place` or a `Campaign`."""
+MAX_VALUES = 10_000
+"""Values in the properties of one plugin for one event, all levels together; ends endless ones, too."""
+MAX_BITS = 1024
+"""Of an integer: some 300 digits. Beyond 4,300 Python does not write them."""
+MAX_DEPTH = 64
+"""Levels of properties. The core keeps fewer; this ends endless ones before Python does."""
+
+
+class BadResult(Exception):
+    """A hook returned what it may not. Its text says what is wrong, and holds no value."""
+
+
+def _is_text(value: object) -> bool:
+    return value is None or (type(value) is str and len(value) <= MAX_TEXT and is_clean(value))
+
+
+def check_agent(result: object) -> UserAgent:
+    """The result of `catchment_parse_user_agent`. Raises `BadResult`."""
+    if not isinstance(result, UserAgent):
+        raise BadResult(_expected("UserAgent or None", result))
+    if not (
+        _is_text(result.browser)
+        and _is_text(result.browser_version)
+        and _is_text(result.os)
+        and _is_text(result.os_version)
+        and _is_text(result.device)
+    ):
+        raise BadResult(_BAD_TEXT)
+    return result
+
+
+def check_place(result: object) -> Place:
+    """The result of `catchment_locate`. Raises `BadResult`."""
+    if not isinstance(result, Place):
+        raise BadResult(_expected("Place or None", result))
+    if not (_is_text(result.country) and _is_text(result.region) and _is_text(result.city)):
+        raise BadResult(_BAD_TEXT)
+    return result
+
+
+def check_enrichment(result: object) -> Enrichment:
+    """The result of `catchment_enrich`; its properties are a copy that is the event's own. Raises `BadResult`."""
+    if not isinstance(result, Enrichment):
+        if not isinstance(result, Mapping):
+            raise BadResult(_expected("Enrichment, a mapping or None", result))
+        return Enrichment(properties=_properties(result))
+    if result.is_bot is not None and type(result.is_bot) is not bool:
+        raise BadResult("is_bot is neither True, False nor None")
+    if result.campaign is not None:
+        _check_campaign(result.campaign)
+    if type(result.properties) is dict and not result.properties:
+        return result
+    return Enrichment(campaign=result.campaign, is_bot=result.is_bot, properties=_properties(result.properties))
+
+
+def _check_campaign(campaign: object) -> None:
+    if not isinstance(campaign, Campaign):
+        raise BadResult(_expected("Campaign or None as campaign", campaign))
+    if not (
+        _is_text(campaign.source)
+        and _is_text(campaign.medium)
+        and _is_text(campaign.campaign)
+        and _is_text(campaign.term)
+        and _is_text(campaign.content)
+    ):
+        raise BadResult(_BAD_TEXT)
+
+
+def _properties(properties: object) -> JsonObject:
+    """A copy, so that a plugin that keeps its mapping and changes it later changes nothing here."""
+    if not isinstance(properties, Mapping):
+        raise BadResult(_expected("a mapping as properties", properties))
+    copied: JsonObject = _Copier().copy(dict(properties))
+    return copied
+
+
+class _Copier:
+    """Copies what JSON holds, and counts it."""
+
+    def __init__(self) -> None:
+        self.left = MAX_VALUES
+
+    def copy(self, value: Any, depth: int = 0) -> Any:
+        self.left -= 1
+        if self.left < 0 or depth > MAX_DEPTH:
+            raise BadResult(f"properties: over {MAX_VALUES} values or {MAX_DEPTH} levels, or one that holds itself")
+        kind = type(value)
+        if kind is str or kind is bool or value is None:
+            return value
+        if kind is int:
+            if value.bit_length() > MAX_BITS:
+                raise BadResult(f"properties: an integer of more than {MAX_BITS} bits")
+            return value
+        if kind is float:
+            if not isfinite(value):
+                raise BadResult("properties: a number that is not finite")
+            return value
+        if kind is list:
+            return [self.copy(item, depth + 1) for item in value]
+        if kind is dict:
+            if not all(type(key) is str for key in value):
+                raise BadResult("properties: a key that is not text")
+            return {key: self.copy(item, depth + 1) for key, item in value.items()}
+        raise BadResult(f"properties: {kind.__name__} is nothing that JSON holds")
+
+
+def copy_json(value: JsonObject) -> JsonObject:
+    """A copy of what came out of JSON, all levels. Values are not checked; this is on the way of every event."""
+    copied = value.copy()
+    for key, item in copied.items():
+        kind = type(item)
+        if kind is dict:
+            copied[key] = copy_json(item)
+        elif kind is list:
+            copied[key] = _copy_list(item)
+    return copied
+
+
+def _copy_list(items: list[Any]) -> list[Any]:
+    return [
+        copy_json(item) if type(item) is dict else _copy_list(item) if type(item) is list else item for item in items
+    ]
+
+
+def _expected(what: str, result: object) -> str:
+    return f"expected {what}, not {type(result).__name__}"
+
+
+_BAD_TEXT = f"a field that is not text of at most {MAX_TEXT} characters, without NUL and half surrogate pairs"

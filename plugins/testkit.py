@@ -1,0 +1,161 @@
+"""The test kit for plugin authors: runs a plugin as the server would, and shows what came of it.
+
+::
+
+    from catchment.plugins.testkit import check_plugin, run_hook, sample_event
+    import my_plugin
+
+    def test_it_is_a_plugin():
+        assert check_plugin(my_plugin) == ("catchment_enrich",)
+
+    def test_it_greets():
+        run = run_hook(my_plugin, "catchment_enrich", sample_event(name="SignUp"))
+        assert run.result[0].properties == {"greeting": "hello"}
+        assert run.warnings == ()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from catchment.core.event import Event, Place, UserAgent
+from catchment.core.outcomes import EventWarning
+from catchment.core.project import KeyKind
+from catchment.core.usage import Usage
+
+from .failures import Failures
+from .loading import load_plugins
+from .manager import BUDGET, PluginExtensions
+
+NAME = "tested"
+"""The name that a plugin has here, unless another is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRun:
+    """What came of one hook."""
+
+    result: Any
+    """What the server goes on with: a `UserAgent`, a `Place`, a `Refusal`, a `Filtered` or None, a sequence of
+    `Enrichment`; None of `catchment_configure` and `catchment_bill`."""
+    warnings: tuple[EventWarning, ...] = ()
+    """On the event's receipt; one `plugin_failed` for each failure."""
+    errors: tuple[BaseException, ...] = ()
+    """What the plugin raised, or what was wrong with what it returned."""
+
+
+def check_plugin(plugin: object, name: str = NAME) -> tuple[str, ...]:
+    """The hooks that a plugin implements. Raises `PluginErrors`, with everything that is wrong with it."""
+    return PluginExtensions(load_plugins({name: plugin}, installed=False)).describe()[0].hooks
+
+
+def run_hook(
+    plugin: object,
+    hook: str,
+    argument: Any,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    name: str = NAME,
+    budget: float = BUDGET,
+) -> HookRun:
+    """Runs one hook of a plugin, plain or async, as the server would, configured with `settings` before.
+
+    Raises `PluginErrors` for a plugin or settings that would stop the start, `BillingFailed` where the plugin
+    bills and fails, and ValueError for a hook that there is not. Not in a running event loop: use `call_hook`.
+    """
+    return asyncio.run(call_hook(plugin, hook, argument, settings=settings, name=name, budget=budget))
+
+
+async def call_hook(
+    plugin: object,
+    hook: str,
+    argument: Any,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    name: str = NAME,
+    budget: float = BUDGET,
+) -> HookRun:
+    """`run_hook`, in a running event loop."""
+    failures = _KeptFailures()
+    plugins = load_plugins({name: plugin}, installed=False)
+    extensions = PluginExtensions(plugins, budget=budget, failures=failures)
+    warnings: list[EventWarning] = []
+    result: Any = None
+    if hook == "catchment_configure":
+        await extensions.configure({name: argument})
+        return HookRun(result=None)
+    await extensions.configure({name: settings or {}})
+    match hook:
+        case "catchment_parse_user_agent":
+            result = await extensions.parse_user_agent(argument, warnings)
+        case "catchment_locate":
+            result = await extensions.locate(argument, warnings)
+        case "catchment_validate":
+            result = await extensions.validate(argument, warnings)
+        case "catchment_enrich":
+            result = await extensions.enrich(argument, warnings)
+        case "catchment_bill":
+            await extensions.bill(name, [argument])
+        case _:
+            raise ValueError(f"there is no hook {hook}")
+    return HookRun(result=result, warnings=tuple(warnings), errors=tuple(failures.errors))
+
+
+class _KeptFailures(Failures):
+    def __init__(self) -> None:
+        super().__init__(time.monotonic)
+        self.errors: list[BaseException] = []
+
+    def note(self, plugin: str, hook: str, what: str, error: BaseException | None = None) -> None:
+        super().note(plugin, hook, what, error)
+        if error is not None:
+            self.errors.append(error)
+
+
+def sample_event(**changes: Any) -> Event:
+    """An event as validators and enrichers see it, with `changes` to its fields; its data and properties are
+    its own."""
+    event = Event(
+        project_id="0197f2c4-8f3a-7cc1-9d3e-5b8f0a6b1c2d",
+        key_kind=KeyKind.BROWSER,
+        event_id="0197f2c4-91b7-7e02-a4f5-6c7d8e9f0a1b",
+        name="ButtonClick",
+        category="CTA",
+        label="Homepage Hero",
+        value=1.0,
+        data={"custom_field": "custom value", "items": [{"sku": "A-1", "count": 2}]},
+        session_id="0197f2c4-90aa-7b11-8c22-1d2e3f4a5b6c",
+        user_id="user-42",
+        url="https://yourdomain.com/page?utm_source=newsletter&utm_medium=email",
+        page_title="Home",
+        page_path="/page",
+        referrer="https://referrer.com/",
+        referrer_host="referrer.com",
+        user_agent="Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/139.0.0.0 Safari/537.36",
+        agent=UserAgent(browser="Chrome", browser_version="139.0.0", os="Windows", os_version="10", device="desktop"),
+        ip="81.2.69.0",
+        place=Place(country="GB"),
+        occurred_at=datetime(2025, 8, 2, 14, 19, 12, tzinfo=UTC),
+        received_at=datetime(2025, 8, 2, 14, 19, 12, 250_000, tzinfo=UTC),
+    )
+    return replace(event, **changes)
+
+
+def sample_usage(**changes: Any) -> Usage:
+    """A usage as a billing backend sees it, with `changes` to its fields."""
+    usage = Usage(
+        account_id="0197f2c4-0000-7000-8000-000000000001",
+        account="acme",
+        project_id="0197f2c4-0000-7000-8000-000000000002",
+        project="shop",
+        period=date(2025, 8, 1),
+        events=1234,
+        closed=True,
+    )
+    return replace(usage, **changes)

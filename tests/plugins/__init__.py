@@ -1,0 +1,1 @@
+"""Tests of the plugin system, its documentation, and the shipped plugins."""
