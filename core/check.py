@@ -224,27 +224,26 @@ def _data(value: object, limits: Limits, findings: Findings) -> tuple[JsonObject
             findings.warn(WarningCode.WRONG_TYPE, f"event_data.{name}", "not text; it stays in the data")
     number = data.get("value")
     if number is not None:
-        if _fits_double(number):
+        if _is_double(number):
             columns["value"] = float(data.pop("value"))
         else:
             findings.warn(
                 WarningCode.WRONG_TYPE,
                 "event_data.value",
-                "not a number of a double's range; it stays in the data",
+                "not a number that a double holds exactly; it stays in the data",
             )
     return data, columns
 
 
-def _fits_double(number: object) -> bool:
+def _is_double(number: object) -> bool:
     if type(number) is float:
         return isfinite(number)
     if type(number) is not int:
         return False
     try:
-        float(number)
+        return float(number) == number
     except OverflowError:
         return False
-    return True
 
 
 def check_object(value: JsonObject, path: str, limits: Limits, findings: Findings, depth: int = 1) -> JsonObject:

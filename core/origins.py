@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ipaddress import IPv6Address
 
 from .errors import Invalid
 
@@ -22,10 +23,11 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 ANY_PORT = -1
 
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
+_RULE = re.compile(r"(https?)://(\*\.)?([^/]*?)(:\*)?/?", re.IGNORECASE)
+_ENDS_IN_PORT = re.compile(r":[0-9]+$")
 _CONTROL_OR_BLANK = re.compile(r"[\x00-\x20\x7f-\xa0]")
-_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
-_IPV6 = re.compile(r"\[[0-9a-f:.]+\]")
-_PORT = re.compile(r"[0-9]{1,5}")
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_AUTHORITY = re.compile(rf"({_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::([0-9]{{1,5}}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,18 @@ class Url:
     """Without its question mark."""
 
 
+def _ipv6(host: str) -> str | None:
+    """An address in brackets as browsers write it (RFC 5952, without dots)."""
+    try:
+        address = IPv6Address(host[1:-1])
+    except ValueError:
+        return None
+    plain = str(IPv6Address(int(address)))
+    if "." in plain:  # Python 3.13 and later write an IPv4-mapped one with dots
+        plain = f"::ffff:{int(address) >> 16 & 0xFFFF:x}:{int(address) & 0xFFFF:x}"
+    return f"[{plain}]"
+
+
 @lru_cache(maxsize=4096)
 def read_origin(scheme: str, authority: str) -> Origin | None:
     """The origin of a scheme and an authority (``host[:port]``), or None where the authority is not plain:
@@ -59,15 +73,12 @@ def read_origin(scheme: str, authority: str) -> Origin | None:
     if scheme not in DEFAULT_PORTS or not authority.isascii():
         return None
     authority = authority.lower()
-    host, colon, port_text = authority.rpartition(":") if not authority.endswith("]") else (authority, "", "")
-    if not colon:
-        host, port_text = authority, ""
-    if colon and not _PORT.fullmatch(port_text):
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or len(match[1]) > 253:
         return None
-    if not (_HOST.fullmatch(host) or _IPV6.fullmatch(host)) or len(host) > 253:
-        return None
-    port = int(port_text) if port_text else DEFAULT_PORTS[scheme]
-    return Origin(scheme, host, port) if 0 < port < 65536 else None
+    host = _ipv6(match[1]) if match[1].startswith("[") else match[1]
+    port = int(match[2]) if match[2] else DEFAULT_PORTS[scheme]
+    return Origin(scheme, host, port) if host is not None and 0 < port < 65536 else None
 
 
 @lru_cache(maxsize=4096)
@@ -89,6 +100,12 @@ def read_origin_header(text: str) -> Origin | None:
     return read_origin(scheme, authority) if separator else None
 
 
+def _may_have_subdomains(host: str) -> bool:
+    if host == "localhost":
+        return True
+    return "." in host and not host.startswith("[") and not host.rpartition(".")[2].isdigit()
+
+
 @dataclass(frozen=True, slots=True)
 class OriginRule:
     """One allowed origin. `subdomains`: any subdomain of `host`, not the host itself."""
@@ -101,24 +118,19 @@ class OriginRule:
     @classmethod
     def parse(cls, text: str) -> OriginRule:
         """A rule from its text, in canonical form. Raises `Invalid`, saying what is wrong."""
-        scheme, separator, authority = text.strip().partition("://")
-        scheme = scheme.lower()
-        if not separator or scheme not in DEFAULT_PORTS:
-            raise Invalid(f"origin {text!r}: it must begin with https:// or http://")
-        authority = authority.removesuffix("/")
-        any_port = authority.endswith(":*")
-        subdomains = authority.startswith("*.")
-        bare = authority.removesuffix(":*").removeprefix("*.")
-        origin = read_origin(scheme, bare)
-        if origin is None:
+        match = _RULE.fullmatch(text.strip())
+        if match is None:
+            raise Invalid(f"origin {text!r}: it must begin with https:// or http://, and have no path")
+        scheme, subdomains, authority, any_port = match.groups()
+        origin = read_origin(scheme, authority)
+        if origin is None or (any_port and _ENDS_IN_PORT.search(authority)):
             raise Invalid(
                 f"origin {text!r}: expected scheme://host or scheme://host:port, such as https://app.example.com, "
                 "https://*.example.com or http://localhost:*, without a path or a user"
             )
-        last_label = origin.host.rpartition(".")[2]
-        if subdomains and ("." not in origin.host or last_label.isdigit()) and origin.host != "localhost":
+        if subdomains and not _may_have_subdomains(origin.host):
             raise Invalid(f"origin {text!r}: a wildcard needs a domain of its own, such as https://*.example.com")
-        return cls(scheme, origin.host, ANY_PORT if any_port else origin.port, subdomains)
+        return cls(origin.scheme, origin.host, ANY_PORT if any_port else origin.port, bool(subdomains))
 
     def matches(self, origin: Origin) -> bool:
         if origin.scheme != self.scheme or self.port not in (ANY_PORT, origin.port):
