@@ -99,6 +99,17 @@ class Passage:
     event: Event | None = None
     fields: JsonObject = field(default_factory=dict)
     """What `event` was made of."""
+    known: dict[tuple[str, str], tuple[Any, list[EventWarning]]] = field(default_factory=dict)
+    """What was asked about the visitors of this request: asked once, and thrown away with it."""
+
+    async def once(self, what: str, value: str, ask: Callable[[str, list[EventWarning]], Awaitable[Any]]) -> Any:
+        """What plugins say of a user agent or an address; the same to every event of a request."""
+        answer = self.known.get((what, value))
+        if answer is None:
+            warnings: list[EventWarning] = []
+            answer = self.known[what, value] = (await ask(value, warnings), warnings)
+        self.findings.warnings.extend(answer[1])
+        return answer[0]
 
     @property
     def checked(self) -> RawEvent:
@@ -160,12 +171,13 @@ class Collect:
     async def _collect(self, submission: Submission, access: Access) -> Answer:
         sender, wrong_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
+        known: dict[tuple[str, str], tuple[Any, list[EventWarning]]] = {}
         for number, payload in enumerate(submission.payloads, 1):
             if number % _TURN == 0:
                 await asyncio.sleep(0)  # others have their turn
                 if self.clock.monotonic() >= submission.deadline:
                     raise Unavailable("the deadline passed while the events were checked")
-            passage = Passage(payload, submission, access, sender, Findings(self.limits))
+            passage = Passage(payload, submission, access, sender, Findings(self.limits), known=known)
             if wrong_clock:
                 passage.findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
             receipts.append(_receipt(passage, await self._walk(passage)))
@@ -356,14 +368,14 @@ async def parse_user_agent(collect: Collect, passage: Passage) -> Verdict:
     """Browser, system and device out of the user agent."""
     user_agent = passage.checked.user_agent
     if user_agent:
-        passage.agent = await collect.extensions.parse_user_agent(user_agent, passage.findings.warnings)
+        passage.agent = await passage.once("agent", user_agent, collect.extensions.parse_user_agent)
     return None
 
 
 async def locate(collect: Collect, passage: Passage) -> Verdict:
     """Country, region and city. The full address is used here for the last time."""
     if passage.checked.ip:
-        passage.place = await collect.extensions.locate(passage.checked.ip, passage.findings.warnings)
+        passage.place = await passage.once("place", passage.checked.ip, collect.extensions.locate)
     return None
 
 

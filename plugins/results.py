@@ -23,12 +23,33 @@ class BadResult(Exception):
     """A hook returned what it may not. Its text says what is wrong, and holds no value."""
 
 
+class _Good:
+    """Results that were found good: plugins hand out the same frozen ones again and again. It holds them, so that
+    none of them is another object by the same id."""
+
+    def __init__(self) -> None:
+        self._results: dict[int, object] = {}
+
+    def __contains__(self, result: object) -> bool:
+        return self._results.get(id(result)) is result
+
+    def add(self, result: object) -> None:
+        if len(self._results) >= MAX_VALUES:
+            self._results.clear()
+        self._results[id(result)] = result
+
+
+_good = _Good()
+
+
 def _is_text(value: object) -> bool:
     return value is None or (type(value) is str and len(value) <= MAX_TEXT and is_clean(value))
 
 
 def check_agent(result: object) -> UserAgent:
     """The result of `catchment_parse_user_agent`. Raises `BadResult`."""
+    if type(result) is UserAgent and result in _good:
+        return result
     if not isinstance(result, UserAgent):
         raise BadResult(_expected("UserAgent or None", result))
     if not (
@@ -39,15 +60,19 @@ def check_agent(result: object) -> UserAgent:
         and _is_text(result.device)
     ):
         raise BadResult(_BAD_TEXT)
+    _good.add(result)
     return result
 
 
 def check_place(result: object) -> Place:
     """The result of `catchment_locate`. Raises `BadResult`."""
+    if type(result) is Place and result in _good:
+        return result
     if not isinstance(result, Place):
         raise BadResult(_expected("Place or None", result))
     if not (_is_text(result.country) and _is_text(result.region) and _is_text(result.city)):
         raise BadResult(_BAD_TEXT)
+    _good.add(result)
     return result
 
 
@@ -67,6 +92,8 @@ def check_enrichment(result: object) -> Enrichment:
 
 
 def _check_campaign(campaign: object) -> None:
+    if campaign in _good:
+        return
     if not isinstance(campaign, Campaign):
         raise BadResult(_expected("Campaign or None as campaign", campaign))
     if not (
@@ -77,6 +104,7 @@ def _check_campaign(campaign: object) -> None:
         and _is_text(campaign.content)
     ):
         raise BadResult(_BAD_TEXT)
+    _good.add(campaign)
 
 
 def _properties(properties: object) -> JsonObject:

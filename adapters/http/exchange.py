@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
 from tornado.iostream import StreamClosedError
@@ -163,7 +163,7 @@ class Exchange(HTTPMessageDelegate):
             self._app.idle(self)
 
     def _write(self, request: Request, response: Response) -> None:
-        headers = self._app.headers(request, response)
+        headers = cast(HTTPHeaders, self._app.headers(request, response))
         body = response.body if request.method != "HEAD" else b""
         try:
             start_line = ResponseStartLine("HTTP/1.1", response.status, _REASONS.get(response.status, ""))
