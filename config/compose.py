@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from catchment.adapters.http.addresses import Networks
+from catchment.adapters.http.addresses import Clients, Networks
 from catchment.adapters.http.application import Application
 from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.metrics import Metrics
@@ -138,19 +138,22 @@ class Collector:
             ids=ids,
             limits=settings.limits,
         )
-        trusted = Networks(settings.http.trusted_proxies)
+        self._clients = clients = Clients(Networks(settings.http.trusted_proxies))
         collecting = Collecting(
-            collect, limits=settings.limits, deadline=deadline, trusted=trusted, metrics=self.metrics, watch=watch
+            collect, limits=settings.limits, deadline=deadline, clients=clients, metrics=self.metrics, watch=watch
         )
         operations = Operations(
             readiness=self._readiness,
             metrics=self.metrics,
             openapi=describe(settings.limits, version("catchment"), settings.public_url),
             operators=Networks(settings.http.operator_networks),
-            trusted=trusted,
+            clients=clients,
         )
         self.application = Application(
-            routes(collecting, operations, settings.limits), clock=clock, metrics=self.metrics
+            routes(collecting, operations, settings.limits),
+            clock=clock,
+            metrics=self.metrics,
+            receive_bytes=settings.http.receive_bytes,
         )
         self._draining = False
         self._durability: dict[str, Any] = {}
@@ -220,6 +223,7 @@ class Collector:
                 "announcements": self.projects.listening,
             },
             "queue": {"events": events, "bytes": size, "oldest_seconds": round(self.sink.oldest, 3)},
+            "untrusted_proxy": self._clients.untrusted_proxy,
             "requests_in_flight": self.application.in_flight,
             "connections": len(self.application.connections),
             "event_loop_lag_seconds": round(self._lag, 4),

@@ -75,6 +75,8 @@ class HttpSettings:
     """For a request's body to come in."""
     drain_seconds: float = 15.0
     """For a worker to end without cutting a request."""
+    receive_bytes: int = 256 * 1024 * 1024
+    """Bodies that a worker receives at the same time, together; beyond it new ones are told to come again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +245,7 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
         "idle_seconds": _seconds(),
         "body_seconds": _seconds(),
         "drain_seconds": _seconds(),
+        "receive_bytes": _whole(1),
     },
     "collect": {
         "deadline": fields.Float(validate=validate.Range(min=0.2, max=60)),

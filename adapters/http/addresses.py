@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
+from tornado.httputil import HTTPHeaders
+
 from catchment.core.privacy import read_address
+
+log = logging.getLogger(__name__)
 
 Network = IPv4Network | IPv6Network
 
@@ -27,6 +32,31 @@ class Networks:
     def _look(self, text: str) -> bool:
         address = read_address(text)
         return address is not None and any(address in network for network in self._networks)
+
+
+class Clients:
+    """Whose request it is. Notices the usual mistake behind a proxy: one that forwards, and is not trusted."""
+
+    def __init__(self, trusted: Networks) -> None:
+        self._trusted = trusted
+        self.untrusted_proxy: str | None = None
+        """A private peer that forwarded addresses without being trusted; None where there was none."""
+
+    def address(self, peer: str | None, headers: HTTPHeaders) -> str | None:
+        if "X-Forwarded-For" not in headers:
+            return peer
+        if self.untrusted_proxy is None and not self._trusted.hold(peer) and _is_private(peer):
+            self.untrusted_proxy = peer
+            log.warning(
+                "a private peer sends X-Forwarded-For and is not trusted, so that all its visitors look like one: "
+                "set CATCHMENT_HTTP__TRUSTED_PROXIES; /readyz names it"
+            )
+        return client_address(peer, headers.get_list("X-Forwarded-For"), self._trusted)
+
+
+def _is_private(peer: str | None) -> bool:
+    address = read_address(peer) if peer is not None else None
+    return address is not None and address.is_private
 
 
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Networks) -> str | None:

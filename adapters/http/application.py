@@ -43,7 +43,9 @@ class PlainHeaders(dict[str, str]):
 class Application(HTTPServerConnectionDelegate):
     """Takes requests off connections and answers them by the routes."""
 
-    def __init__(self, routes: Routes, *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, routes: Routes, *, clock: Clock, metrics: Metrics, receive_bytes: int) -> None:
+        self._receive_bytes = receive_bytes
+        self._held_bytes = 0
         self._routes = routes
         self._metrics = metrics
         self.clock = clock
@@ -70,6 +72,16 @@ class Application(HTTPServerConnectionDelegate):
 
     def idle(self, exchange: Exchange) -> None:
         self._busy.discard(exchange)
+
+    def hold(self, size: int) -> bool:
+        """Whether so many bytes more of bodies may be held while they come in; they are counted then."""
+        if self._held_bytes + size > self._receive_bytes:
+            return False
+        self._held_bytes += size
+        return True
+
+    def let_go(self, size: int) -> None:
+        self._held_bytes -= size
 
     @property
     def in_flight(self) -> int:

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
-from catchment.core.collect import Answer, Collect, Submission
+from catchment.core.collect import Answer, Collect, Submission, unavailable
+from catchment.core.errors import Unavailable
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Outcome, Reason, Refusal
 
 from . import answers
-from .addresses import Networks, client_address
+from .addresses import Clients
 from .bodies import Body, read_batch, read_event, read_lines
 from .decode import NotReadable, TooLarge, unpack
 from .exchange import Request, Response
@@ -41,14 +42,14 @@ class Collecting:
         *,
         limits: Limits,
         deadline: float,
-        trusted: Networks,
+        clients: Clients,
         metrics: Metrics,
         watch: Callable[[Answer], None] | None = None,
     ) -> None:
         self._collect = collect
         self._limits = limits
         self._deadline = deadline
-        self._trusted = trusted
+        self._clients = clients
         self._metrics = metrics
         self._watch = watch
 
@@ -63,7 +64,11 @@ class Collecting:
     async def _answer(self, request: Request, readers: Mapping[str, _Reader], limit: int, *, batch: bool) -> Response:
         dry_run = "dry_run=" in request.query and parse_qs(request.query).get("dry_run", [""])[-1] not in ("", "0")
         try:
+            if request.no_memory:
+                raise Unavailable("too many bodies are being received")
             body = self._read(request, readers, limit)
+        except Unavailable as error:
+            answer = Answer(refusal=unavailable(error))
         except TooLarge as error:
             answer = Answer(refusal=Refusal(reason=Reason.TOO_LARGE, detail=str(error)))
         except NotReadable as error:
@@ -99,14 +104,13 @@ class Collecting:
 
     async def _collected(self, request: Request, body: Body, dry_run: bool) -> Answer:
         headers = request.headers
-        forwarded = headers.get_list("X-Forwarded-For") if "X-Forwarded-For" in headers else ()
         submission = Submission(
             payloads=body.payloads,
             key=_bearer(headers.get("Authorization")) or body.key,
             sent_at=body.sent_at,
             dry_run=dry_run,
             origin=headers.get("Origin"),
-            address=client_address(request.peer, forwarded, self._trusted),
+            address=self._clients.address(request.peer, headers),
             user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent),
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,

@@ -42,6 +42,8 @@ class Request:
     """The address of the connection's other end."""
     body: bytes = b""
     too_large: bool = False
+    no_memory: bool = False
+    """Its body was thrown away: too many others are being received."""
     received_at: datetime = field(default_factory=datetime.now)
     monotonic: float = 0.0
 
@@ -82,7 +84,7 @@ class Phase(Enum):
 class Exchange(HTTPMessageDelegate):
     """Receives one request and answers it."""
 
-    __slots__ = ("_app", "_body", "_connection", "_peer", "_phase", "_request", "_route", "_since", "_size")
+    __slots__ = ("_app", "_body", "_connection", "_dropped", "_peer", "_phase", "_request", "_route", "_since", "_size")
 
     def __init__(self, app: Application, connection: HTTPConnection, peer: str | None) -> None:
         self._app = app
@@ -92,6 +94,7 @@ class Exchange(HTTPMessageDelegate):
         self._route: Route | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._dropped = False
         self._phase = Phase.HEADERS
         self._since = app.clock.monotonic()
 
@@ -123,15 +126,22 @@ class Exchange(HTTPMessageDelegate):
         if self._request is None:
             return None
         self._size += len(chunk)
-        if self._size <= self._limit:
+        if not self._dropped and self._size <= self._limit and self._app.hold(len(chunk)):
             self._body.append(chunk)
             return None
-        self._body.clear()
-        if self._route is not None:
+        if not self._dropped:
+            self._dropped = True
+            self._request.no_memory = self._size <= self._limit
+            self._let_go()
+        if self._size > self._limit and self._route is not None:
             self._request.too_large = True
         if self._size > _DRAINED:
             self._answer()
         return None
+
+    def _let_go(self) -> None:
+        self._app.let_go(sum(map(len, self._body)))
+        self._body.clear()
 
     def finish(self) -> None:
         self._answer()
@@ -140,6 +150,7 @@ class Exchange(HTTPMessageDelegate):
         """The client went away before its request was whole."""
         if self._request is not None:
             self._request = None
+            self._let_go()
             self._app.idle(self)
 
     def _answer(self) -> None:
@@ -148,7 +159,7 @@ class Exchange(HTTPMessageDelegate):
             return
         self._phase = Phase.ANSWER
         request.body = b"".join(self._body)
-        self._body.clear()
+        self._let_go()
         request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()
         task = asyncio.get_running_loop().create_task(self._respond(request))
         self._app.tasks.add(task)

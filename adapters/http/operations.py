@@ -7,7 +7,7 @@ from typing import Any
 
 from catchment.core.outcomes import Reason, Refusal
 
-from .addresses import Networks, client_address
+from .addresses import Clients, Networks
 from .answers import encode, problem
 from .exchange import Request, Response
 from .metrics import CONTENT_TYPE, Metrics
@@ -26,17 +26,16 @@ class Operations:
         metrics: Metrics,
         openapi: dict[str, Any],
         operators: Networks,
-        trusted: Networks,
+        clients: Clients,
     ) -> None:
         self._readiness = readiness
         self._metrics = metrics
         self._openapi = encode(openapi)
         self._operators = operators
-        self._trusted = trusted
+        self._clients = clients
 
     def _by_operator(self, request: Request) -> bool:
-        forwarded = request.headers.get_list("X-Forwarded-For")
-        return self._operators.hold(client_address(request.peer, forwarded, self._trusted))
+        return self._operators.hold(self._clients.address(request.peer, request.headers))
 
     async def healthz(self, request: Request) -> Response:
         """The process is alive and its event loop turns."""
