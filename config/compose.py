@@ -50,6 +50,7 @@ class Management:
 
     administer: Administer
     meter: UsageMeter
+    maintenance: Maintenance
     extensions: PluginExtensions
 
 
@@ -67,6 +68,7 @@ async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
         yield Management(
             administer=Administer(PostgresRegistry(links), SystemIds(), ascii_origin),
             meter=PostgresMeter(links, SystemClock()),
+            maintenance=Maintenance(links, SystemClock()),
             extensions=plugin_extensions(settings),
         )
     finally:

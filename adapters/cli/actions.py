@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import date
 from typing import Any, Protocol
 
 from catchment.core.administer import Administer
@@ -26,6 +27,24 @@ class PluginAbout(Protocol):
     def hooks(self) -> tuple[str, ...]: ...
 
 
+class UpkeepAbout(Protocol):
+    """What maintenance did."""
+
+    @property
+    def partitions(self) -> tuple[str, ...]: ...
+    @property
+    def ids_forgotten(self) -> int: ...
+    @property
+    def misplaced(self) -> tuple[date, ...]: ...
+
+
+class Upkeeping(Protocol):
+    """Maintenance."""
+
+    async def once(self) -> UpkeepAbout: ...
+    async def place(self, month: date) -> int: ...
+
+
 class Managed(Protocol):
     """The parts that commands work with, on a database at this version."""
 
@@ -33,6 +52,8 @@ class Managed(Protocol):
     def administer(self) -> Administer: ...
     @property
     def meter(self) -> UsageMeter: ...
+    @property
+    def maintenance(self) -> Upkeeping: ...
 
 
 class Actions(Protocol):

@@ -121,6 +121,25 @@ def add_running(root: click.Group) -> None:
         words = f"Applied {len(applied)} migration(s)." if applied else "The database is at this version already."
         output.document({"applied": applied}, words)
 
+    @command(root, "maintain")
+    def maintain(context: Context, output: Output) -> None:
+        """Do now what servers do every hour, and put events into their month's partition.
+
+        Makes partitions three months ahead, forgets ids of over 32 days, and moves events that had to go into the
+        default partition; servers wait while those of a month are moved.
+        """
+
+        async def work(managed: Managed) -> dict[str, Any]:
+            done = await managed.maintenance.once()
+            moved = {period_text(month): await managed.maintenance.place(month) for month in done.misplaced}
+            return {"partitions": list(done.partitions), "ids_forgotten": done.ids_forgotten, "moved": moved}
+
+        done = context.managing(work)
+        lines = [f"made {name}" for name in done["partitions"]]
+        lines += [f"moved {events:,} events of {month}" for month, events in done["moved"].items()]
+        lines.append(f"forgot {done['ids_forgotten']:,} ids")
+        output.document(done, "\n".join(lines))
+
     @command(root, "demo")
     @click.option("--host", help="The address to listen on.")
     @click.option("--port", type=click.IntRange(0, 65535), help="The collector's port.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 
 from catchment.core.ports import Clock
 
@@ -17,6 +18,17 @@ log = logging.getLogger(__name__)
 KNOWN_IDS = timedelta(days=32)
 _EVERY_SECONDS = 3600.0
 _BITE = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """What was done."""
+
+    partitions: tuple[str, ...] = ()
+    """Made now."""
+    ids_forgotten: int = 0
+    misplaced: tuple[date, ...] = ()
+    """Months whose events are in the default partition."""
 
 
 class Maintenance:
@@ -43,15 +55,27 @@ class Maintenance:
                 log.warning("maintenance did not end: %s", error)
             await asyncio.sleep(_EVERY_SECONDS)
 
-    async def once(self) -> None:
-        """Does all of it now; nothing where another server is at it."""
+    async def once(self) -> Upkeep:
+        """Does what is done every hour; nothing where another server is at it."""
         now = self._clock.now()
         async with self._links.link() as link, link.transaction():
             if not (await link.run("maintenance_lock"))[0][0]:
-                return
-            await link.run("keep_partitions", today=now.date(), months_ahead=MONTHS_AHEAD)
+                return Upkeep()
+            made = await link.run("keep_partitions", today=now.date(), months_ahead=MONTHS_AHEAD)
             await link.run("forget_salts", today=now.date())
-        deleted = _BITE
-        while deleted == _BITE:
-            rows = await self._links.run("forget_ids", older_than=now - KNOWN_IDS, at_most=_BITE)
-            deleted = rows[0][0]
+        forgotten, bite = 0, _BITE
+        while bite == _BITE:
+            bite = (await self._links.run("forget_ids", older_than=now - KNOWN_IDS, at_most=_BITE))[0][0]
+            forgotten += bite
+        misplaced = await self._links.run("misplaced_months")
+        if misplaced:
+            log.warning("%d months are in the default partition: run `catchment maintain`", len(misplaced))
+        return Upkeep(
+            partitions=tuple(name for (name,) in made),
+            ids_forgotten=forgotten,
+            misplaced=tuple(month for month, _ in misplaced),
+        )
+
+    async def place(self, month: date) -> int:
+        """Moves a month's events out of the default partition; returns how many. Writers wait while it does."""
+        return int((await self._links.run("place_month", first_day=month))[0][0])

@@ -1,7 +1,7 @@
 -- What an installation does for itself: partitions ahead, old ids away.
 
 CREATE FUNCTION catchment.keep_partitions(today date, months_ahead integer) RETURNS SETOF text
-LANGUAGE plpgsql AS $body$
+LANGUAGE plpgsql SET lock_timeout = '2s' AS $body$
 -- Makes the partitions of this month and the months ahead; returns the names of those it made. A month whose rows
 -- are in the default partition already can't be attached (23514): it is left out, and named by
 -- catchment.misplaced_months().
@@ -24,6 +24,34 @@ BEGIN
             first_day::timestamp AT TIME ZONE 'UTC', (first_day + interval '1 month') AT TIME ZONE 'UTC');
         RETURN NEXT partition_name;
     END LOOP;
+END
+$body$;
+
+CREATE FUNCTION catchment.misplaced_months() RETURNS TABLE (first_day date, events bigint)
+LANGUAGE sql STABLE AS $body$
+-- The months whose events are in the default partition, since theirs was missing when they came.
+SELECT date_trunc('month', received_at AT TIME ZONE 'UTC')::date, count(*)
+FROM catchment.event_default GROUP BY 1 ORDER BY 1
+$body$;
+
+CREATE FUNCTION catchment.place_month(first_day date) RETURNS bigint
+LANGUAGE plpgsql SET lock_timeout = '2s' AS $body$
+-- Moves a month's events from the default partition into one of their own; returns how many. Writers wait meanwhile.
+DECLARE
+    partition_name text := 'event_' || to_char(first_day, 'YYYY_MM');
+    begins timestamptz := first_day::timestamp AT TIME ZONE 'UTC';
+    ends timestamptz := (first_day + interval '1 month') AT TIME ZONE 'UTC';
+    moved bigint;
+BEGIN
+    LOCK TABLE catchment.event_default IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('CREATE TABLE catchment.%I (LIKE catchment.event INCLUDING ALL)', partition_name);
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM catchment.event_default WHERE received_at >= $1 AND received_at < $2 RETURNING *) '
+        'INSERT INTO catchment.%I SELECT * FROM moved', partition_name) USING begins, ends;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    EXECUTE format('ALTER TABLE catchment.event ATTACH PARTITION catchment.%I FOR VALUES FROM (%L) TO (%L)',
+                   partition_name, begins, ends);
+    RETURN moved;
 END
 $body$;
 

@@ -33,6 +33,14 @@ SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'o
 -- Makes this month's partition and those ahead.
 SELECT catchment.keep_partitions(%(today)s, %(months_ahead)s)
 
+-- name: misplaced_months
+-- The months whose events are in the default partition.
+SELECT first_day, events FROM catchment.misplaced_months()
+
+-- name: place_month
+-- Moves a month's events out of the default partition; how many.
+SELECT catchment.place_month(%(first_day)s)
+
 -- name: forget_ids
 -- Deletes a bite of the ids that are too old to matter.
 SELECT catchment.forget_ids(%(older_than)s, %(at_most)s)
