@@ -156,9 +156,15 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _hide(section: Mapping[str, Any]) -> dict[str, Any]:
-    secret = ("password", "secret", "token", "key")
-    return {name: _HIDDEN if any(word in name.lower() for word in secret) else v for name, v in section.items()}
+_SECRET = ("password", "secret", "token", "key")
+
+
+def _hide(value: Any) -> Any:
+    """A plugin's settings, all levels of them, without what is called a secret."""
+    if isinstance(value, Mapping):
+        secret = {name: any(word in str(name).lower() for word in _SECRET) for name in value}
+        return {name: _HIDDEN if secret[name] else _hide(item) for name, item in value.items()}
+    return [_hide(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _without_password(url: str) -> str:
@@ -177,8 +183,13 @@ def _without_password(url: str) -> str:
 # The schema that judges what is given
 
 
-class _Text(fields.String):
-    pass
+class _Whole(fields.Integer):
+    """A whole number: in TOML a number, in the environment its digits; never the half of one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool | float):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class _Names(fields.Field[tuple[Any, ...]]):
@@ -221,7 +232,7 @@ def _database_url(value: str) -> None:
 
 
 def _whole(least: int, most: int | None = None) -> fields.Integer:
-    return fields.Integer(validate=validate.Range(min=least, max=most))
+    return _Whole(validate=validate.Range(min=least, max=most))
 
 
 def _seconds() -> fields.Float:
@@ -230,13 +241,13 @@ def _seconds() -> fields.Float:
 
 _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
     "database": {
-        "url": _Text(validate=_database_url),
+        "url": fields.String(validate=_database_url),
         "directory": _Directory(),
         "writers": _whole(1, 8),
         "readers": _whole(1, 16),
     },
     "http": {
-        "host": _Text(),
+        "host": fields.String(),
         "port": _whole(0, 65535),
         "workers": _whole(1, 64),
         "public_url": fields.Url(schemes={"http", "https"}, require_tld=False),
@@ -259,7 +270,7 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
         "rate_per_key": fields.Float(validate=validate.Range(min=0)),
         "rate_per_address": fields.Float(validate=validate.Range(min=0)),
     },
-    "log": {"level": _Text(validate=validate.OneOf(["debug", "info", "warning", "error"]))},
+    "log": {"level": fields.String(validate=validate.OneOf(["debug", "info", "warning", "error"]))},
 }
 _PLUGIN_FIELDS: dict[str, fields.Field[Any]] = {"disabled": _Names(), "trace": fields.Boolean()}
 

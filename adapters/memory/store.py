@@ -209,6 +209,8 @@ class MemoryRegistry:
         return sorted(self._store.accounts.values(), key=lambda account: account.name)
 
     async def add_project(self, project: Project) -> None:
+        if project.account_id not in self._store.accounts:
+            raise NotFound(f"there is no account {project.account_id}")
         for known in self._store.projects.values():
             if (known.account_id, known.name) == (project.account_id, project.name):
                 raise AlreadyExists(f"the account {project.account!r} has a project {project.name!r} already")
@@ -231,6 +233,7 @@ class MemoryRegistry:
         self._store.projects[project_id] = replace(project, settings=settings, origins=origins, limits=())
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None:
+        self._store.project(key.project_id)
         self._store.keys[key.id] = (key, fingerprint)
 
     async def keys(self, project_id: str) -> Sequence[Key]:

@@ -12,6 +12,7 @@ from .link import Link, Links
 from .projects import project_of, quota_of
 
 _UNIQUE_VIOLATION = "23505"
+_FOREIGN_KEY_VIOLATION = "23503"
 
 
 class PostgresRegistry:
@@ -36,7 +37,10 @@ class PostgresRegistry:
                 await link.run("add_project", account_id=project.account_id, name=project.name, **_settings(project))
                 await _add_origins(link, project.id, [str(rule) for rule in project.origins.rules])
         except DatabaseError as error:
-            raise _taken(error, f"the account {project.account!r} has a project {project.name!r} already") from error
+            missing = f"there is no account {project.account_id}"
+            raise _taken(
+                error, f"the account {project.account!r} has a project {project.name!r} already", missing
+            ) from error
 
     async def projects(self) -> Sequence[Project]:
         return [project_of(row) for row in await self._links.run("projects")]
@@ -59,14 +63,12 @@ class PostgresRegistry:
                     raise NotFound(f"the project has no origin {rule}")
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None:
-        await self._links.run(
-            "add_key",
-            id=key.id,
-            project_id=key.project_id,
-            kind=key.kind,
-            fingerprint=fingerprint,
-            text=key.text,
-        )
+        try:
+            await self._links.run(
+                "add_key", id=key.id, project_id=key.project_id, kind=key.kind, fingerprint=fingerprint, text=key.text
+            )
+        except DatabaseError as error:
+            raise _taken(error, "there is this key already", f"there is no project {key.project_id}") from error
 
     async def keys(self, project_id: str) -> Sequence[Key]:
         return [_key(row) for row in await self._links.run("keys", project_id=project_id)]
@@ -114,5 +116,8 @@ def _key(row: Sequence[object]) -> Key:
     )
 
 
-def _taken(error: DatabaseError, words: str) -> Exception:
-    return AlreadyExists(words) if error.sqlstate == _UNIQUE_VIOLATION else error
+def _taken(error: DatabaseError, taken: str, missing: str = "") -> Exception:
+    """What an insert's failure means to a person."""
+    if error.sqlstate == _UNIQUE_VIOLATION:
+        return AlreadyExists(taken)
+    return NotFound(missing) if error.sqlstate == _FOREIGN_KEY_VIOLATION else error

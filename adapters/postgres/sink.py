@@ -135,6 +135,8 @@ class GroupCommit:
             raise Unavailable(str(self._down), retry_after=self._down.retry_after)
         if self._closing:
             raise Unavailable("the server is stopping")
+        if not batch:
+            return []
         rows = [_row_or_none(event) for event in batch]
         if None in rows:
             return await self._store_good(batch, rows, limits, deadline)

@@ -16,7 +16,7 @@ def ascii_origin(text: str) -> str:
 
     Raises `Invalid` for a host that IDNA does not know.
     """
-    match = _AUTHORITY.match(text)
+    match = _AUTHORITY.match(text.strip())
     if match is None or match[2].isascii():
         return text
     try:

@@ -99,7 +99,7 @@ LANGUAGE plpgsql VOLATILE AS $body$
 -- in one order by all: ids (sorted), quotas (accounts, then projects), usage (sorted).
 DECLARE
     total     integer := jsonb_array_length(batch);
-    counted   boolean := EXISTS (SELECT FROM catchment.quota_usage);
+    counted   boolean;
     fresh     integer[];
     projects  uuid[];
     arrivals  timestamptz[];
@@ -115,8 +115,10 @@ BEGIN
                catchment.window_usage(scope, scope_id, "window", starts)
         FROM catchment.quota_windows(batch, limits) WHERE events IS NULL
         ON CONFLICT DO NOTHING;
-        counted := true;
-    ELSIF counted THEN
+    END IF;
+    -- A caller with limits knows that they are counted; another looks, after the lock and once more at the end.
+    counted := limits <> '[]' OR EXISTS (SELECT FROM catchment.quota_usage);
+    IF counted THEN
         LOCK TABLE catchment.usage_count IN ROW EXCLUSIVE MODE;
     END IF;
 
@@ -186,17 +188,22 @@ BEGIN
     FROM stored GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + excluded.events;
 
-    IF counted THEN
+    IF counted OR EXISTS (SELECT FROM catchment.quota_usage) THEN
         PERFORM catchment.count_quotas(fresh, projects, arrivals, refused);
     END IF;
 
     IF cardinality(kept) = total THEN
         RETURN array_fill('stored'::text, ARRAY[total]);
     END IF;
+    -- What repeats an id that found no room found none either.
     SELECT array_agg(CASE WHEN n = ANY (kept) THEN 'stored'
-                          WHEN n = ANY (refused) THEN 'quota_exceeded'
+                          WHEN first_n = ANY (refused) THEN 'quota_exceeded'
                           ELSE 'duplicate' END ORDER BY n)
-    INTO outcomes FROM generate_series(1, total) AS n;
+    INTO outcomes
+    FROM (
+        SELECT ordinality AS n, min(ordinality) OVER (PARTITION BY project_id, key_kind, event_id) AS first_n
+        FROM ROWS FROM (jsonb_to_recordset(batch) AS (project_id uuid, key_kind text, event_id text)) WITH ORDINALITY
+    ) AS sent;
     RETURN outcomes;
 END
 $body$;
