@@ -19,7 +19,7 @@ from catchment.adapters.http.openapi import describe
 from catchment.adapters.http.operations import Operations
 from catchment.adapters.http.routes import routes
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
-from catchment.adapters.postgres.link import Link, Links, LowDescriptors
+from catchment.adapters.postgres.link import Link, Links, LowDescriptors, end
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.projects import CachedProjects
@@ -79,7 +79,7 @@ async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
 class Collector:
     """A whole collecting server but its sockets: one of these runs in each worker.
 
-    `watch` is told every answer, for a person who looks on.
+    `watch` is told every answer, and whether it was a dry run, for a person who looks on.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Collector:
         dsn: str,
         *,
         on_death: Callable[[BaseException], None],
-        watch: Callable[[Answer], None] | None = None,
+        watch: Callable[[Answer, bool], None] | None = None,
     ) -> None:
         clock, ids = SystemClock(), SystemIds()
         count = settings.database.writers + settings.database.readers + 1
@@ -103,6 +103,7 @@ class Collector:
             name="reader",
             timeout=min(deadline, _SLOW_LOOKUP),
             descriptors=descriptors,
+            failed=self.metrics.failed,
         )
         self.projects = CachedProjects(
             self._readers,
@@ -187,9 +188,7 @@ class Collector:
         await self.sink.close()
         await self._maintenance.close()
         await self.projects.close()
-        if self._pulse is not None:
-            self._pulse.cancel()
-            await asyncio.gather(self._pulse, return_exceptions=True)
+        await end(self._pulse)
         self._readers.close()
         self._descriptors.close()
         self.metrics.flush()
@@ -214,7 +213,7 @@ class Collector:
 
     async def _readiness(self) -> tuple[bool, dict[str, Any]]:
         down = self.sink.down
-        ready = down is None and not self._draining
+        ready = down is None and self.projects.listening and not self._draining
         events, size = self.sink.queued
         return ready, {
             "draining": self._draining,

@@ -112,7 +112,9 @@ async def _run(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    collector = Collector(settings, dsn, on_death=lambda _: stop.set(), watch=lambda answer: _show(answer, say))
+    collector = Collector(
+        settings, dsn, on_death=lambda _: stop.set(), watch=lambda answer, dry: _show(answer, dry, say)
+    )
     async with management(settings, dsn) as parts:
         ready = await _set_up(parts.administer)
     site = DemoSite(settings.public_url, ready.site_key, site_sockets)
@@ -141,13 +143,13 @@ def _introduce(settings: Settings, site_port: int, event: dict[str, Any], say: C
 _COLOURS = {Outcome.STORED: "green", Outcome.DUPLICATE: "yellow", Outcome.FILTERED: "yellow", Outcome.REFUSED: "red"}
 
 
-def _show(answer: Answer, say: Callable[[str], None]) -> None:
+def _show(answer: Answer, dry_run: bool, say: Callable[[str], None]) -> None:
     """A line for each receipt, as it is committed."""
     if answer.refusal is not None:
         say(f"{click.style('refused', fg='red'):20} {answer.refusal.reason}: {answer.refusal.words}")
     project = answer.access.project.name if answer.access is not None else "?"
     for receipt in answer.receipts:
-        say(_line(project, receipt))
+        say(("dry run: " if dry_run else "") + _line(project, receipt))
 
 
 def _line(project: str, receipt: Receipt) -> str:

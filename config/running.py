@@ -15,7 +15,7 @@ from catchment.adapters.http.server import ConnectionLimits, Server, bind
 from catchment.adapters.http.workers import Workers
 from catchment.core.errors import Invalid
 
-from .compose import Collector
+from .compose import Collector, plugin_extensions
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,9 @@ def bind_sockets(settings: Settings) -> list[socket.socket]:
 
 
 def serve(settings: Settings, dsn: str, said: Callable[[str], None]) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code. `said` is told where, for a person."""
+    """Serves until SIGTERM or SIGINT; returns the exit code. `said` is told where, for a person. Raises
+    `Misconfigured` before it listens."""
+    asyncio.run(plugin_extensions(settings).configure(settings.plugins.sections))
     sockets = bind_sockets(settings)
     port = sockets[0].getsockname()[1]
     said(f"Listening on {settings.http.host}:{port}, {settings.http.workers} worker(s). Ctrl-C ends it.")
@@ -50,18 +52,8 @@ def serve(settings: Settings, dsn: str, said: Callable[[str], None]) -> int:
 
 
 def run_worker(settings: Settings, dsn: str, sockets: list[socket.socket]) -> int:
-    """One worker, on an event loop of its own: uvloop's, where it is installed."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_work(settings, dsn, sockets))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
+    """One worker, on an event loop of its own."""
+    return asyncio.run(_work(settings, dsn, sockets))
 
 
 async def _work(settings: Settings, dsn: str, sockets: list[socket.socket]) -> int:

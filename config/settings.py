@@ -20,6 +20,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
+from catchment.core.errors import Misconfigured
 from catchment.core.limits import Limits
 
 EMBEDDED = "embedded"
@@ -28,7 +29,7 @@ _HIDDEN = "********"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class BadSettings(Exception):
+class BadSettings(Misconfigured):
     """Settings that can't be: a line for each."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -170,14 +171,14 @@ def _hide(value: Any) -> Any:
 def _without_password(url: str) -> str:
     if url == EMBEDDED:
         return url
-    parts = parse_dsn(url)
-    for name in ("password", "passfile", "sslpassword"):
-        if name in parts:
-            parts[name] = _HIDDEN
-    address = f"{parts.pop('host', '')}:{parts.pop('port', '5432')}/{parts.pop('dbname', '')}"
+    parts = {name: _HIDDEN if "pass" in name else str(value) for name, value in parse_dsn(url).items()}
     user = ":".join(parts.pop(name) for name in ("user", "password") if name in parts)
-    rest = "&".join(f"{name}={value}" for name, value in parts.items())
-    return f"postgresql://{user + '@' if user else ''}{address}{'?' + rest if rest else ''}"
+    rest = "&".join(f"{name}={value}" for name, value in parts.items() if name not in ("host", "port", "dbname"))
+    hosts = parts.get("host", "")
+    place = f"{hosts}{':' + parts['port'] if 'port' in parts else ''}/{parts.get('dbname', '')}"
+    if hosts.startswith("/"):
+        place, rest = f"/{parts.get('dbname', '')}", "&".join(filter(None, (f"host={hosts}", rest)))
+    return f"postgresql://{user + '@' if user else ''}{place}{'?' + rest if rest else ''}"
 
 
 # The schema that judges what is given

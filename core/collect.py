@@ -165,8 +165,11 @@ class Collect:
                     return Answer(refusal=refusal, access=access)
             return await self._collect(submission, access)
         except Unavailable as error:
-            ids = tuple(_sent_id(p, self.limits) or self.ids.new_id() for p in submission.payloads)
-            return Answer(refusal=replace(unavailable(error), event_ids=ids))
+            return Answer(refusal=replace(unavailable(error), event_ids=self.ids_of(submission.payloads)))
+
+    def ids_of(self, payloads: Sequence[object]) -> tuple[str, ...]:
+        """The ids to send these events again with: their own, or new ones."""
+        return tuple(_sent_id(payload, self.limits) or self.ids.new_id() for payload in payloads)
 
     async def _collect(self, submission: Submission, access: Access) -> Answer:
         sender, wrong_clock = sender_of(submission, access)

@@ -7,6 +7,7 @@
     │   ├── AlreadyExists
     │   ├── NotFound
     │   └── Invalid            a value that breaks a rule, such as an origin
+    │       └── Misconfigured  the installation's settings are bad: a line for each, exit 2
     └── Unavailable            the outside world does not answer now; trying again makes sense
         └── CommitUnknown      it was sent to the database, and the answer was lost
 
@@ -34,6 +35,10 @@ class NotFound(NotPossible):
 
 class Invalid(NotPossible):
     """A value breaks a rule."""
+
+
+class Misconfigured(Invalid):
+    """The settings of the installation are bad; its text has a line for each."""
 
 
 class Unavailable(CatchmentError):

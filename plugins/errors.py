@@ -5,7 +5,8 @@
     NotPossible
     ├── Invalid
     │   ├── PluginSettingsError   raised by a plugin: its settings are bad
-    │   └── PluginErrors          plugins can't be loaded or configured, each with its own line
+    │   └── Misconfigured
+    │       └── PluginErrors      plugins can't be loaded or configured, each with its own line
     ├── NotFound
     │   └── UnknownBackend        no plugin of that name bills
     └── BillingFailed             a billing backend stopped; what it has, it has
@@ -18,14 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from catchment.core.errors import Invalid, NotFound, NotPossible
+from catchment.core.errors import Invalid, Misconfigured, NotFound, NotPossible
 
 
 class PluginSettingsError(Invalid):
     """A plugin's settings are bad. Its text is one line for the operator: which key, what is wrong, what to do."""
 
 
-class PluginErrors(Invalid):
+class PluginErrors(Misconfigured):
     """Plugins can't be used. `errors` has one line for each thing that is wrong, and names the plugin."""
 
     def __init__(self, errors: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from catchment.core.errors import CatchmentError, Invalid
+from catchment.core.errors import CatchmentError, Invalid, Misconfigured
 from catchment.core.times import period_text, read_period
 
 from .actions import Actions, ActionsOf, Managed
@@ -58,7 +58,7 @@ def command(group: click.Group, name: str, **attributes: Any) -> Callable[[Calla
             except CatchmentError as error:
                 for line in str(error).splitlines():
                     click.echo(f"catchment: {line}", err=True)
-                sys.exit(1)
+                sys.exit(2 if isinstance(error, Misconfigured) else 1)
 
         return run
 
@@ -156,7 +156,8 @@ def add_running(root: click.Group) -> None:
             found = context.actions.check_demo(output.say)
             output.document(found, "All of it holds.")
         else:
-            sys.exit(context.actions.demo(host=host, port=port, site_port=site_port, say=click.echo))
+            say = output.say if output.as_json else click.echo
+            sys.exit(context.actions.demo(host=host, port=port, site_port=site_port, say=say))
 
     @command(root, "plugins")
     def plugins(context: Context, output: Output) -> None:

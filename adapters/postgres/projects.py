@@ -26,7 +26,7 @@ from catchment.core.project import (
 )
 
 from .errors import DatabaseError, failure_of
-from .link import Link, Links
+from .link import Link, Links, end
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,7 @@ class CachedProjects:
         self._task = asyncio.get_running_loop().create_task(self._listen(), name="listener")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         self._listener.drop()
 
     async def find(self, fingerprint: bytes) -> Access | None:

@@ -22,7 +22,7 @@ from catchment.core.project import Limit
 
 from .culprits import find_culprits, quarantine
 from .errors import DatabaseError, Failure, NotConnected, as_outcome
-from .link import Link
+from .link import Link, end
 from .rows import limit_rows, row
 
 log = logging.getLogger(__name__)
@@ -178,9 +178,7 @@ class GroupCommit:
         self._closing = True
         if self._tasks:
             await self._idle.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         for link in self._links:
             link.drop()
 

@@ -21,7 +21,7 @@ SELECT set_config('synchronous_commit', 'on', false), set_config('TimeZone', 'UT
        set_config('lock_timeout', %(lock_timeout)s, false),
        set_config('statement_timeout', %(statement_timeout)s, false);
 DO $$ BEGIN
-    PERFORM set_config('log_min_error_statement', 'panic', false);
+    PERFORM set_config('log_min_error_statement', 'panic', false), set_config('log_error_verbosity', 'terse', false);
 EXCEPTION WHEN insufficient_privilege THEN NULL;
 END $$
 
