@@ -1,0 +1,74 @@
+"""Names of accounts and projects, which people choose and other people look at: in tables, and in a billing file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from .rows import check_stored, event
+from .serving import Collector, run
+
+ACCOUNT = "=cmd|' C calc'!A0"
+PROJECTS = {
+    "formula by plus": "+1+cmd|' C calc'!A0",
+    "formula by minus": "-2+3",
+    "formula by at": "@SUM(1+1)",
+    "img onerror": '<img src="x" onerror="alert(1)">',
+    "rich markup": "[bold red]x[blink]y",
+    "a comma and quotes": '",=1+1,"',
+    "__proto__": "__proto__",
+}
+
+
+@pytest.fixture(scope="module")
+def named(site: Collector) -> list[str]:
+    """Projects of these names, with an event each."""
+    run(["account", "create", "--", ACCOUNT], site.env)
+    for number, name in enumerate(PROJECTS.values()):
+        options = ["--account", ACCOUNT, "--origin", "https://good.com", "--json"]
+        key = json.loads(run(["project", "create", *options, "--", name], site.env))["browser_key"]
+        with site.wire() as wire:
+            check_stored(site.ask(wire, event(eventId=f"named-{number}"), key=key))
+    return [ACCOUNT, *PROJECTS.values()]
+
+
+REFUSED = {
+    "ANSI": "\x1b[2J\x1b]0;title\x07",
+    "C1 controls": "\x9b31m",
+    "CR LF": "one\r\ntwo",
+    "return": "one\rtwo",
+    "right-to-left override": "\u202egnp.exe",
+    "zero width": "a\u200bb",
+    "half a surrogate pair": "a\udc80",
+    "blank": " \t ",
+    "too long": "x" * 101,
+    "a slash": "a/b",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED.values(), ids=list(REFUSED))
+def test_names_that_a_terminal_or_a_person_would_misread_are_refused(site: Collector, name: str) -> None:
+    assert run(["account", "create", "--", name], site.env, code=1) == ""
+
+
+@pytest.mark.parametrize("command", ["account list", "project list", "usage"])
+def test_tables_show_names_as_they_are(site: Collector, named: list[str], command: str) -> None:
+    shown = run(command.split(), {**site.env, "COLUMNS": "250"})
+    assert {letter for letter in shown if not letter.isprintable()} <= {"\n"}
+    for name in [ACCOUNT] if command == "account list" else named:
+        assert name in shown, shown
+
+
+def test_no_cell_of_the_billing_file_is_a_formula(site: Collector, named: list[str], tmp_path: Path) -> None:
+    target = tmp_path / "billing.csv"
+    run(
+        ["billing", "push", "--backend", "csv"],
+        {**site.env, "CATCHMENT_PLUGINS__DISABLED": "", "CATCHMENT_PLUGINS__CSV__PATH": str(target)},
+    )
+    with target.open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert {f"'{name}" if name[0] in "=+-@" else name for name in named} <= set(cells)

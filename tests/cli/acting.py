@@ -1,0 +1,171 @@
+"""The command line on the memory adapters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from catchment.adapters.cli.actions import Managed
+from catchment.adapters.cli.commands import build
+from catchment.adapters.memory.parts import CountingIds, ToldClock
+from catchment.adapters.memory.store import MemoryMeter, MemoryRegistry, MemorySink, Store
+from catchment.adapters.system.hosts import ascii_origin
+from catchment.core.administer import Administer
+from catchment.core.errors import NotFound, NotPossible, Unavailable
+from catchment.core.event import Event
+from catchment.core.project import KeyKind
+from catchment.core.usage import Usage
+
+OCTOBER = datetime(2026, 10, 5, tzinfo=UTC)
+NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """`catchment.adapters.cli.actions.Managed` in memory."""
+
+    administer: Administer
+    meter: MemoryMeter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """`catchment.adapters.cli.actions.PluginAbout`."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    module: str
+    hooks: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Commands:
+    """`catchment.adapters.cli.actions.Actions` in memory, and who runs commands on them."""
+
+    store: Store = field(default_factory=Store)
+    ids: CountingIds = field(default_factory=CountingIds)
+    public_url: str = "https://collect.example"
+    configs: list[str | None] = field(default_factory=list)
+    """The settings' files that commands were run with."""
+    served: list[dict[str, Any]] = field(default_factory=list)
+    billed: list[tuple[str, Sequence[Usage]]] = field(default_factory=list)
+    to_migrate: list[str] = field(default_factory=list)
+    exit_code: int = 0
+    """Of `serve` and `demo`."""
+    failing: Exception | None = None
+    """What getting at the database raises."""
+
+    # actions
+
+    def shown_settings(self) -> dict[str, Any]:
+        return {"http": {"port": 8080, "trusted_proxies": []}, "plugins": {"csv": {"directory": "ü"}}}
+
+    @asynccontextmanager
+    async def manage(self) -> AsyncIterator[Managed]:
+        if self.failing is not None:
+            raise self.failing
+        registry = MemoryRegistry(self.store)
+        yield Parts(administer=Administer(registry, self.ids, ascii_origin), meter=MemoryMeter(self.store, ToldClock()))
+
+    def serve(self, **given: Any) -> int:
+        given.pop("say")("Listening.")
+        self.served.append(given)
+        return self.exit_code
+
+    def migrate(self, say: Callable[[str], None]) -> list[str]:
+        applied, self.to_migrate = self.to_migrate, []
+        for name in applied:
+            say(name)
+        return applied
+
+    def plugins(self) -> Sequence[About]:
+        return [
+            About(
+                name="bots", distribution="catchment", version="1", module="catchment.plugins.bots", hooks=("a", "b")
+            ),
+            About(name="given", distribution=None, version=None, module="given", hooks=("a",)),
+        ]
+
+    async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
+        if backend != "csv":
+            raise NotFound(f"no plugin bills as {backend!r}")
+        self.billed.append((backend, usages))
+        return len(usages)
+
+    def demo(self, **given: Any) -> int:
+        given.pop("say")("The demo.")
+        self.served.append(given)
+        return self.exit_code
+
+    def check_demo(self, say: Callable[[str], None]) -> dict[str, Any]:
+        say("one after another")
+        if self.failing is not None:
+            raise self.failing
+        return {"ok": True, "checked": 2}
+
+    # running
+
+    def run(self, *arguments: str) -> Result:
+        """Runs one command. The group is built anew each time, as it is for a person."""
+
+        def actions_of(config: str | None) -> Commands:
+            self.configs.append(config)
+            return self
+
+        return CliRunner().invoke(build(actions_of, "1.2.3"), arguments)
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with `--json`: exactly one document, and nothing else on standard output."""
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return document(result)
+
+    def refusal(self, *arguments: str) -> str:
+        """The one line on standard error of a command that can't do what it is asked."""
+        result = self.run(*arguments)
+        assert result.exit_code == 1, result.output
+        assert result.stdout == ""
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("catchment: ")
+        return line
+
+    def project(self, name: str = "shop", account: str = "roastery") -> dict[str, Any]:
+        """A new project; its account is made where it is missing."""
+        if account not in [known.name for known in self.store.accounts.values()]:
+            self.json("account", "create", account)
+        made: dict[str, Any] = self.json(
+            "project", "create", name, "--account", account, "--origin", "https://shop.example"
+        )
+        return made
+
+    def store_events(self, project_id: str, count: int, at: datetime = NOVEMBER) -> None:
+        sink = MemorySink(self.store)
+        for _ in range(count):
+            event_id = self.ids.new_id()
+            event = Event(
+                project_id=project_id,
+                key_kind=KeyKind.BROWSER,
+                event_id=event_id,
+                session_id=event_id,
+                name="A",
+                occurred_at=at,
+                received_at=at,
+            )
+            sink._store_one(event, ())
+
+
+def document(result: Result) -> Any:
+    """The one document on standard output, in one line."""
+    (line,) = result.stdout.splitlines()
+    return json.loads(line)
+
+
+UNAVAILABLE = Unavailable("no connection with the database")
+BROKEN = NotPossible("the check failed")

@@ -1,0 +1,1 @@
+"""Settings, and what the composition root makes of them."""

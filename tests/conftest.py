@@ -1,0 +1,59 @@
+"""Fixtures for all tests: PostgreSQL servers for the session, databases for a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from .support.database import Database, NoSystemPostgres, Server, embedded_postgres, system_postgres
+
+hypothesis.settings.register_profile("catchment", deadline=None)
+hypothesis.settings.load_profile("catchment")
+
+_ASYNC_TIMEOUT = 60.0
+"""Seconds, after which an asynchronous test hangs for sure; pytest-tornado's own 5 are few on a busy machine."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.async_test_timeout = max(config.option.async_test_timeout, _ASYNC_TIMEOUT)
+
+
+@pytest.fixture(scope="session")
+def embedded_server() -> Iterator[Server]:
+    """The embedded PostgreSQL."""
+    with embedded_postgres() as server:
+        server.prepare()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def system_server() -> Iterator[Server]:
+    """The machine's own PostgreSQL; skips where it has none."""
+    try:
+        with system_postgres() as server:
+            server.prepare()
+            yield server
+    except NoSystemPostgres as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["embedded", "system"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Every PostgreSQL there is."""
+    return request.getfixturevalue(f"{request.param}_server")
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """A migrated, empty database, on every PostgreSQL there is."""
+    with server.copy() as database:
+        yield database
+
+
+@pytest.fixture
+def embedded_database(embedded_server: Server) -> Iterator[Database]:
+    """A migrated, empty database on the embedded PostgreSQL: where one PostgreSQL is enough."""
+    with embedded_server.copy() as database:
+        yield database

@@ -1,0 +1,221 @@
+"""`Registry` and `ProjectRepository`: what is administered is what a key opens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from catchment.core.errors import AlreadyExists, NotFound
+from catchment.core.keys import fingerprint
+from catchment.core.origins import OriginRules
+from catchment.core.project import (
+    Access,
+    Account,
+    Bots,
+    DoNotTrack,
+    Key,
+    KeyKind,
+    Limit,
+    Privacy,
+    Project,
+    ProjectSettings,
+    Quota,
+    Scope,
+    Window,
+)
+
+from ..support.events import an_id
+from ..support.storage import Storage
+
+pytestmark = pytest.mark.gen_test
+
+OTHER_SETTINGS = ProjectSettings(
+    bots=Bots.FILTER,
+    do_not_track=DoNotTrack.FILTER,
+    privacy=Privacy.HASH,
+    allow_null_origin=True,
+    enabled=False,
+)
+
+
+def a_key(project: Project, number: int, kind: KeyKind = KeyKind.BROWSER) -> Key:
+    return Key(id=an_id(number), project_id=project.id, kind=kind, text=f"pk_{number}")
+
+
+def origins_of(project: Project) -> set[str]:
+    return {str(rule) for rule in project.origins.rules}
+
+
+async def add_key(storage: Storage, number: int, kind: KeyKind = KeyKind.BROWSER) -> bytes:
+    known = fingerprint(f"key {number}")
+    await storage.registry.add_key(a_key(storage.project, number, kind), known)
+    return known
+
+
+async def change(storage: Storage, project_id: str | None = None, **changes: object) -> None:
+    defaults = {"settings": ProjectSettings(), "add_origins": (), "remove_origins": ()}
+    await storage.registry.change_project(project_id or storage.project.id, **{**defaults, **changes})  # type: ignore[arg-type]
+
+
+async def found(storage: Storage, known: bytes) -> Access:
+    access = await storage.projects.find(known)
+    assert access is not None
+    return access
+
+
+# accounts and projects
+
+
+async def test_accounts_are_listed_by_name(storage: Storage) -> None:
+    for number, name in ((7, "zoo"), (8, "abc")):
+        await storage.registry.add_account(Account(id=an_id(number), name=name))
+    accounts = await storage.registry.accounts()
+    assert [account.name for account in accounts] == ["abc", "acme", "zoo"]
+    assert accounts[0].id == an_id(8)
+
+
+async def test_an_accounts_name_is_given_once(storage: Storage) -> None:
+    with pytest.raises(AlreadyExists, match="acme"):
+        await storage.registry.add_account(Account(id=an_id(7), name="acme"))
+    assert len(await storage.registry.accounts()) == 1
+
+
+async def test_a_project_is_listed_as_it_was_added(storage: Storage) -> None:
+    texts = ["https://a.example", "https://*.b.example:8443", "http://localhost:*", "http://[::1]:80"]
+    project = replace(
+        storage.project, id=an_id(7), name="a blog", origins=OriginRules.parse(texts), settings=OTHER_SETTINGS
+    )
+    await storage.registry.add_project(project)
+    listed, shop = await storage.registry.projects()
+    assert replace(listed, origins=project.origins) == project
+    assert origins_of(listed) == {"https://a.example", "https://*.b.example:8443", "http://localhost:*", "http://[::1]"}
+    assert shop.name == "shop"
+
+
+async def test_a_projects_name_is_given_once_in_its_account(storage: Storage) -> None:
+    with pytest.raises(AlreadyExists, match="shop"):
+        await storage.registry.add_project(replace(storage.project, id=an_id(7)))
+    await storage.add_project("shop", "other")
+    names = [f"{project.account}/{project.name}" for project in await storage.registry.projects()]
+    assert names == ["acme/shop", "other/shop"]
+
+
+async def test_a_project_needs_an_account_that_is_there(storage: Storage) -> None:
+    with pytest.raises(NotFound):
+        await storage.registry.add_project(replace(storage.project, id=an_id(7), name="blog", account_id=an_id(9)))
+    assert len(await storage.registry.projects()) == 1
+
+
+async def test_a_projects_settings_and_origins_change_at_once(storage: Storage) -> None:
+    await change(
+        storage,
+        settings=OTHER_SETTINGS,
+        add_origins=["https://two.example", "https://example.com"],
+        remove_origins=["https://example.com"],
+    )
+    (project,) = await storage.registry.projects()
+    assert project.settings == OTHER_SETTINGS
+    assert origins_of(project) == {"https://two.example"}
+
+
+async def test_an_origin_that_is_allowed_already_stays(storage: Storage) -> None:
+    await change(storage, add_origins=["https://example.com", "https://example.com"])
+    (project,) = await storage.registry.projects()
+    assert [str(rule) for rule in project.origins.rules] == ["https://example.com"]
+
+
+async def test_a_change_that_can_not_be_made_changes_nothing(storage: Storage) -> None:
+    with pytest.raises(NotFound, match=r"three\.example"):
+        await change(
+            storage,
+            settings=OTHER_SETTINGS,
+            add_origins=["https://two.example"],
+            remove_origins=["https://example.com", "https://three.example"],
+        )
+    (project,) = await storage.registry.projects()
+    assert project.settings == ProjectSettings()
+    assert origins_of(project) == {"https://example.com"}
+
+
+async def test_a_project_that_is_not_there_can_not_be_changed(storage: Storage) -> None:
+    with pytest.raises(NotFound):
+        await change(storage, an_id(99))
+
+
+# keys
+
+
+async def test_a_key_opens_its_project(storage: Storage) -> None:
+    for number, kind in ((7, KeyKind.BROWSER), (8, KeyKind.SERVER)):
+        access = await found(storage, await add_key(storage, number, kind))
+        assert (access.kind, access.revoked) == (kind, False)
+        assert access.project == storage.project
+
+
+async def test_a_key_that_nobody_has_opens_nothing(storage: Storage) -> None:
+    assert await storage.projects.find(fingerprint("nobody's")) is None
+    assert await storage.projects.find(b"") is None
+
+
+async def test_keys_are_listed_in_the_order_in_which_they_were_made(storage: Storage) -> None:
+    for number in (9, 7, 8):
+        await add_key(storage, number)
+    listed = await storage.registry.keys(storage.project.id)
+    assert listed[1:] == [a_key(storage.project, number) for number in (9, 7, 8)]
+    assert await storage.registry.keys(an_id(99)) == []
+
+
+async def test_a_key_needs_a_project_that_is_there(storage: Storage) -> None:
+    with pytest.raises(NotFound):
+        await storage.registry.add_key(a_key(replace(storage.project, id=an_id(99)), 7), fingerprint("key"))
+
+
+async def test_a_key_is_revoked_by_its_id_or_its_fingerprint(storage: Storage) -> None:
+    first, second = await add_key(storage, 7), await add_key(storage, 8)
+    for _ in range(2):  # a revoked one stays revoked
+        assert await storage.registry.revoke_key(key_id=an_id(7)) == replace(a_key(storage.project, 7), revoked=True)
+        assert (await storage.registry.revoke_key(fingerprint=second)).id == an_id(8)
+    revoked = {key.id: key.revoked for key in (await storage.registry.keys(storage.project.id))[1:]}
+    assert revoked == {an_id(7): True, an_id(8): True}
+    assert (await found(storage, first)).revoked
+
+
+@pytest.mark.parametrize("named", [{"key_id": an_id(99)}, {"key_id": "not an id"}, {"fingerprint": b"x" * 32}])
+async def test_a_key_that_is_not_there_can_not_be_revoked(storage: Storage, named: dict[str, object]) -> None:
+    with pytest.raises(NotFound):
+        await storage.registry.revoke_key(**named)  # type: ignore[arg-type]
+
+
+# quotas
+
+
+def a_quota(project: Project, scope: Scope, window: Window, hard: int) -> Quota:
+    scope_id = project.id if scope is Scope.PROJECT else project.account_id
+    return Quota(scope=scope, scope_id=scope_id, window=window, hard=hard)
+
+
+async def test_a_quota_is_set_in_place_of_the_one_that_is_there(storage: Storage) -> None:
+    for hard in (1, 10**12, 0):
+        await storage.registry.set_quota(a_quota(storage.project, Scope.PROJECT, Window.DAY, hard))
+        assert await storage.registry.quotas() == [a_quota(storage.project, Scope.PROJECT, Window.DAY, hard)]
+
+
+async def test_a_key_comes_with_the_limits_of_its_project_and_account(storage: Storage) -> None:
+    other = await storage.add_project("blog", "other")
+    known = await add_key(storage, 7)
+    quotas = [
+        a_quota(storage.project, Scope.PROJECT, Window.MONTH, 1),
+        a_quota(storage.project, Scope.PROJECT, Window.DAY, 2),
+        a_quota(storage.project, Scope.ACCOUNT, Window.MONTH, 3),
+    ]
+    for quota in (*quotas, a_quota(other, Scope.PROJECT, Window.DAY, 9), a_quota(other, Scope.ACCOUNT, Window.DAY, 9)):
+        await storage.registry.set_quota(quota)
+    assert len(await storage.registry.quotas()) == 5
+    expected = tuple(
+        Limit(scope=quota.scope, scope_id=quota.scope_id, window=quota.window, hard=quota.hard)
+        for quota in (quotas[2], quotas[1], quotas[0])
+    )
+    assert (await found(storage, known)).project.limits == expected
+    (shop,) = [project for project in await storage.registry.projects() if project.name == "shop"]
+    assert shop.limits == expected

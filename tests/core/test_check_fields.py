@@ -1,0 +1,315 @@
+"""The table of limits, field by field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from catchment.core.check import Checked, Findings, Sender, check_event
+from catchment.core.event import RawEvent
+from catchment.core.limits import TEXT_FIELDS, Limits, Over, TextField
+from catchment.core.outcomes import Reason, WarningCode
+from catchment.core.project import KeyKind
+
+from ..support.house import a_payload
+
+NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
+BROWSER = Sender(
+    kind=KeyKind.BROWSER, received_at=NOW, clock_offset=timedelta(), address="81.2.69.142", user_agent="Mozilla/5.0"
+)
+SERVER = replace(BROWSER, kind=KeyKind.SERVER, address=None, user_agent=None)
+LIMITS = Limits()
+NOT_TEXT = [0, 1.5, True, [], {}, ["a"]]
+
+
+@dataclass
+class Found:
+    raw: RawEvent | None
+    errors: dict[str, list[str]]
+    warnings: list[tuple[str, str]]
+
+    @property
+    def event(self) -> RawEvent:
+        assert self.raw is not None, self.errors
+        return self.raw
+
+
+def check(payload: object, sender: Sender = BROWSER, limits: Limits = LIMITS) -> Found:
+    findings = Findings(limits)
+    numbers = count(1)
+    checked = check_event(payload, sender, limits, lambda: f"made-{next(numbers)}", findings)
+    if not isinstance(checked, Checked):
+        assert checked.reason is Reason.INVALID_EVENT
+        assert checked.errors == findings.errors != {}
+    return Found(
+        checked.raw if isinstance(checked, Checked) else None,
+        findings.errors,
+        [(warning.code, warning.field) for warning in findings.warnings],
+    )
+
+
+def long_text(rule: TextField, over: int) -> str:
+    text = "https://example.com/" if rule.wire in ("url", "referrer") else ""
+    return text + "x" * (getattr(LIMITS, rule.attribute) + over - len(text))
+
+
+def named(*overs: Over) -> list[Any]:
+    return [pytest.param(rule, id=rule.wire) for rule in TEXT_FIELDS if rule.over in overs]
+
+
+@pytest.mark.parametrize("payload", [None, True, 7, 1.5, "text", [], [{}]])
+def test_an_event_is_an_object(payload: object) -> None:
+    assert list(check(payload).errors) == ["event"]
+
+
+@pytest.mark.parametrize("value", NOT_TEXT)
+@pytest.mark.parametrize("rule", named(*Over))
+def test_a_text_field_of_another_type_is_refused(rule: TextField, value: object) -> None:
+    found = check(a_payload(**{rule.wire: value}))
+    assert rule.wire in found.errors
+    assert found.raw is None
+
+
+@pytest.mark.parametrize("rule", named(*Over))
+def test_a_text_field_as_long_as_its_limit_is_kept(rule: TextField) -> None:
+    text = long_text(rule, 0)
+    found = check(a_payload(**{rule.wire: text}))
+    assert getattr(found.event, rule.attribute) == text
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize("rule", named(Over.REFUSE))
+def test_what_can_not_be_cut_is_refused_when_it_is_too_long(rule: TextField) -> None:
+    assert list(check(a_payload(**{rule.wire: long_text(rule, 1)})).errors) == [rule.wire]
+
+
+@pytest.mark.parametrize("rule", named(Over.CUT))
+def test_what_can_be_cut_is_cut_and_said(rule: TextField) -> None:
+    found = check(a_payload(**{rule.wire: long_text(rule, 1)}))
+    assert getattr(found.event, rule.attribute) == long_text(rule, 0)
+    assert found.warnings == [(WarningCode.CUT, rule.wire)]
+
+
+@pytest.mark.parametrize("rule", named(Over.DROP))
+def test_what_can_be_missing_is_dropped_when_it_is_too_long(rule: TextField) -> None:
+    found = check(a_payload(**{rule.wire: long_text(rule, 1)}))
+    assert found.event.user_id is None
+    assert found.event.session_id.startswith("made-")
+    assert found.warnings == [(WarningCode.DROPPED, rule.wire)]
+
+
+def test_the_fields_are_treated_as_the_contract_says() -> None:
+    by_over = {over: {rule.wire for rule in TEXT_FIELDS if rule.over is over} for over in Over}
+    assert by_over == {
+        Over.REFUSE: {"event_name", "eventId", "url"},
+        Over.CUT: {"page_title", "page_path", "referrer", "userAgent"},
+        Over.DROP: {"sessionId", "userId"},
+    }
+
+
+@pytest.mark.parametrize("rule", named(*Over))
+def test_a_field_that_is_null_is_a_field_that_is_missing(rule: TextField) -> None:
+    payload = {**a_payload(), rule.wire: None}
+    assert list(check(payload).errors) == ([rule.wire] if rule.wire in ("event_name", "url") else [])
+
+
+@pytest.mark.parametrize("name", [None, "", " ", "\t\n", "\u2003"])
+def test_a_name_is_needed(name: str | None) -> None:
+    assert list(check(a_payload(event_name=name)).errors) == ["event_name"]
+
+
+@pytest.mark.parametrize("event_id", ["", "  ", "a\x00b", "a\ud800b"])
+def test_an_id_that_can_not_be_stored_is_refused_and_never_changed(event_id: str) -> None:
+    found = check(a_payload(eventId=event_id))
+    assert list(found.errors) == ["eventId"]
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize("field", ["event_name", "sessionId", "userId", "page_title", "page_path", "userAgent"])
+@pytest.mark.parametrize("bad", ["\x00", "\ud83d", "\udc00\ud800"])
+def test_characters_that_can_not_be_stored_are_replaced_and_said(field: str, bad: str) -> None:
+    found = check(a_payload(**{field: f"a{bad}b"}))
+    attribute = next(rule.attribute for rule in TEXT_FIELDS if rule.wire == field)
+    assert getattr(found.event, attribute) == f"a{chr(0xFFFD) * len(bad)}b"
+    assert found.warnings == [(WarningCode.CHARACTERS_REPLACED, field)]
+
+
+def test_a_whole_character_beyond_16_bits_is_kept() -> None:
+    assert check(a_payload(page_title="\U0001f600")).warnings == []
+
+
+@pytest.mark.parametrize("text", ["<img onerror>", "=cmd|' /C'!A0", "a\r\nb", "\x1b[31m", "\u202egnp.exe", "__proto__"])
+def test_what_is_harmless_here_is_stored_as_it_came(text: str) -> None:
+    found = check(a_payload(event_name=text, page_title=text, event_data={text: text}))
+    assert (found.event.event_name, found.event.page_title, found.event.data) == (text, text, {text: text})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "/page",
+        "example.com/page",
+        "//example.com/",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "ftp://example.com/",
+        "https:/example.com/",
+        "https://example.com/a b",
+        "https://example.com/a\tb",
+        "https://example.com/a\nb",
+        " https://example.com/",
+        "https://example.com/\\evil",
+        "https://example.com/ü",
+    ],
+)
+def test_a_browsers_url_is_an_absolute_web_address(url: str | None) -> None:
+    assert list(check(a_payload(url=url)).errors) == ["url"]
+
+
+def test_a_server_may_leave_the_url_out() -> None:
+    for url in (None, ""):
+        found = check(a_payload(url=url), SERVER)
+        assert (found.event.url, found.event.page_path) == (None, None)
+
+
+@pytest.mark.parametrize("url", ["javascript:x", "/page", "https://a@example.com/", "https://ex%61mple.com/"])
+def test_a_url_that_a_server_does_send_is_checked_all_the_same(url: str) -> None:
+    assert list(check(a_payload(url=url), SERVER).errors) == ["url"]
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://example.com", "/"),
+        ("https://example.com?a=1", "/"),
+        ("https://example.com/a/b?c=/d#e", "/a/b"),
+    ],
+)
+def test_the_path_falls_back_to_the_urls(url: str, path: str) -> None:
+    assert check(a_payload(url=url)).event.page_path == path
+
+
+def test_the_path_that_was_sent_wins() -> None:
+    assert check(a_payload(page_path="/virtual")).event.page_path == "/virtual"
+
+
+def test_the_browsers_header_stands_in_for_a_missing_user_agent() -> None:
+    assert check(a_payload()).event.user_agent == "Mozilla/5.0"
+    assert check(a_payload(userAgent="")).event.user_agent == "Mozilla/5.0"
+    assert check(a_payload(userAgent="mine")).event.user_agent == "mine"
+    assert check(a_payload(), SERVER).event.user_agent is None
+
+
+def test_texts_that_are_empty_are_missing() -> None:
+    event = check(a_payload(sessionId="", userId="", referrer="")).event
+    assert (event.user_id, event.referrer) == (None, None)
+    assert event.session_id.startswith("made-")
+
+
+def test_fields_that_nobody_knows_are_dropped_and_said() -> None:
+    found = check(a_payload(colour="red", Event_Name="x"))
+    assert sorted(found.warnings) == [(WarningCode.UNKNOWN_FIELD, "Event_Name"), (WarningCode.UNKNOWN_FIELD, "colour")]
+
+
+def test_a_warning_never_holds_what_can_not_be_shown() -> None:
+    found = check(a_payload(**{"\ud800" * 300: 1}))
+    assert found.warnings == [(WarningCode.UNKNOWN_FIELD, "\ufffd" * 100)]
+
+
+def test_no_more_warnings_are_said_than_the_limit() -> None:
+    assert len(check(a_payload(**{f"field{n}": 1 for n in range(500)})).warnings) == LIMITS.warnings
+
+
+# the address
+
+
+def test_a_browser_may_not_set_its_address() -> None:
+    found = check(a_payload(ip="1.2.3.4"))
+    assert found.event.ip == "81.2.69.142"
+    assert found.warnings == [(WarningCode.NOT_ALLOWED, "ip")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("1.2.3.4", "1.2.3.4"),
+        (" 1.2.3.4 ", "1.2.3.4"),
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("fe80::1%eth0", "fe80::1"),
+        (None, None),
+    ],
+)
+def test_a_server_sets_its_visitors_address(sent: str | None, read: str | None) -> None:
+    assert check(a_payload(ip=sent), SERVER).event.ip == read
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "localhost", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4/24", 7, 1.5, True, [], {}, "1\x00", "\ud800"]
+)
+def test_a_servers_address_that_is_none_is_refused(sent: object) -> None:
+    assert list(check(a_payload(ip=sent), SERVER).errors) == ["ip"]
+
+
+# the time
+
+
+@pytest.mark.parametrize("sender", [BROWSER, SERVER], ids=["browser", "server"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "yesterday", "infinity", "-infinity", "now", "", "2026-11-02", "12:00", "2026-13-02T12:00:00Z",
+        "2026-02-30T12:00:00Z", "2026-11-02T25:00:00Z", "20261102T120000Z", "2026-11-02T12:00:00+99:99", 1_762_000_000,
+        1.5, True, [], {}, "2026-11-02T12:00:00Z\n", "\u0662026-11-02T12:00:00Z", "2026-11-02T12:00:00Z" + " " * 99,
+    ],
+)  # fmt: skip
+def test_what_is_no_time_is_refused(sent: object, sender: Sender) -> None:
+    assert list(check(a_payload(timestamp=sent), sender).errors) == ["timestamp"]
+
+
+def test_a_missing_time_is_the_arrival() -> None:
+    assert check(a_payload()).event.occurred_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("sender", "age", "kept"),
+    [
+        (BROWSER, timedelta(hours=72), True),
+        (BROWSER, timedelta(hours=72, microseconds=1), False),
+        (BROWSER, timedelta(minutes=-5), True),
+        (BROWSER, timedelta(minutes=-5, microseconds=-1), False),
+        (SERVER, NOW - datetime(1970, 1, 1, tzinfo=UTC), True),
+        (SERVER, NOW - datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), False),
+        (SERVER, timedelta(minutes=-5), True),
+        (SERVER, timedelta(minutes=-6), False),
+    ],
+)
+def test_how_old_and_how_far_ahead_a_time_may_be(sender: Sender, age: timedelta, kept: bool) -> None:
+    found = check(a_payload(timestamp=(NOW - age).isoformat()), sender)
+    assert found.event.occurred_at == (NOW - age if kept else NOW)
+    assert found.warnings == ([] if kept else [(WarningCode.TIMESTAMP_REPLACED, "timestamp")])
+
+
+@pytest.mark.parametrize("offset", [timedelta(days=3_000_000), timedelta(days=-3_000_000)])
+@pytest.mark.parametrize("sent", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_corrected_time_that_no_calendar_holds_is_replaced(sent: str, offset: timedelta) -> None:
+    found = check(a_payload(timestamp=sent), replace(SERVER, clock_offset=offset))
+    assert found.event.occurred_at == NOW
+    assert found.warnings == [(WarningCode.TIMESTAMP_REPLACED, "timestamp")]
+
+
+def test_the_age_counts_after_the_correction() -> None:
+    late = replace(BROWSER, clock_offset=timedelta(days=30))
+    found = check(a_payload(timestamp=(NOW - timedelta(days=31)).isoformat()), late)
+    assert found.event.occurred_at == NOW - timedelta(days=1)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    found = check({"eventId": " ", "url": "x", "timestamp": "x", "event_data": 1, "page_title": 1, "ip": "x"}, SERVER)
+    assert set(found.errors) == {"event_name", "eventId", "url", "timestamp", "event_data", "page_title"}

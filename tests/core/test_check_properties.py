@@ -1,0 +1,135 @@
+"""Whatever JSON value comes in, a verdict goes out, and what is accepted can be stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import timedelta
+from math import isfinite
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catchment.core.check import Checked, Findings, Sender, check_event, is_clean
+from catchment.core.limits import KNOWN_FIELDS, TEXT_FIELDS, Limits
+from catchment.core.outcomes import Reason, Refusal
+
+from .test_check_fields import BROWSER, SERVER
+
+LIMITS = replace(Limits(), data_keys=5, data_key=8, data_depth=3, data_array=4, data_string=10, warnings=6)
+
+any_text = st.text(st.characters(exclude_categories=()), max_size=20)  # surrogates and NUL too
+any_number = st.integers() | st.integers(-(10**400), 10**400) | st.floats()
+any_value = st.recursive(
+    st.none() | st.booleans() | any_number | any_text,
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(any_text, inner, max_size=6),
+    max_leaves=20,
+)
+plausible = {
+    "event_name": st.just("SignUp") | any_text,
+    "url": st.sampled_from(["https://example.com/a", "https://x@y/", "/"]) | any_text,
+    "timestamp": st.datetimes().map(lambda moment: moment.isoformat() + "Z") | any_text,
+    "ip": st.ip_addresses().map(str),
+    "event_data": st.dictionaries(st.sampled_from(["category", "label", "value"]) | any_text, any_value, max_size=8),
+}
+any_event = st.fixed_dictionaries(
+    {}, optional={name: plausible.get(name, any_text) | any_value for name in sorted(KNOWN_FIELDS)}
+).map(lambda fields: {"event_name": "SignUp", "url": "https://example.com/a", **fields})
+senders = st.builds(
+    lambda sender, days, address: replace(
+        sender, clock_offset=timedelta(days=days), address=address if sender is BROWSER else None
+    ),
+    st.sampled_from([BROWSER, SERVER]),
+    st.integers(-4_000_000, 4_000_000),
+    st.none() | st.just("81.2.69.142"),
+)
+
+
+def verdict_on(payload: object, sender: Sender) -> tuple[Checked | Refusal, Findings]:
+    findings = Findings(LIMITS)
+    return check_event(payload, sender, LIMITS, lambda: "made", findings), findings
+
+
+def texts_of(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for pair in value.items() for item in pair for text in texts_of(item)]
+    return [text for item in value for text in texts_of(item)] if isinstance(value, list) else []
+
+
+def depth_of(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
+
+
+@given(any_value | any_event, senders)
+def test_there_is_a_verdict_on_every_value(payload: object, sender: Sender) -> None:
+    verdict, findings = verdict_on(payload, sender)
+    assert isinstance(verdict, Checked | Refusal)
+    assert len(findings.warnings) <= LIMITS.warnings
+    if isinstance(verdict, Refusal):
+        assert verdict.reason is Reason.INVALID_EVENT
+        assert verdict.errors
+    else:
+        assert not findings.errors
+
+
+@given(any_value | any_event, senders)
+def test_what_is_said_can_be_sent(payload: object, sender: Sender) -> None:
+    verdict, findings = verdict_on(payload, sender)
+    said = [asdict(warning) for warning in findings.warnings]
+    if isinstance(verdict, Refusal):
+        said.append({"detail": verdict.detail, "errors": verdict.errors})
+    assert all(map(is_clean, texts_of(said)))
+
+
+@given(any_event, senders)
+def test_what_is_accepted_can_be_stored(payload: dict[str, Any], sender: Sender) -> None:
+    verdict, _ = verdict_on(payload, sender)
+    if not isinstance(verdict, Checked):
+        return
+    raw = verdict.raw
+    row = asdict(raw)
+    assert all(map(is_clean, texts_of(row)))
+    for rule in TEXT_FIELDS:
+        text = row[rule.attribute]
+        assert text is None or len(text) <= getattr(LIMITS, rule.attribute)
+    assert raw.event_name.strip()
+    assert raw.event_id.strip()
+    assert raw.session_id
+    assert raw.value is None or isfinite(raw.value)
+    assert raw.occurred_at.utcoffset() == timedelta()
+
+
+@given(any_event, senders)
+def test_the_data_that_is_accepted_is_within_its_limits_and_json(payload: dict[str, Any], sender: Sender) -> None:
+    verdict, _ = verdict_on(payload, sender)
+    if not isinstance(verdict, Checked):
+        return
+    data = verdict.raw.data
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert depth_of(data) <= LIMITS.data_depth
+    assert len(data) <= LIMITS.data_keys
+    assert all(len(key) <= LIMITS.data_key for key in data)
+    assert all(len(text) <= LIMITS.data_string for text in texts_of(data) if text not in data)
+
+
+@given(any_event, senders)
+def test_checking_changes_nothing_of_what_was_sent(payload: dict[str, Any], sender: Sender) -> None:
+    before = repr(payload)
+    verdict_on(payload, sender)
+    assert repr(payload) == before
+
+
+@given(any_event)
+def test_checking_what_was_accepted_again_changes_nothing(payload: dict[str, Any]) -> None:
+    first, _ = verdict_on(payload, SERVER)
+    if not isinstance(first, Checked):
+        return
+    again = dict(payload, event_data=first.raw.data)
+    second, findings = verdict_on(again, SERVER)
+    assert isinstance(second, Checked)
+    assert second.raw.data == first.raw.data
+    assert not [warning for warning in findings.warnings if warning.code in ("cut", "dropped")]

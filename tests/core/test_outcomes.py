@@ -1,0 +1,65 @@
+"""The closed list of reasons, and the limits."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from catchment.core.limits import KNOWN_FIELDS, TEXT_FIELDS, Limits
+from catchment.core.outcomes import IN_WORDS, Outcome, Reason, Refusal, StoreOutcome, WarningCode
+from catchment.core.project import Limit, Quota, Scope, Window, limits_of
+from catchment.core.usage import Usage
+
+
+def test_the_words_are_those_of_the_contract() -> None:
+    """Others rely on them: a change here is a change of what Catchment shows to the outside."""
+    assert set(Outcome) == {"stored", "duplicate", "filtered", "refused", "dry_run"}
+    assert set(Reason) == {
+        "bot", "do_not_track", "invalid_json", "invalid_event", "missing_key", "unknown_key", "revoked_key",
+        "quota_exceeded", "origin_not_allowed", "project_disabled", "not_found", "method_not_allowed", "too_large",
+        "unsupported_media_type", "refused_by_plugin", "rate_limited", "unavailable", "commit_unknown",
+    }  # fmt: skip
+    assert set(WarningCode) == {
+        "unknown_field", "cut", "dropped", "wrong_type", "characters_replaced", "timestamp_replaced", "not_allowed",
+        "plugin_failed",
+    }  # fmt: skip
+
+
+def test_every_reason_has_words() -> None:
+    assert set(IN_WORDS) == set(Reason)
+    assert all(words.endswith(".") for words in IN_WORDS.values())
+
+
+def test_a_refusal_has_its_own_words_or_its_reasons() -> None:
+    assert Refusal(reason=Reason.UNKNOWN_KEY).words == IN_WORDS[Reason.UNKNOWN_KEY]
+    assert Refusal(reason=Reason.UNKNOWN_KEY, detail="Look again.").words == "Look again."
+
+
+def test_what_a_sink_answers_is_an_outcome_or_a_reason() -> None:
+    assert {outcome.value for outcome in StoreOutcome} <= {*Outcome, *Reason}
+
+
+def test_every_text_field_has_a_limit() -> None:
+    limits = Limits()
+    assert all(getattr(limits, rule.attribute) > 0 for rule in TEXT_FIELDS)
+    assert len(KNOWN_FIELDS) == 13
+
+
+def test_limits_are_locked_in_one_order() -> None:
+    """Accounts, then projects: two that lock them in different orders wait for each other."""
+    quotas = [
+        Quota(scope=scope, scope_id=scope_id, window=window, hard=1)
+        for scope in (Scope.PROJECT, Scope.ACCOUNT)
+        for scope_id in ("b", "a")
+        for window in (Window.MONTH, Window.DAY)
+    ]
+    in_order = [(limit.scope, limit.scope_id, limit.window) for limit in limits_of(tuple(quotas))]
+    assert in_order == sorted(in_order, key=lambda limit: (limit[0] is Scope.PROJECT, limit))
+    assert limits_of(tuple(quotas)) == limits_of(tuple(reversed(quotas)))
+    assert limits_of(()) == ()
+    assert all(isinstance(limit, Limit) for limit in limits_of(tuple(quotas)))
+
+
+def test_usage_is_billed_under_the_same_key_however_often_it_is_sent() -> None:
+    names = {"account_id": "a", "account": "acme", "project_id": "p", "project": "shop", "period": date(2026, 11, 1)}
+    assert Usage(events=1, **names).idempotency_key == "a:p:2026-11"  # type: ignore[arg-type]
+    assert Usage(events=2, closed=True, **names).idempotency_key == "a:p:2026-11"  # type: ignore[arg-type]

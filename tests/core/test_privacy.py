@@ -1,0 +1,68 @@
+"""What is kept of an address."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catchment.core.privacy import canonical, keyed_hash, mask, read_address
+
+addresses = st.ip_addresses().map(str)
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [
+        ("81.2.69.142", "81.2.69.0"),
+        ("255.255.255.255", "255.255.255.0"),
+        ("1.0.0.1", "1.0.0.0"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
+        ("2001:DB8::1", "2001:db8::"),
+        ("::1", "::"),
+        ("::ffff:81.2.69.142", "81.2.69.0"),
+        ("::ffff:5102:458e", "81.2.69.0"),
+        ("fe80::1%eth0", "fe80::"),
+        (" 81.2.69.142 ", "81.2.69.0"),
+    ],
+)
+def test_an_address_is_masked(address: str, masked: str) -> None:
+    assert mask(address) == masked
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "81.2.69", "81.2.69.256", "81.2.69.142:80", "[::1]", "::1/64", "1\x00", "\ud800"]
+)
+def test_a_text_that_is_no_address_is_kept_in_no_form(text: str) -> None:
+    assert (mask(text), canonical(text), keyed_hash(text, b"salt")) == (None, None, None)
+
+
+@given(addresses)
+def test_a_mask_tells_no_more_than_a_network(address: str) -> None:
+    read = read_address(address)
+    assert read is not None
+    network = ip_network(f"{read}/{24 if read.version == 4 else 48}", strict=False)
+    masked = mask(address)
+    assert masked == str(network.network_address)
+    assert mask(masked) == masked
+
+
+@given(addresses)
+def test_the_canonical_form_is_the_same_address(address: str) -> None:
+    read = canonical(address)
+    assert read is not None
+    mapped = getattr(ip_address(address), "ipv4_mapped", None)
+    assert ip_address(read) == (mapped or ip_address(address))
+    assert canonical(read) == read
+
+
+@given(addresses, addresses, st.binary(min_size=16, max_size=32))
+def test_a_hash_tells_visitors_apart_and_nothing_more(one: str, other: str, salt: bytes) -> None:
+    hashed = keyed_hash(one, salt)
+    assert hashed is not None
+    assert len(hashed) == 32
+    assert (hashed == keyed_hash(other, salt)) == (canonical(one) == canonical(other))
+    assert hashed != keyed_hash(one, salt + b"x")
+    assert one not in hashed

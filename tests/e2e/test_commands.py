@@ -1,0 +1,132 @@
+"""What commands say on a real database, and when they refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+import select
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ..support.database import Server
+from .running import COMMAND, ORIGIN, Installation, Project, Serving
+
+
+def test_refusals_on_a_real_database_are_one_line_with_exit_code_1(
+    installation: Installation, project: Project
+) -> None:
+    again = ["project", "create", project.name, "--account", project.name, "--origin", ORIGIN, "--json"]
+    for words in (
+        ["account", "create", project.name],
+        again,
+        ["project", "show", "nothing"],
+        ["key", "revoke", "nothing"],
+        ["quota", "set", "--account", "nothing", "--window", "day", "--hard", "1"],
+        ["billing", "push", "--backend", "nothing"],
+        ["usage", "--project", "nothing", "--json"],
+        ["project", "set", project.id, "--remove-origin", "https://never.example"],
+    ):
+        done = installation.run(*words)
+        assert (done.returncode, done.stdout) == (1, ""), words
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("catchment: ")
+
+
+def test_a_project_of_two_origins_of_which_one_is_bad_is_not_made_at_all(
+    installation: Installation, project: Project
+) -> None:
+    words = ["project", "create", "half", "--account", project.name, "--origin", ORIGIN, "--origin", "nonsense"]
+    assert installation.run(*words).returncode == 1
+    assert "half" not in [one["name"] for one in installation.json("project", "list")]
+
+
+def test_the_database_is_brought_to_this_version_once(postgres: Server, tmp_path: Path) -> None:
+    with postgres.empty() as database:
+        installation = Installation(database.dsn, tmp_path)
+        first = installation.json("migrate")["applied"]
+        assert len(first) >= 3
+        assert installation.json("migrate") == {"applied": []}
+        assert installation.json("account", "list") == []
+        assert installation.json("audit") == {"ok": True, "differences": []}
+
+
+@pytest.mark.parametrize("words", [["serve", "--port", "0"], ["account", "list"], ["usage", "--json"], ["audit"]])
+def test_a_database_that_is_behind_is_refused_and_the_command_is_named(
+    postgres: Server, tmp_path: Path, words: list[str]
+) -> None:
+    with postgres.empty() as database:
+        done = Installation(database.dsn, tmp_path).run(*words)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert "catchment migrate" in line
+
+
+def test_a_database_of_a_later_version_is_refused(postgres: Server, tmp_path: Path) -> None:
+    with postgres.copy() as database:
+        database.execute(
+            "INSERT INTO catchment._yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999.later')"
+        )
+        done = Installation(database.dsn, tmp_path).run("serve", "--port", "0")
+    assert done.returncode == 1
+    assert "9999.later" in done.stderr
+    assert "migrate`" not in done.stderr
+
+
+def test_a_database_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    installation = Installation("postgresql://u:hunter2@127.0.0.1:1/nothing", tmp_path)
+    done = installation.run("serve", "--port", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert all(line.startswith("catchment: ") for line in done.stderr.splitlines())
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_one_line(installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = installation.run("serve", "--port", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert str(port) in line
+
+
+def test_serve_prints_one_document_with_json(installation: Installation) -> None:
+    """Where it listens; as every command does with `--json`, and nothing else on standard output."""
+    command = [*COMMAND, "serve", "--port", "0", "--json"]
+    with subprocess.Popen(command, env=installation.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            readable, _, _ = select.select([process.stdout], [], [], 15)
+            assert readable, "nothing is printed"
+            document = json.loads(process.stdout.readline())
+            assert isinstance(document["port"], int)
+            process.terminate()
+            said, _ = process.communicate(timeout=30)
+            assert said == b""
+        finally:
+            process.kill()
+
+
+def test_bad_settings_stop_the_server_with_exit_code_2(installation: Installation, tmp_path: Path) -> None:
+    config = tmp_path / "bad.toml"
+    config.write_text('[http]\nport = "http"\nspeed = 1\n')
+    done = installation.run("--config", str(config), "serve")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_billing_writes_what_usage_says_and_again_the_same(
+    shared: Installation, shared_server: Serving, shared_project: Project, tmp_path: Path
+) -> None:
+    assert shared_server.post(shared_project.event()).outcome == "stored"
+    bill = tmp_path / "usage.csv"
+    billing = Installation(shared.dsn, tmp_path, {"CATCHMENT_PLUGINS__CSV__PATH": str(bill)})
+    pushed = [billing.json("billing", "push", "--backend", "csv") for _ in range(2)]
+    assert pushed[0] == pushed[1]
+    with bill.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if shared_project.id in row.values()]
+    assert len(rows) == 1
+    assert "1" in rows[0].values()

@@ -1,0 +1,101 @@
+"""`catchment demo`: the main job in one go."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .running import COMMAND, Installation, poll
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[Installation]:
+    """An installation without anything: not even its database is there."""
+    # directly in the temporary folder: the embedded database's user must be able to get there
+    folder = Path(tempfile.mkdtemp(prefix="catchment-demo-")).resolve()
+    folder.chmod(0o755)
+    try:
+        yield Installation("embedded", folder, {"CATCHMENT_DATABASE__DIRECTORY": str(folder / "postgresql")})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_demo_check_holds_twice(fresh: Installation) -> None:
+    for _ in range(2):
+        found = fresh.json("demo", "--check")
+        assert found["ok"] is True
+        assert found["checked"] > 10
+    assert (fresh.folder / "postgresql").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_embedded_database_needs_no_migrate_and_is_there_for_commands(fresh: Installation) -> None:
+    assert "demo" in [one["name"] for one in fresh.json("account", "list")]
+    assert fresh.json("migrate") == {"applied": []}
+    assert fresh.json("audit") == {"ok": True, "differences": []}
+
+
+@contextlib.contextmanager
+def demonstrating(fresh: Installation) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """`catchment demo` for a person, and what it has printed so far."""
+    printed = fresh.folder / "printed"
+    with printed.open("wb") as written:
+        process = subprocess.Popen(
+            [*COMMAND, "demo", "--port", "0", "--site-port", "0"],
+            env=fresh.env(),
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            cwd=fresh.folder,
+            start_new_session=True,
+        )
+    try:
+        yield process, printed
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+        if process.poll() is None:
+            process.kill()
+        process.wait(20)
+
+
+def test_the_demo_prints_a_curl_and_a_line_for_each_receipt(fresh: Installation) -> None:
+    with demonstrating(fresh) as (process, printed):
+        text = poll(lambda: "Receipts" in printed.read_text() and printed.read_text(), "the demo is there")
+        (curl,) = re.findall(r"^curl .*?; echo$", text, re.MULTILINE | re.DOTALL)
+        words = shlex.split(curl.removesuffix("; echo"))
+        address = next(word for word in words if word.endswith("/v1/events"))
+        event = json.loads(words[words.index("-d") + 1])
+        assert event["url"].startswith("https://yourdomain.com")
+        assert {"eventId", "timestamp", "userAgent", "projectKey"} <= set(event)
+        outcomes = [post(address, event) for _ in range(2)]
+        assert outcomes == ["stored", "duplicate"]
+        poll(lambda: len(re.findall(rf"hello .*{event['eventId']}", printed.read_text())) == 2, "both are shown")
+        (site,) = re.findall(r"http://localhost:\d+/$", text, re.MULTILINE)
+        with urllib.request.urlopen(site, timeout=20) as page:  # noqa: S310
+            html = page.read().decode()
+        assert address.removesuffix("/v1/events") in html.replace("\\/", "/")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert "Traceback" not in printed.read_text()
+
+
+def post(address: str, event: object) -> str:
+    request = urllib.request.Request(  # noqa: S310
+        address, json.dumps(event).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
+        return str(json.load(reply)["outcome"])

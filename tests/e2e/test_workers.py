@@ -1,0 +1,146 @@
+"""Several workers on one socket, and the end of a server under load."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+
+import psutil
+import pytest
+
+from ..support.database import Database
+from .load import loaded
+from .running import Installation, Project, Serving, ask, poll
+
+
+def worker_of(connection: http.client.HTTPConnection) -> str:
+    """What tells a worker from another: the first part of its request ids."""
+    return ask(connection, "GET", "/healthz").headers["X-Request-Id"].partition("-")[0]
+
+
+def answering(server: Serving, connections: int = 20) -> set[str]:
+    """The workers that answer on connections that are open at the same time."""
+    made = [server.connect() for _ in range(connections)]
+    try:
+        for connection in made:
+            connection.connect()
+        return {worker_of(connection) for connection in made}
+    finally:
+        for connection in made:
+            connection.close()
+
+
+def counted(server: Serving, name: str) -> float:
+    """A metric, as whichever worker is asked tells it."""
+    for line in server.get("/metrics").body.decode().splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.rpartition(" ")[2])
+    return 0.0
+
+
+STORED = 'catchment_events_total{outcome="stored",reason=""}'
+
+
+def test_workers_share_one_socket_are_replaced_and_summed(installation: Installation, project: Project) -> None:
+    with installation.serving(workers=2) as server:
+        first = {worker.pid for worker in server.workers()}
+        assert len(first) == 2
+        seen: set[str] = set()
+        poll(lambda: seen.update(answering(server)) or len(seen) == 2, "both workers answer")
+        for _ in range(60):
+            assert server.post(project.event()).outcome == "stored"
+        poll(lambda: counted(server, STORED) == 60, "the metrics of both workers are summed")
+        victim = server.workers()[0]
+        victim.kill()
+        poll(lambda: len({w.pid for w in server.workers()} - {victim.pid}) == 2, "the worker is replaced")
+        before = set(seen)
+        poll(lambda: seen.update(answering(server)) or len(seen - before) == 1, "the new worker answers")
+        poll(lambda: counted(server, STORED) == 60, "what the dead worker had counted still counts")
+        assert server.post(project.event()).outcome == "stored"
+        poll(lambda: counted(server, STORED) == 61, "the metrics go on")
+        assert server.stop() == 0
+        died = [line for line in server.lines() if line["level"] == "error"]
+        assert len(died) == 1
+        assert "SIGKILL" in died[0]["message"]
+
+
+def test_five_deaths_in_a_minute_end_the_parent(installation: Installation) -> None:
+    with installation.serving(workers=2) as server:
+        killed: set[int] = set()
+
+        def kill_another() -> bool:
+            """Kills whoever lives; whether the parent has given up."""
+            for worker in server.workers():
+                if worker.pid not in killed and len(killed) < 5:
+                    killed.add(worker.pid)
+                    worker.kill()
+            return server.process.poll() is not None
+
+        children = psutil.Process(server.process.pid).children()
+        poll(kill_another, "the parent gives up", within=60)
+        assert server.process.returncode not in (0, None)
+        assert server.process.returncode > 0
+        assert len(killed) == 5
+        assert not any(child.is_running() for child in children)
+        assert [line["level"] for line in server.lines()].count("critical") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ending_under_load_loses_no_answer_and_resets_nobody(
+    installation: Installation, embedded_database: Database, project: Project, workers: int
+) -> None:
+    with installation.serving(workers=workers) as server:
+        with loaded(server, project) as load:
+            poll(lambda: load.answered > 200, "there is load")
+            assert server.stop() == 0
+            load.wait()
+        assert load.lost == []
+        assert set(load.became) == {"stored"}
+        assert load.refused == 8  # every client went on until then
+    ids = {event_id for (event_id,) in embedded_database.execute("SELECT event_id FROM catchment.event")}
+    assert set(load.stored) - ids == set()
+    assert [one["events"] for one in installation.json("usage")] == [len(ids)]
+    assert installation.json("audit")["ok"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_idle_server_ends_with_0(installation: Installation, workers: int, number: int) -> None:
+    with installation.serving(workers=workers) as server:
+        idle = server.connect()
+        idle.connect()
+        assert server.stop(number) == 0
+        idle.close()
+        assert {line["level"] for line in server.lines()} <= {"info"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_is_told_to_end_while_it_starts_ends(installation: Installation, workers: int) -> None:
+    with installation.serving(workers, wait=False) as server:
+        poll(server.said, "it is about to start")
+        assert server.stop() in (0, -signal.SIGTERM)
+        assert not server.workers()
+
+
+def test_a_server_that_ends_says_so_to_kept_connections(installation: Installation, project: Project) -> None:
+    with installation.serving() as server:
+        connection = server.connect()
+        assert ask(connection, "GET", "/healthz").status == 200
+        server.process.send_signal(signal.SIGTERM)
+
+        def refused() -> bool:
+            another = server.connect()
+            try:
+                another.connect()
+            except ConnectionRefusedError:
+                return True
+            finally:
+                another.close()
+            return False
+
+        poll(refused, "no connection is taken any more")
+        reply = ask(connection, "GET", "/readyz")
+        assert reply.status == 503
+        assert reply.headers["Connection"] == "close"
+        assert server.process.wait(30) == 0
+        connection.close()

@@ -1,0 +1,153 @@
+"""Fault 14: more than it can carry, and less than it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from .load import event, new_id, post_once, request_of
+from .processes import memory_of, wait_until
+from .rig import BACK, Rig
+from .server import Address
+
+DEADLINE = 2.0
+
+
+def test_ten_times_the_load_it_can_carry_is_refused_in_time_and_bounded(rig: Rig) -> None:
+    """An open loop: the clients do not wait for one another, as websites do not."""
+    proxy = rig.proxy()
+    server = rig.serve(rig.through(proxy), COLLECT__DEADLINE=DEADLINE, COLLECT__QUEUE_EVENTS=50)
+    rig.post()
+    proxy.delay = 0.25
+    answers = asyncio.run(_open_loop(rig, server.address, count=1500, rate=500))
+    assert 200 in answers, "some of it must be stored"
+    assert answers.count(503) > len(answers) // 2, "most of it must be refused"
+    assert set(answers) == {200, 503}
+    proxy.delay = 0
+    assert rig.wait_stores() < BACK
+    rig.judge(memory=250 * 2**20)
+    assert rig.book.slowest < DEADLINE + 1
+
+
+async def _open_loop(rig: Rig, address: Address, *, count: int, rate: float) -> list[int]:
+    async def one(number: int) -> int:
+        await asyncio.sleep(number / rate)
+        ids = [new_id()]
+        rig.book.sent(ids)
+        answer = await post_once(address, request_of(rig.site.browser_key, [event(ids[0])]), 20)
+        rig.book.answered(ids, answer)
+        return answer.status
+
+    return list(await asyncio.gather(*map(one, range(count))))
+
+
+def test_the_queue_is_bounded_in_bytes(rig: Rig) -> None:
+    server = rig.serve(COLLECT__DEADLINE=DEADLINE, COLLECT__QUEUE_BYTES=300_000)
+    rig.post()
+    large = {"event_data": {f"key{n}": "x" * 1900 for n in range(20)}}
+    with rig.locked("catchment.event"):
+        answers = rig.post_at_once([[event(new_id(), **large)] for _ in range(100)])
+    assert {answer.status for answer in answers} == {503}
+    assert min(answer.seconds for answer in answers) < 1, "those that find it full are told so at once"
+    assert rig.wait_stores() < BACK
+    rig.judge()
+    assert server.running
+
+
+def test_little_memory_costs_requests_and_not_the_server(rig: Rig) -> None:
+    """As much address space as it has, and a little more: what can't even be read can't be answered."""
+    server = rig.serve()
+    load = rig.load(clients=8, rate=100)
+    load.wait_for(10)
+    address_space = int(_status_of(server.process.pid, "VmSize")) * 1024
+    server.limit(resource.RLIMIT_AS, address_space + 16 * 2**20)
+    large = {"event_data": {f"key{n}": "x" * 1900 for n in range(20)}}
+    rig.post_at_once([[event(new_id(), **large) for _ in range(40)] for _ in range(20)])
+    server.limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+    load.wait_for(10, within=BACK)
+    load.settle()
+    rig.judge()
+    assert server.running
+    wait_until(lambda: server.readiness()["requests_in_flight"] <= 1, "no request is thought to be in flight")
+    server.ask_to_stop()
+    assert server.ended(within=5) == 0
+
+
+def _status_of(pid: int, name: str) -> str:
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(line.split()[1] for line in status if line.startswith(f"{name}:"))
+
+
+def test_few_descriptors_leave_the_rest_waiting_and_cut_nobody(rig: Rig) -> None:
+    server = rig.serve()
+    assert rig.post().code == "stored"
+    server.limit(resource.RLIMIT_NOFILE, 64)
+    with _idle_sockets(server.address, 100):
+        wait_until(lambda: "no file descriptor is left" in server.log_text(), "it has no descriptor left")
+        rig.terminate_sessions()  # the database's must come back all the same
+        waiting = event(new_id())
+        rig.book.sent([waiting["eventId"]])
+        rig.book.lost([waiting["eventId"]])
+        with pytest.raises(TimeoutError):
+            asyncio.run(post_once(server.address, request_of(rig.site.browser_key, [waiting]), 1.0))
+    assert rig.wait_stores() < BACK
+    rig.judge()
+    assert server.running
+
+
+def test_more_sockets_than_select_can_name_do_not_keep_the_database_away(rig: Rig) -> None:
+    """aiopg asks `select()`, which raises for descriptors of 1,024 and above: a query hung until its timeout."""
+    _allow_sockets(2500)
+    server = rig.serve()
+    server.limit(resource.RLIMIT_NOFILE, 4096)
+    assert rig.post().code == "stored"
+    with _idle_sockets(server.address, 1100):
+        wait_until(lambda: server.readiness()["connections"] >= 1100, "all of them are connected")
+        for _ in range(3):
+            rig.terminate_sessions()
+            assert rig.wait_stores() < BACK
+            wait_until(lambda: server.readiness()["database"]["announcements"], "it hears of changes again", BACK + 5)
+        assert rig.post(key=rig.other_site.browser_key).code == "stored"
+        rig.cluster.kill()
+        rig.cluster.start()
+        assert rig.wait_stores() < BACK
+        started = time.monotonic()
+        assert server.status("/healthz") == 200
+        assert time.monotonic() - started < 0.5
+    rig.judge()
+    assert rig.book.slowest < BACK
+
+
+def test_many_idle_sockets_take_little_memory(rig: Rig) -> None:
+    _allow_sockets(2500)
+    server = rig.serve()
+    server.limit(resource.RLIMIT_NOFILE, 4096)
+    rig.post()
+    before = memory_of(server.process)
+    with _idle_sockets(server.address, 2000):
+        wait_until(lambda: server.readiness()["connections"] >= 2000, "all of them are connected")
+        assert memory_of(server.process) - before < 100 * 2**20
+    wait_until(lambda: server.readiness()["connections"] < 10, "their ends are seen")
+    rig.judge()
+
+
+def _allow_sockets(count: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        if hard != resource.RLIM_INFINITY and hard < count:
+            pytest.skip(f"this machine allows {hard} descriptors, and {count} are needed")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+@contextlib.contextmanager
+def _idle_sockets(address: Address, count: int) -> Iterator[None]:
+    with contextlib.ExitStack() as sockets:
+        for _ in range(count):
+            sockets.enter_context(socket.create_connection(address, timeout=5))
+        yield

@@ -1,0 +1,1 @@
+"""Over HTTP, on a real loopback socket, with the use case on the memory adapters."""

@@ -1,0 +1,389 @@
+"""A collecting server on a loopback socket, everything behind it in memory, and a client that looks closely."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from catchment.adapters.http.addresses import Clients, Networks
+from catchment.adapters.http.answers import OUTCOME, REASON
+from catchment.adapters.http.application import Application
+from catchment.adapters.http.collecting import Collecting
+from catchment.adapters.http.metrics import Metrics
+from catchment.adapters.http.openapi import describe
+from catchment.adapters.http.operations import Operations
+from catchment.adapters.http.routes import routes
+from catchment.adapters.http.server import ConnectionLimits, Server, bind
+from catchment.adapters.memory.parts import CountingIds, NoExtensions, ToldClock
+from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
+from catchment.core.administer import Administer
+from catchment.core.collect import Collect
+from catchment.core.event import Enrichment, Event
+from catchment.core.limits import Limits
+from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, StoreOutcome
+from catchment.core.project import KeyKind, Limit, Project, Window
+
+ORIGIN = "https://shop.example"
+PAGE = f"{ORIGIN}/beans?tab=1"
+EXPOSED = "Retry-After, X-Catchment-Outcome, X-Catchment-Reason, X-Request-Id"
+JSON = "application/json"
+SECRET = "words that no log may hold"
+HANGS = 30.0
+"""Seconds after which a client here gives up; nothing takes that long."""
+
+
+class ScriptedExtensions(NoExtensions):
+    """What plugins might say, by the event's name."""
+
+    async def validate(self, event: Event, warnings: list[EventWarning]) -> Refusal | Filtered | None:
+        if event.name == "Forbidden":
+            return Refusal(reason=Reason.REFUSED_BY_PLUGIN, code="forbidden_name", detail="Call it something else.")
+        if event.name == "Noise":
+            return Filtered("plugin:example:noise")
+        if event.name == "Fault":
+            raise RuntimeError(SECRET)
+        return None
+
+    async def enrich(self, event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
+        return (Enrichment(is_bot=True),) if event.user_agent and "bot" in event.user_agent else ()
+
+
+class ToldRateLimiter:
+    """`catchment.core.ports.RateLimiter` that says what it was told to."""
+
+    wait: int | None = None
+
+    def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
+        return self.wait
+
+
+class GatedSink(MemorySink):
+    """Stores when the gate is open, and says when somebody waits before it."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.waiting = 0
+
+    async def store(
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float
+    ) -> Sequence[StoreOutcome]:
+        self.waiting += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
+        return await super().store(batch, limits, deadline=deadline)
+
+
+class CountedProjects(MemoryProjects):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    async def find(self, fingerprint: bytes) -> Any:
+        self.asked += 1
+        return await super().find(fingerprint)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def networks(*names: str) -> Networks:
+    return Networks([ipaddress.ip_network(name) for name in names])
+
+
+@dataclass(slots=True)
+class Site:
+    """A server with one project, and the parts behind it within reach."""
+
+    clock: ToldClock = field(default_factory=ToldClock)
+    ids: CountingIds = field(default_factory=CountingIds)
+    storage: Store = field(default_factory=Store)
+    rate_limiter: ToldRateLimiter = field(default_factory=ToldRateLimiter)
+    metrics: Metrics = field(default_factory=Metrics)
+    limits: Limits = field(default_factory=Limits)
+    trusted: Networks = field(default_factory=networks)
+    operators: Networks = field(default_factory=lambda: networks("127.0.0.0/8"))
+    ready: tuple[bool, dict[str, Any]] = (True, {"queue": {"events": 0}})
+    receive_bytes: int = 64 * 1024 * 1024
+    clients: Clients = field(init=False)
+    projects: CountedProjects = field(init=False)
+    sink: GatedSink = field(init=False)
+    administer: Administer = field(init=False)
+    collecting: Collecting = field(init=False)
+    application: Application = field(init=False)
+    server: Server = field(init=False)
+    wires: list[Wire] = field(default_factory=list)
+    drained: bool = False
+    routes: Any = None
+    port: int = 0
+    project: Project = field(init=False)
+    browser_key: str = ""
+    server_key: str = ""
+
+    def __post_init__(self) -> None:
+        self.projects, self.sink = CountedProjects(self.storage), GatedSink(self.storage)
+        self.administer = Administer(MemoryRegistry(self.storage), self.ids, lambda origin: origin)
+        collect = Collect(
+            projects=self.projects,
+            sink=self.sink,
+            extensions=ScriptedExtensions(),
+            anonymizer=MemoryAnonymizer(self.ids),
+            rate_limiter=self.rate_limiter,
+            clock=self.clock,
+            ids=self.ids,
+            limits=self.limits,
+        )
+        self.clients = Clients(self.trusted)
+        self.collecting = Collecting(
+            collect, limits=self.limits, deadline=5.0, clients=self.clients, metrics=self.metrics
+        )
+        operations = Operations(
+            readiness=self._readiness,
+            metrics=self.metrics,
+            openapi=describe(self.limits, "1.2.3", "https://collect.example"),
+            operators=self.operators,
+            clients=self.clients,
+        )
+        self.routes = routes(self.collecting, operations, self.limits)
+        self.application = Application(
+            self.routes, clock=self.clock, metrics=self.metrics, receive_bytes=self.receive_bytes
+        )
+
+    async def _readiness(self) -> tuple[bool, dict[str, Any]]:
+        return self.ready
+
+    async def set_up(self) -> None:
+        """An account with one project, and a key of each kind."""
+        await self.administer.create_account("roastery")
+        self.project, key = await self.administer.create_project("shop", "roastery", [ORIGIN])
+        self.browser_key = key.text
+        self.server_key = (await self.administer.create_key(self.project.id, KeyKind.SERVER)).text
+
+    async def start(self) -> None:
+        await self.set_up()
+        sockets = bind("127.0.0.1", 0)
+        self.port = sockets[0].getsockname()[1]
+        self.server = Server(self.application, sockets, ConnectionLimits())
+        self.server.start()
+
+    async def drain(self, *, grace: float, at_most: float) -> None:
+        self.drained = True
+        await self.server.drain(grace=grace, at_most=at_most)
+
+    async def stop(self) -> None:
+        self.sink.gate.set()
+        for wire in self.wires:
+            wire.close()
+        if not self.drained:
+            await self.drain(grace=0.0, at_most=5.0)
+
+    async def change(self, **changes: Any) -> None:
+        """Changes the project's settings."""
+        settings = replace((await self.administer.project("shop")).settings, **changes)
+        await self.administer.change_project(self.project.id, changes=settings)
+
+    async def limit(self, hard: int) -> None:
+        await self.administer.set_quota(project=self.project.id, window=Window.MONTH, hard=hard)
+
+    def event(self, **fields: object) -> dict[str, object]:
+        """A good event of the browser key; `fields` change it, and None takes one out."""
+        event = {"projectKey": self.browser_key, "event_name": "AddToCart", "url": PAGE, **fields}
+        return {name: value for name, value in event.items() if value is not None}
+
+    # asking
+
+    async def connect(self) -> Wire:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.wires.append(Wire(reader, writer))
+        return self.wires[-1]
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        *,
+        origin: str | None = ORIGIN,
+    ) -> Answer:
+        """One request on a connection of its own."""
+        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        if origin is not None:
+            pairs.append(("Origin", origin))
+        wire = await self.connect()
+        await wire.send(request(method, path, body, pairs))
+        answer = await wire.answer(method)
+        wire.close()
+        return answer
+
+    async def post(self, body: object, path: str = "/v1/events", **headers: str) -> Answer:
+        """Posts a value as JSON, or bytes as they are. Header names have `_` for `-`."""
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        origin = headers.pop("Origin", ORIGIN)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.ask("POST", path, text, {"Content-Type": JSON, **named}, origin=origin or None)
+
+    async def batch(self, body: object, **headers: str) -> Answer:
+        return await self.post(body, "/v1/batch", **headers)
+
+
+MakeSite = Callable[..., Awaitable[Site]]
+"""Makes a server whose parts differ from the defaults."""
+
+
+def request(method: str, path: str, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> bytes:
+    """The bytes of a request."""
+    names = {name.lower() for name, _ in headers}
+    lines = [f"{method} {path} HTTP/1.1"]
+    if "host" not in names:
+        lines.append("Host: collect.example")
+    lines += [f"{name}: {value}" for name, value in headers]
+    if (body or method == "POST") and not names & {"content-length", "transfer-encoding"}:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+@dataclass(slots=True)
+class Wire:
+    """A connection, byte by byte."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        async with asyncio.timeout(HANGS):
+            await self.writer.drain()
+
+    async def answer(self, method: str = "POST") -> Answer:
+        """The next answer; an interim one (1xx) too."""
+        async with asyncio.timeout(HANGS):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            status_line, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+            headers = Headers()
+            for line in lines:
+                name, _, value = line.partition(":")
+                headers.add(name, value.strip())
+            status = int(status_line.split()[1])
+            length = 0 if method == "HEAD" or status < 200 or status == 204 else int(headers.get("Content-Length", 0))
+            body = await self.reader.readexactly(length)
+        return Answer(status, headers, body)
+
+    async def ended(self) -> bool:
+        """Whether the server closes the connection, and sends nothing more."""
+        async with asyncio.timeout(HANGS):
+            return await self.reader.read(1) == b""
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Headers(dict[str, str]):
+    """Headers, whatever the case of their names. One that comes twice is an error."""
+
+    def add(self, name: str, value: str) -> None:
+        assert name.lower() not in self, f"{name} comes twice"
+        super().__setitem__(name.lower(), value)
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
+
+
+# What every answer has
+
+
+def check_common(answer: Answer, origin: str | None = ORIGIN) -> None:
+    """The headers of every answer, whatever it says."""
+    headers = answer.headers
+    assert headers["Vary"] == "Origin"
+    assert headers["X-Request-Id"]
+    assert "Access-Control-Allow-Credentials" not in headers
+    assert headers.get("Access-Control-Allow-Origin") == origin
+    if origin is not None:
+        assert headers["Access-Control-Expose-Headers"] == EXPOSED
+
+
+def check_receipt(answer: Answer, outcome: str, reason: str | None = None) -> dict[str, Any]:
+    """A receipt for one event: its members and headers. Returns it."""
+    check_common(answer)
+    assert answer.status == 200, answer.body
+    assert answer.headers["Content-Type"] == JSON
+    receipt: dict[str, Any] = answer.json
+    members = {"outcome", "event_id", "session_id", "warnings"} | ({"reason"} if reason else set())
+    assert set(receipt) == members
+    assert (receipt["outcome"], receipt.get("reason")) == (outcome, reason)
+    assert answer.headers["X-Catchment-Outcome"] == outcome
+    assert answer.headers.get("X-Catchment-Reason") == reason
+    return receipt
+
+
+def check_problem(answer: Answer, status: int, code: str, *also: str) -> dict[str, Any]:
+    """A problem body (RFC 9457): its members, `also` those beside the six, and headers. Returns it."""
+    check_common(answer)
+    assert answer.status == status, answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json
+    assert set(problem) == {"type", "title", "status", "code", "detail", "request_id", *also}
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["type"].endswith(code)
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    assert answer.headers["X-Catchment-Outcome"] == "refused"
+    assert answer.headers["X-Catchment-Reason"] == code
+    assert ("Retry-After" in answer.headers) == (status in (429, 503))
+    return problem
+
+
+def check_batch(answer: Answer, *outcomes: tuple[str, str | None]) -> list[dict[str, Any]]:
+    """A batch's answer: a result for each event, in order, and counts that say the same. Returns the results."""
+    check_common(answer)
+    assert answer.status == 200, answer.body
+    assert answer.headers["X-Catchment-Outcome"] == "batch"
+    assert "X-Catchment-Reason" not in answer.headers
+    body = answer.json
+    assert set(body) == {"stored", "duplicate", "filtered", "refused", "results"}
+    results: list[dict[str, Any]] = body["results"]
+    assert [result["index"] for result in results] == list(range(len(outcomes)))
+    assert [(result["outcome"], result.get("reason")) for result in results] == list(outcomes)
+    for name in ("stored", "duplicate", "filtered", "refused"):
+        assert body[name] == sum(1 for outcome, _ in outcomes if outcome == name)
+    for result in results:
+        assert {"index", "outcome", "event_id", "warnings"} <= set(result)
+        assert "session_id" in result or result["outcome"] == "refused"
+    return results
+
+
+STORED = ("stored", None)
+DUPLICATE = ("duplicate", None)
+
+
+def refused(reason: str) -> tuple[str, str]:
+    return ("refused", reason)
+
+
+assert OUTCOME == "X-Catchment-Outcome"
+assert REASON == "X-Catchment-Reason"

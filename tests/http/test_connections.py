@@ -1,0 +1,308 @@
+"""Connections: CORS, preflights, keep-alive, pipelining, clients that leave, and the end of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from datetime import timedelta
+
+import pytest
+
+from ..support.waiting import eventually
+from .serving import ORIGIN, PAGE, Site, Wire, check_common, check_problem, check_receipt, request
+
+pytestmark = pytest.mark.gen_test
+HEADERS = [("Content-Type", "application/json"), ("Origin", ORIGIN)]
+
+
+def posting(site: Site, headers: tuple[tuple[str, str], ...] = (), **fields: object) -> bytes:
+    """The bytes of a request that posts a good event."""
+    return request("POST", "/v1/events", json.dumps(site.event(**fields)).encode(), [*HEADERS, *headers])
+
+
+# preflights
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/batch", "/v1/events?dry_run=1", "/nowhere"])
+async def test_a_preflight_is_answered_without_asking_anybody(site: Site, path: str) -> None:
+    asking = [
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "content-type,content-encoding,authorization"),
+    ]
+    answer = await site.ask("OPTIONS", path, b"", asking)
+    check_common(answer)
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["Access-Control-Allow-Methods"] == "POST"
+    allowed = answer.headers["Access-Control-Allow-Headers"].split(", ")
+    assert sorted(allowed) == ["authorization", "content-encoding", "content-type"]
+    assert answer.headers["Access-Control-Max-Age"] == "7200"
+    assert "Content-Length" not in answer.headers
+    assert "Content-Type" not in answer.headers
+    assert site.projects.asked == 0
+
+
+async def test_a_preflight_of_a_foreign_origin_is_answered_too(site: Site) -> None:
+    answer = await site.ask("OPTIONS", "/v1/events", origin="https://evil.example")
+    check_common(answer, "https://evil.example")
+    assert answer.status == 204
+
+
+@pytest.mark.parametrize("origin", ["null", "https://evil.example", "file://", "moz-extension://x", "*", "%s" * 10])
+async def test_every_answer_allows_the_origin_that_asked(site: Site, origin: str) -> None:
+    for method, path in [("POST", "/v1/events"), ("GET", "/healthz"), ("GET", "/nowhere"), ("PUT", "/v1/batch")]:
+        check_common(await site.ask(method, path, origin=origin), origin)
+
+
+async def test_an_origin_that_no_header_can_hold_is_not_repeated(site: Site) -> None:
+    answer = await site.ask("GET", "/healthz", origin="https://\xfc.example")
+    check_common(answer, None)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json"])
+async def test_head_is_get_without_its_body(site: Site, path: str) -> None:
+    wire = await site.connect()
+    await wire.send(request("HEAD", path, b"", HEADERS) + request("GET", path, b"", HEADERS))
+    head = await wire.answer("HEAD")
+    get = await wire.answer("GET")
+    check_common(head)
+    assert head.status == get.status == 200
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+    assert int(head.headers["Content-Length"]) > 0
+    wire.close()
+
+
+# connections
+
+
+async def test_request_ids_differ(site: Site) -> None:
+    ids = {(await site.ask("GET", "/healthz")).headers["X-Request-Id"] for _ in range(5)}
+    assert len(ids) == 5
+
+
+async def test_a_connection_is_kept_from_request_to_request(site: Site) -> None:
+    wire = await site.connect()
+    for number in range(3):
+        await wire.send(posting(site, eventId=str(number)))
+        check_receipt(await wire.answer(), "stored")
+    await wire.send(request("GET", "/nowhere", b"", HEADERS))
+    check_problem(await wire.answer(), 404, "not_found")
+    await wire.send(posting(site))
+    check_receipt(await wire.answer(), "stored")
+    wire.close()
+
+
+async def test_requests_that_come_at_once_are_answered_in_order(site: Site) -> None:
+    wire = await site.connect()
+    ids = [f"e-{number}" for number in range(20)]
+    await wire.send(b"".join(posting(site, eventId=event_id) for event_id in ids))
+    answers = [await wire.answer() for _ in ids]
+    assert [check_receipt(answer, "stored")["event_id"] for answer in answers] == ids
+    wire.close()
+
+
+async def test_connection_close_is_heeded(site: Site) -> None:
+    wire = await site.connect()
+    await wire.send(posting(site, (("Connection", "close"),)))
+    answer = await wire.answer()
+    check_receipt(answer, "stored")
+    assert answer.headers["Connection"] == "close"
+    assert await wire.ended()
+
+
+async def test_an_old_client_is_answered_and_closed(site: Site) -> None:
+    wire = await site.connect()
+    await wire.send(posting(site).replace(b"HTTP/1.1", b"HTTP/1.0"))
+    check_receipt(await wire.answer(), "stored")
+    assert await wire.ended()
+
+
+async def test_who_asks_whether_to_go_on_is_told_to(site: Site) -> None:
+    head, _, body = posting(site, (("Expect", "100-continue"),)).partition(b"\r\n\r\n")
+    wire = await site.connect()
+    await wire.send(head + b"\r\n\r\n")
+    assert (await wire.answer()).status == 100
+    await wire.send(body)
+    check_receipt(await wire.answer(), "stored")
+    wire.close()
+
+
+async def test_who_asks_whether_to_go_on_with_far_too_much_is_told_that_at_once(site: Site) -> None:
+    wire = await site.connect()
+    too_much = [*HEADERS, ("Expect", "100-continue"), ("Content-Length", str(10**9))]
+    await wire.send(request("POST", "/v1/events", b"", too_much))
+    check_problem(await wire.answer(), 413, "too_large")
+    wire.close()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"nonsense\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 6\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: five\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 17_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_ends_its_connection_and_nothing_else(site: Site, start: bytes) -> None:
+    wire = await site.connect()
+    await wire.send(start)
+    async with asyncio.timeout(10):
+        said = await wire.reader.read()
+    assert said in (b"",) or said.startswith(b"HTTP/1.1 4")
+    wire.close()
+    assert site.application.in_flight == 0
+    check_receipt(await site.post(site.event()), "stored")
+    assert len(site.storage.events) == 1
+
+
+# clients that leave, and slow ones
+
+
+async def test_a_client_that_leaves_before_its_request_is_whole_leaves_nothing_behind(site: Site) -> None:
+    wire = await site.connect()
+    await wire.send(posting(site)[:-10])
+    await eventually(lambda: site.application.in_flight == 1, "the request has begun")
+    wire.close()
+    await eventually(lambda: site.application.in_flight == 0, "the request is given up")
+    await eventually(lambda: not site.application.connections, "the connection is gone")
+    assert site.storage.events == []
+    check_receipt(await site.post(site.event()), "stored")
+
+
+async def test_a_client_that_leaves_before_its_answer_has_its_event_stored_once(site: Site) -> None:
+    site.sink.gate.clear()
+    wire = await site.connect()
+    await wire.send(posting(site, eventId="e-1"))
+    await eventually(lambda: site.sink.waiting, "the event waits to be stored")
+    wire.close()
+    await eventually(lambda: not site.application.connections, "the connection is gone")
+    site.sink.gate.set()
+    await eventually(lambda: site.storage.events, "the event is stored")
+    await eventually(lambda: site.application.in_flight == 0, "the request is over")
+    check_receipt(await site.post(site.event(eventId="e-1")), "duplicate")
+
+
+async def test_a_client_that_sends_no_request_in_time_is_closed(site: Site) -> None:
+    silent, slow, idle = [await site.connect() for _ in range(3)]
+    await slow.send(b"POST /v1/events HTT")
+    await idle.send(posting(site))
+    check_receipt(await idle.answer(), "stored")
+    await eventually(lambda: len(site.application.connections) == 3, "all are connected")
+    site.clock.advance(timedelta(seconds=66))
+    for wire in (silent, slow, idle):
+        assert await wire.ended()
+    assert not site.application.connections
+
+
+async def test_a_client_whose_body_does_not_come_in_time_is_closed(site: Site) -> None:
+    wire = await site.connect()
+    await wire.send(posting(site)[:-10])
+    await eventually(lambda: site.application.in_flight == 1, "the request has begun")
+    site.clock.advance(timedelta(seconds=21))
+    assert await wire.ended()
+    await eventually(lambda: site.application.in_flight == 0, "the request is given up")
+    assert site.storage.events == []
+
+
+async def test_a_client_that_waits_for_us_is_not_closed(site: Site) -> None:
+    site.sink.gate.clear()
+    wire = await site.connect()
+    await wire.send(posting(site))
+    await eventually(lambda: site.sink.waiting, "the event waits to be stored")
+    silent = await site.connect()
+    await eventually(lambda: len(site.application.connections) == 2, "both are connected")
+    site.clock.advance(timedelta(seconds=100))
+    assert await silent.ended()  # so there was a look at all connections
+    site.sink.gate.set()
+    check_receipt(await wire.answer(), "stored")
+
+
+# the end
+
+
+async def ending(site: Site) -> asyncio.Task[None]:
+    """The server is told to end, and its socket is closed."""
+    task = asyncio.ensure_future(site.drain(grace=0.05, at_most=10))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_the_end_waits_for_what_is_in_flight(site: Site) -> None:
+    site.sink.gate.clear()
+    wires = [await site.connect() for _ in range(3)]
+    for wire in wires:
+        await wire.send(posting(site))
+    await eventually(lambda: site.sink.waiting == 3, "all wait to be stored")
+    ended = await ending(site)
+    with pytest.raises(ConnectionRefusedError):
+        await site.connect()
+    assert not ended.done()
+    site.sink.gate.set()
+    for wire in wires:
+        check_receipt(await wire.answer(), "stored")
+        assert await wire.ended()
+        wire.close()
+    async with asyncio.timeout(10):
+        await ended
+
+
+async def test_the_end_takes_what_waits_in_the_socket_s_queue(site: Site) -> None:
+    """Connections that the kernel has taken and the server has not: closing the socket would reset them."""
+    waiting: list[Wire] = []
+    # between here and `ending` the event loop never gets to accept: connecting blocks it
+    sockets = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(30)]
+    for sock in sockets:
+        sock.sendall(posting(site))
+    ended = await ending(site)
+    for sock in sockets:
+        reader, writer = await asyncio.open_connection(sock=sock)
+        waiting.append(Wire(reader, writer))
+    for wire in waiting:
+        answer = await wire.answer()
+        check_receipt(answer, "stored")
+        assert answer.headers["Connection"] == "close"
+        wire.close()
+    async with asyncio.timeout(10):
+        await ended
+
+
+async def test_the_end_closes_a_connection_that_is_idle(site: Site) -> None:
+    wire = await site.connect()
+    await wire.send(posting(site))
+    check_receipt(await wire.answer(), "stored")
+    ended = await ending(site)
+    assert await wire.ended()
+    wire.close()
+    async with asyncio.timeout(10):
+        await ended
+
+
+async def test_a_kept_connection_may_post_once_more_at_the_end(site: Site) -> None:
+    wire = await site.connect()
+    await wire.send(posting(site))
+    check_receipt(await wire.answer(), "stored")
+    ended = await ending(site)
+    await wire.send(posting(site))
+    answer = await wire.answer()
+    check_receipt(answer, "stored")
+    assert answer.headers["Connection"] == "close"
+    wire.close()
+    async with asyncio.timeout(10):
+        await ended
+
+
+async def test_the_end_does_not_wait_for_ever(site: Site) -> None:
+    site.sink.gate.clear()
+    wire = await site.connect()
+    await wire.send(posting(site, url=PAGE))
+    await eventually(lambda: site.sink.waiting == 1, "it waits to be stored")
+    async with asyncio.timeout(10):
+        await site.drain(grace=0.05, at_most=0.2)
+    assert await wire.ended()
+    wire.close()

@@ -1,0 +1,54 @@
+"""A fault of ours: the sender gets a code it can act on, and no log gets the error's text."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from .serving import SECRET, Site, check_common, check_receipt
+
+pytestmark = pytest.mark.gen_test
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/batch"])
+async def test_a_fault_is_answered_503_readably_and_the_next_event_is_stored(
+    site: Site, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        event = site.event(event_name="Fault", page_title=SECRET, eventId="e-1")
+        answer = await site.post(event if path == "/v1/events" else [event], path)
+    check_common(answer)
+    assert answer.status == 503
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json
+    assert (problem["status"], problem["code"]) == (503, "commit_unknown")
+    assert answer.headers["X-Catchment-Reason"] == "commit_unknown"
+    assert answer.headers["Retry-After"]
+    assert SECRET not in answer.body.decode()
+    assert problem["request_id"] in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert SECRET not in caplog.text
+    assert site.browser_key not in caplog.text
+    check_receipt(await site.post(site.event()), "stored")
+    assert site.application.in_flight == 0
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/metrics"])
+async def test_a_fault_elsewhere_is_answered_too(site: Site, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> Any:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr(site, "ready", None)
+    monkeypatch.setattr(site.metrics, "text", broken)
+    answer = await site.ask("GET", path)
+    check_common(answer)
+    assert answer.status == 503
+    assert SECRET not in answer.body.decode()
+
+
+async def test_a_failing_log_of_a_request_leaves_no_task_behind(site: Site) -> None:
+    await asyncio.gather(*(site.post(site.event(event_name="Fault")) for _ in range(5)))
+    assert site.application.tasks == set()

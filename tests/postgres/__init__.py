@@ -1,0 +1,1 @@
+"""What only the PostgreSQL adapter promises: its guards, its faults, its schema."""

@@ -1,0 +1,187 @@
+"""What a key opens is kept, for how long, and what that costs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+
+import pytest
+
+from catchment.adapters.memory.parts import CountingIds, ToldClock
+from catchment.adapters.postgres.link import Link, Links, LowDescriptors
+from catchment.adapters.postgres.projects import CachedProjects, CacheLives
+from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.core.administer import Administer
+from catchment.core.errors import Unavailable
+from catchment.core.keys import fingerprint
+
+from ..support.database import Database
+from ..support.sessions import closed, terminate
+from ..support.storage import open_links, open_projects
+from ..support.waiting import eventually
+
+pytestmark = pytest.mark.gen_test
+
+_REVOKE = "UPDATE catchment.key SET revoked_at = now()"
+
+
+@contextlib.contextmanager
+def deaf(links: Links, clock: ToldClock, lives: CacheLives | None = None) -> Iterator[CachedProjects]:
+    """Projects to which nobody tells what changes."""
+    descriptors = LowDescriptors(0)
+    nowhere = Link("postgresql:///x?host=/nowhere", name="listener", timeout=5, descriptors=descriptors)
+    yield CachedProjects(links, nowhere, clock=clock, lives=lives)
+    descriptors.close()
+
+
+@contextlib.asynccontextmanager
+async def a_key(database: Database) -> AsyncIterator[tuple[Links, bytes]]:
+    """Sessions, and the fingerprint of a key that opens something."""
+    async with open_links(database) as links:
+        administer = Administer(PostgresRegistry(links), CountingIds(), str)
+        await administer.create_account("acme")
+        _, new = await administer.create_project("shop", "acme", [])
+        yield links, fingerprint(new.text)
+
+
+async def revoked(projects: CachedProjects, known: bytes) -> bool:
+    access = await projects.find(known)
+    assert access is not None
+    return access.revoked
+
+
+async def test_without_announcements_an_answer_lives_for_five_seconds(database: Database) -> None:
+    async with a_key(database) as (links, known):
+        clock = ToldClock()
+        with deaf(links, clock) as projects:
+            assert not projects.listening
+            assert not await revoked(projects, known)
+            database.execute(_REVOKE)
+            clock.advance(timedelta(seconds=4.9))
+            assert not await revoked(projects, known)
+            clock.advance(timedelta(seconds=0.1))
+            assert await revoked(projects, known)
+
+
+async def test_without_announcements_nobody_lives_for_five_seconds_too(database: Database) -> None:
+    async with a_key(database) as (links, known):
+        clock = ToldClock()
+        with deaf(links, clock) as projects:
+            database.execute("UPDATE catchment.key SET fingerprint = '\\x00'")
+            assert await projects.find(known) is None
+            database.execute("UPDATE catchment.key SET fingerprint = %s", known)
+            clock.advance(timedelta(seconds=4.9))
+            assert await projects.find(known) is None
+            clock.advance(timedelta(seconds=0.1))
+            assert await projects.find(known) is not None
+
+
+async def test_with_announcements_an_answer_lives_for_a_minute(database: Database) -> None:
+    async with a_key(database) as (links, known):
+        clock = ToldClock()
+        database.execute("DROP TRIGGER announce ON catchment.key")  # so that nothing is announced
+        async with open_projects(database, links, clock=clock) as projects:
+            assert not await revoked(projects, known)
+            database.execute(_REVOKE)
+            clock.advance(timedelta(seconds=59.9))
+            assert not await revoked(projects, known)
+            clock.advance(timedelta(seconds=0.1))
+            assert await revoked(projects, known)
+
+
+async def test_when_the_listener_is_lost_everything_is_forgotten_and_then_it_listens_again(database: Database) -> None:
+    async with a_key(database) as (links, known):
+        database.execute("DROP TRIGGER announce ON catchment.key")
+        async with open_projects(database, links, clock=ToldClock()) as projects:
+            assert not await revoked(projects, known)
+            database.execute(_REVOKE)
+            assert terminate(database, "listener") == 1
+            await eventually(lambda: not projects.listening, "the loss is noticed")
+            assert await revoked(projects, known)
+            await eventually(lambda: projects.listening, "changes are announced again")
+
+
+async def test_after_the_listener_was_lost_changes_are_announced_again(database: Database) -> None:
+    async with a_key(database) as (links, known), open_projects(database, links, clock=ToldClock()) as projects:
+        assert not await revoked(projects, known)
+        assert terminate(database, "listener") == 1
+        await eventually(lambda: not projects.listening, "the loss is noticed")
+        await eventually(lambda: projects.listening, "changes are announced again")
+        assert not await revoked(projects, known)
+        database.execute(_REVOKE)
+        await eventually(lambda: revoked(projects, known), "the key is revoked")
+
+
+async def test_a_session_that_is_quiet_is_asked_whether_it_lives(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CachedProjects, "HEARTBEAT_SECONDS", 0.02)
+    async with a_key(database) as (links, known), open_projects(database, links, clock=ToldClock()) as projects:
+        text = (
+            "SELECT query = 'SELECT 1' OR query LIKE '-- %%SELECT 1' FROM pg_stat_activity WHERE application_name = %s"
+        )
+        await eventually(lambda: database.one(text, "catchment listener"), "the listener was asked")
+        assert projects.listening
+        assert not await revoked(projects, known)
+        database.execute(_REVOKE)
+        await eventually(lambda: revoked(projects, known), "the key is revoked")
+
+
+async def test_a_look_up_is_shared_by_all_who_wait_for_it(database: Database) -> None:
+    asked = 0
+
+    class Counting:
+        def __init__(self, links: Links) -> None:
+            self._links = links
+
+        async def run(self, name: str, /, **parameters: object) -> object:
+            nonlocal asked
+            asked += 1
+            return await self._links.run(name, **parameters)
+
+    async with a_key(database) as (links, known):
+        with deaf(Counting(links), ToldClock()) as projects:  # type: ignore[arg-type]
+            found = await asyncio.gather(*(projects.find(known) for _ in range(50)))
+            assert asked == 1
+            assert len({id(access) for access in found}) == 1
+            await projects.find(known)
+            assert asked == 1
+
+
+async def test_who_gives_up_a_look_up_takes_nobody_along(database: Database) -> None:
+    async with a_key(database) as (links, known):
+        with deaf(links, ToldClock()) as projects:
+            impatient, patient = (asyncio.create_task(projects.find(known)) for _ in range(2))
+            await asyncio.sleep(0)
+            impatient.cancel()
+            assert await patient is not None
+            with pytest.raises(asyncio.CancelledError):
+                await impatient
+
+
+async def test_guessed_keys_do_not_push_out_the_good_ones(database: Database) -> None:
+    async with a_key(database) as (links, known):
+        with deaf(links, ToldClock(), CacheLives(entries=5)) as projects:
+            assert not await revoked(projects, known)
+            for n in range(50):
+                assert await projects.find(fingerprint(f"guess {n}")) is None
+            database.execute(_REVOKE)
+            assert not await revoked(projects, known)
+            assert len(projects._unknown) == 5
+
+
+async def test_a_database_that_is_gone_is_said_and_what_is_kept_is_answered(database: Database) -> None:
+    async with a_key(database) as (links, known):
+        clock = ToldClock()
+        with deaf(links, clock) as projects:
+            assert not await revoked(projects, known)
+            with closed(database):
+                assert not await revoked(projects, known)
+                with pytest.raises(Unavailable):
+                    await projects.find(fingerprint("another"))
+                clock.advance(timedelta(seconds=5))
+                with pytest.raises(Unavailable):
+                    await projects.find(known)
+            assert not await revoked(projects, known)

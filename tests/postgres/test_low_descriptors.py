@@ -1,0 +1,159 @@
+"""Many websites are connected: the database's sockets have low file descriptors all the same.
+
+aiopg calls `select()`, which can't name a descriptor of 1,024 or above; a query that errs would hang. Each test runs
+in a process of its own, with descriptors of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+from catchment.adapters.postgres.link import LowDescriptors
+
+from ..support.database import Database
+
+_PRELUDE = """
+import asyncio, os, resource, sys, warnings
+from catchment import sql
+from catchment.adapters.postgres.errors import DatabaseError, Failure, NotConnected
+from catchment.adapters.postgres.link import Link, LowDescriptors
+
+sql.queries()["divide"] = "SELECT 1 / %(by)s"
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+
+def crowd(count):
+    for _ in range(count):
+        os.open(os.devnull, os.O_RDONLY)
+
+def a_link(descriptors):
+    return Link(sys.argv[1], name="test", timeout=5, descriptors=descriptors)
+"""
+
+pytestmark = pytest.mark.skipif(
+    resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2048, reason="this machine allows fewer than 2,048 descriptors"
+)
+
+
+def run(script: str, database: Database) -> None:
+    """Runs a script, which fails by an exception or by hanging."""
+    command = [sys.executable, "-c", _PRELUDE + dedent(script), database.dsn]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_query_works_and_errs_however_many_are_connected(embedded_database: Database) -> None:
+    run(
+        """
+        async def main():
+            descriptors = LowDescriptors(2)
+            crowd(1200)
+            link = a_link(descriptors)
+            for _ in range(5):
+                assert await link.run("heartbeat") == [(1,)]
+                try:
+                    await link.run("divide", by=0)
+                    raise SystemExit("divided")
+                except DatabaseError as error:
+                    assert (error.failure, error.sqlstate) == (Failure.BAD_DATA, "22012"), error
+                link.drop()
+
+        asyncio.run(main())
+        """,
+        embedded_database,
+    )
+
+
+def test_two_sessions_have_their_descriptors_again_and_again(embedded_database: Database) -> None:
+    run(
+        """
+        async def main():
+            descriptors = LowDescriptors(2)
+            crowd(1200)
+            links = [a_link(descriptors), a_link(descriptors)]
+            for _ in range(5):
+                for link in links:
+                    assert await link.run("heartbeat") == [(1,)]
+                for link in links:
+                    link.drop()
+
+        asyncio.run(main())
+        """,
+        embedded_database,
+    )
+
+
+def test_without_a_low_descriptor_it_is_said_and_nobody_hangs(embedded_database: Database) -> None:
+    run(
+        """
+        async def main():
+            crowd(1200)
+            link = a_link(LowDescriptors(0))
+            try:
+                await link.run("heartbeat")
+                raise SystemExit("connected")
+            except NotConnected as error:
+                assert "no low file descriptor" in str(error)
+            assert not link.connected
+
+        asyncio.run(main())
+        """,
+        embedded_database,
+    )
+
+
+def test_without_any_descriptor_it_is_said_and_a_session_is_made_later(embedded_database: Database) -> None:
+    """As many as the process may have are open, and the one that was kept is taken by somebody else."""
+    run(
+        """
+        async def main():
+            taken = []
+            class Robbed(LowDescriptors):
+                def give(self):
+                    super().give()
+                    taken.append(os.open(os.devnull, os.O_RDONLY))
+
+            descriptors = Robbed(1)
+            link = a_link(descriptors)
+            soft = max(map(int, os.listdir("/proc/self/fd"))) + 1
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            try:
+                while True:
+                    taken.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                pass
+            try:
+                await link.run("heartbeat")
+                raise SystemExit("connected")
+            except NotConnected:
+                pass
+            for descriptor in taken:
+                os.close(descriptor)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+            assert await a_link(LowDescriptors(0)).run("heartbeat") == [(1,)]
+
+        asyncio.run(main())
+        """,
+        embedded_database,
+    )
+
+
+def test_descriptors_are_kept_given_and_closed() -> None:
+    def number_open() -> int:
+        return len(os.listdir("/dev/fd"))
+
+    before = number_open()
+    descriptors = LowDescriptors(3)
+    assert number_open() == before + 3
+    for _ in range(5):
+        descriptors.give()
+    assert number_open() == before
+    descriptors.keep()
+    descriptors.close()
+    assert number_open() == before

@@ -1,0 +1,142 @@
+"""`log_events_v1`: what only shows between sessions, and what is in the rows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from catchment.adapters.postgres.rows import limit_rows, row
+from catchment.core.event import Campaign, Event, Place, UserAgent, row_of
+from catchment.core.project import Limit
+
+from ..support.database import Database
+from ..support.events import NOON, an_event, events, project_limit
+from ..support.sessions import busy
+from ..support.storage import Storage, open_link, open_sink, postgres_storage
+
+pytestmark = pytest.mark.gen_test
+
+
+async def call(storage_link: Any, batch: list[Event], *limits: Limit) -> list[str]:
+    """The outcomes of the procedure, called as the sink calls it."""
+    text = "[" + ",".join(row(event).decode() for event in batch) + "]"
+    rows = await storage_link.run("log_events", batch=text, limits=limit_rows([(batch[0].project_id, limits)]))
+    return list(rows[0][0])
+
+
+async def test_every_column_is_what_was_sent(database: Database) -> None:
+    async with postgres_storage(database) as storage, open_link(database) as link:
+        event = an_event(
+            storage.project,
+            "one",
+            category="CTA",
+            label="",
+            value=0.1,
+            data={"big": 2**70, "text": "\U0001f600é\\u0000 \"'", "deep": [[{"a": None}]], "": True},
+            user_id="ada",
+            page_title="<img onerror>",
+            referrer="https://search.example/?q=%00",
+            referrer_host="search.example",
+            user_agent="Mozilla/5.0",
+            agent=UserAgent(browser="a", browser_version="b", os="c", os_version="d", device="e"),
+            ip="81.2.69.0",
+            place=Place(country="GB", region="ENG", city="Boxford"),
+            campaign=Campaign(source="f", medium="g", campaign="h", term="i", content="j"),
+            is_bot=True,
+            properties={"tags": ["x"], "n": 10**40},
+            occurred_at=NOON - timedelta(days=1, microseconds=1),
+            received_at=NOON + timedelta(microseconds=123456),
+        )
+        await call(link, [event])
+        stored = database.execute("SELECT event.*, data::text, properties::text FROM catchment.event")[0]
+        *values, data, properties = stored
+        expected = row_of(event)
+        expected["occurred_at"], expected["received_at"] = event.occurred_at, event.received_at
+        assert dict(zip(expected, values, strict=True)) == expected
+        assert (json.loads(data), json.loads(properties)) == (event.data, event.properties)
+
+
+async def test_columns_that_are_missing_have_their_defaults(database: Database) -> None:
+    async with postgres_storage(database) as storage, open_link(database) as link:
+        await call(link, [an_event(storage.project, "one", url=None, page_path=None)])
+    columns = (
+        "category, label, value, data, user_id, url, page_path, browser, ip, country, utm_source, is_bot, properties"
+    )
+    (stored,) = database.execute(f"SELECT {columns} FROM catchment.event AS event_of_test")
+    assert stored == (None, None, None, {}, None, None, None, None, None, None, None, False, {})
+
+
+async def test_usage_is_counted_by_month_of_the_arrival_in_one_call(database: Database) -> None:
+    async with postgres_storage(database) as storage, open_link(database) as link:
+        ends = datetime(2026, 12, 1, tzinfo=UTC)
+        batch = [
+            an_event(storage.project, str(n), received_at=ends + timedelta(microseconds=n - 2), occurred_at=NOON)
+            for n in range(5)
+        ]
+        assert await call(link, batch) == ["stored"] * 5
+        assert [(str(usage.period), usage.events) for usage in await storage.meter.usage()] == [
+            ("2026-11-01", 2),
+            ("2026-12-01", 3),
+        ]
+
+
+async def test_a_rolled_back_call_leaves_nothing(database: Database) -> None:
+    async def given_up(storage: Storage) -> None:
+        async with open_link(database) as link, link.transaction():
+            await call(link, events(storage.project, 3), project_limit(storage.project, 2))
+            raise ZeroDivisionError
+
+    async with postgres_storage(database) as storage:
+        with pytest.raises(ZeroDivisionError):
+            await given_up(storage)
+        for table in ("event", "event_id", "usage_count", "quota_usage"):
+            assert database.one(f"SELECT count(*) FROM catchment.{table}") == 0  # noqa: S608
+
+
+async def test_who_began_before_the_first_quota_was_counted_is_counted_for_it(database: Database) -> None:
+    """A server that does not know of the first quota yet waits for an id while another one makes the quota's row."""
+    async with postgres_storage(database) as storage, open_link(database, "unaware") as unaware:
+        with contextlib.closing(database.connect()) as blocker, blocker.cursor() as cursor:
+            # somebody has one of the ids, and does not commit
+            cursor.execute("BEGIN")
+            cursor.execute(
+                "INSERT INTO catchment.event_id VALUES (%s, 'browser', 'unaware-0', now())", (storage.project.id,)
+            )
+            late = asyncio.create_task(call(unaware, events(storage.project, 3, "unaware")))
+            await busy(database, "unaware")
+            limit = project_limit(storage.project, 5)
+            assert await storage.store(an_event(storage.project, "aware"), limits=(limit,)) == ["stored"]
+            cursor.execute("ROLLBACK")
+        assert await late == ["stored"] * 3
+        assert await storage.store(*events(storage.project, 4, "more"), limits=(limit,)) == [
+            "stored",
+            "quota_exceeded",
+            "quota_exceeded",
+            "quota_exceeded",
+        ]
+        assert await storage.counted() == 5
+
+
+async def test_a_second_quota_counts_what_is_stored_at_the_same_moment(database: Database) -> None:
+    async with (
+        postgres_storage(database) as storage,
+        open_sink(database) as other,
+    ):
+        await storage.store(an_event(storage.project, "first"), limits=(project_limit(storage.project, 100),))
+        blog = await storage.add_project("blog")
+        limits = (project_limit(blog, 30),)
+        requests = [
+            (other if n % 2 else storage.sink).store(
+                events(blog, 2, f"request-{n}"), limits if n > 10 else (), deadline=30
+            )
+            for n in range(40)
+        ]
+        answers = await asyncio.gather(*requests)
+        stored = sum(outcome == "stored" for answer in answers for outcome in answer)
+        assert stored == await storage.counted(blog)
+        assert stored == 30

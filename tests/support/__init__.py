@@ -1,0 +1,1 @@
+"""What tests share: databases, builders, and waiting without sleeping."""

