@@ -115,7 +115,7 @@ class Exchange(HTTPMessageDelegate):
         if length.isdecimal() and int(length) > self._limit:
             self._request.too_large = True
             if int(length) > _DRAINED:
-                self._answer()
+                return self._answer()  # before Tornado tells the client to go on
         return None
 
     @property
@@ -153,10 +153,10 @@ class Exchange(HTTPMessageDelegate):
             self._let_go()
             self._app.idle(self)
 
-    def _answer(self) -> None:
+    def _answer(self) -> Awaitable[None] | None:
         request, self._request = self._request, None
         if request is None:
-            return
+            return None
         self._phase = Phase.ANSWER
         request.body = b"".join(self._body)
         self._let_go()
@@ -164,6 +164,7 @@ class Exchange(HTTPMessageDelegate):
         task = asyncio.get_running_loop().create_task(self._respond(request))
         self._app.tasks.add(task)
         task.add_done_callback(self._app.tasks.discard)
+        return task
 
     async def _respond(self, request: Request) -> None:
         try:

@@ -45,7 +45,7 @@ async def _can_be_stored(link: Link, rows: Sequence[bytes]) -> bool:
         raise
 
 
-async def quarantine(link: Link, events: Sequence[Event], numbers: Sequence[int]) -> None:
+async def quarantine(link: Link, events: Sequence[Event]) -> None:
     """Keeps of each culprit what the database surely can hold, for an operator to look at: no data, no person."""
     for event in events:
         name = event.name.encode("ascii", "backslashreplace").replace(b"\x00", b"\\0").decode()

@@ -28,9 +28,12 @@ def start_embedded(directory: Path) -> str:
             "to a postgresql:// address"
         ) from error
     directory = directory.expanduser().resolve()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    directory.mkdir(mode=0o700, exist_ok=True)
-    directory.chmod(0o700)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        directory.chmod(0o700)
+    except OSError as error:
+        raise Invalid(f"the embedded database can't have the folder {directory}: {error.strerror}") from error
     # Its own lock is one file for all users of the machine, which belongs to the first of them.
     PostgresServer._lock = InterProcessLock(directory.parent / f".{directory.name}.lock")
     try:

@@ -42,7 +42,10 @@ class LowDescriptors:
 
     def keep(self) -> None:
         """Takes the lowest free descriptor, where it is low enough."""
-        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # none is left at all
+            return
         if descriptor < SELECT_LIMIT:
             self._kept.append(descriptor)
         else:
@@ -70,6 +73,7 @@ class Link:
         self._timeout = timeout
         self._descriptors = descriptors
         self._connection: Any = None
+        self._in_transaction = False
 
     @property
     def connected(self) -> bool:
@@ -138,6 +142,8 @@ class Link:
 
     async def run(self, name: str, timeout: float | None = None, /, **parameters: Any) -> Rows:
         """The rows of a named query. Raises `DatabaseError`, whose `failure` tells what became of it."""
+        if self._in_transaction and not self.connected:  # a new session would not be in it
+            raise DatabaseError(Failure.RETRY, "", name)
         await self.connect()
         return await self._execute(sql.query(name), parameters, name, timeout or self._timeout)
 
@@ -146,6 +152,7 @@ class Link:
         """What is run inside is committed together at the end, or not at all."""
         await self.connect()
         await self._execute("BEGIN", {}, "begin", self._timeout)
+        self._in_transaction = True
         try:
             yield
         except BaseException:
@@ -153,7 +160,12 @@ class Link:
                 if self.connected:
                     await self._execute("ROLLBACK", {}, "rollback", self._timeout)
             raise
-        await self._execute("COMMIT", {}, "commit", self._timeout)
+        else:
+            if not self.connected:
+                raise DatabaseError(Failure.RETRY, "", "commit")
+            await self._execute("COMMIT", {}, "commit", self._timeout)
+        finally:
+            self._in_transaction = False
 
     async def _execute(self, text: str, parameters: dict[str, Any], doing: str, timeout: float) -> Rows:
         try:

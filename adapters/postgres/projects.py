@@ -125,8 +125,7 @@ class CachedProjects:
                 await self._listener.run("listen")
                 self._forget_all()
                 self._heard = True
-                while True:
-                    await self._hear()
+                await self._hear()
             except DatabaseError as error:
                 if self._heard:
                     log.warning("changes of projects are not announced any more: %s", error)
@@ -136,16 +135,21 @@ class CachedProjects:
                 await asyncio.sleep(0.2)
 
     async def _hear(self) -> None:
-        try:
-            async with asyncio.timeout(self.HEARTBEAT_SECONDS):
-                notice = await self._listener.notifies.get()
-        except TimeoutError:
-            await self._listener.run("heartbeat")
-            return
-        except Exception as error:  # what aiopg's queue raises when the session ends: the driver's error, of any kind
-            raise DatabaseError(*failure_of(error), "listening") from error
-        scope, _, scope_id = notice.payload.partition(" ")
-        self._forget(scope, scope_id)
+        """Drops what is announced, until the session ends. A quiet session is asked whether it lives."""
+        while True:
+            notice = asyncio.ensure_future(self._listener.notifies.get())
+            try:
+                # not wait_for: what it cancels can have taken an announcement already
+                while not (await asyncio.wait((notice,), timeout=self.HEARTBEAT_SECONDS))[0]:
+                    await self._listener.run("heartbeat")
+                scope, _, scope_id = notice.result().payload.partition(" ")
+            except DatabaseError:
+                raise
+            except Exception as error:  # what aiopg's queue raises when the session ends: an error of the driver's
+                raise DatabaseError(*failure_of(error), "listening") from error
+            finally:
+                notice.cancel()
+            self._forget(scope, scope_id)
 
     def _forget(self, scope: str, scope_id: str) -> None:
         self._changes += 1

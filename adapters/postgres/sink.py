@@ -55,7 +55,8 @@ class Waiting:
     """One request's events in the queue, or in a group that is being written."""
 
     events: Sequence[Event]
-    rows: list[bytes]
+    rows: list[bytes | None]
+    """None for an event that is not JSON at all: a plugin may have left something else in one."""
     size: int
     limits: tuple[Limit, ...]
     deadline: float
@@ -110,7 +111,10 @@ class GroupCommit:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.critical("the %s died", task.get_name(), exc_info=error)
+            self._closing = True
             self._down = Unavailable("the writer died")
+            self._fail_queue(self._down)
+            self._idle.set()
             self._on_death(error)
 
     @property
@@ -138,27 +142,7 @@ class GroupCommit:
         if not batch:
             return []
         rows = [_row_or_none(event) for event in batch]
-        if None in rows:
-            return await self._store_good(batch, rows, limits, deadline)
-        return await self._store_rows(batch, [r for r in rows if r is not None], limits, deadline)
-
-    async def _store_good(
-        self, batch: Sequence[Event], rows: Sequence[bytes | None], limits: Sequence[Limit], deadline: float
-    ) -> Sequence[StoreOutcome]:
-        """Stores the events that are JSON at all; a plugin may have left something else in one."""
-        good = [(n, event, r) for n, (event, r) in enumerate(zip(batch, rows, strict=True)) if r is not None]
-        outcomes = [StoreOutcome.INVALID_EVENT] * len(batch)
-        if good:
-            events, encoded = [event for _, event, _ in good], [r for _, _, r in good]
-            stored = await self._store_rows(events, encoded, limits, deadline)
-            for (n, _, _), outcome in zip(good, stored, strict=True):
-                outcomes[n] = outcome
-        return outcomes
-
-    async def _store_rows(
-        self, batch: Sequence[Event], rows: list[bytes], limits: Sequence[Limit], deadline: float
-    ) -> Sequence[StoreOutcome]:
-        size = sum(map(len, rows))
+        size = sum(len(one) for one in rows if one is not None)
         if (
             self._queued_events + len(rows) > self._limits.queue_events
             or self._queued_bytes + size > self._limits.queue_bytes
@@ -250,6 +234,8 @@ class GroupCommit:
 
     async def _write_group(self, link: Link, group: list[Waiting]) -> None:
         try:
+            if any(None in waiting.rows for waiting in group):
+                raise DatabaseError(Failure.BAD_DATA, "", "encoding")
             await self._commit(link, group)
         except DatabaseError as error:
             if error.failure is Failure.BAD_DATA and len(group) > 1:
@@ -263,7 +249,7 @@ class GroupCommit:
 
     async def _commit(self, link: Link, group: list[Waiting]) -> None:
         """One call, one transaction; then every request of the group has its answer."""
-        batch = b"[" + b",".join(b",".join(waiting.rows) for waiting in group) + b"]"
+        batch = b"[" + b",".join(b",".join(one for one in waiting.rows if one is not None) for waiting in group) + b"]"
         limits = {waiting.events[0].project_id: waiting.limits for waiting in group if waiting.limits}
         started = self._clock.monotonic()
         last = max(waiting.deadline for waiting in group)
@@ -291,15 +277,19 @@ class GroupCommit:
 
     async def _without_culprits(self, link: Link, waiting: Waiting) -> None:
         """Stores a request's events but those that the database can't hold; these go into quarantine."""
+        encoded = [(n, one) for n, one in enumerate(waiting.rows) if one is not None]
         try:
-            culprits = await find_culprits(link, waiting.rows)
-            await quarantine(link, [waiting.events[n] for n in culprits], culprits)
+            found = (
+                {encoded[n][0] for n in await find_culprits(link, [one for _, one in encoded])} if encoded else set()
+            )
+            good = [n for n, _ in encoded if n not in found]
+            culprits = [event for n, event in enumerate(waiting.events) if n not in good]
+            await quarantine(link, culprits)
         except DatabaseError as error:
             self._failed([waiting], error)
             return
         self._observer.quarantined(len(culprits))
         log.error("%d events could not be held by the database, and are in quarantine", len(culprits))
-        good = [n for n in range(len(waiting.rows)) if n not in culprits]
         answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
         rest = Waiting(
             [waiting.events[n] for n in good],

@@ -61,6 +61,7 @@ class Collector:
     """A running server with one project, and what it has acknowledged to us."""
 
     address: tuple[str, int]
+    process: int
     database: Database
     log: Path
     env: dict[str, str]
@@ -139,6 +140,12 @@ class Collector:
             self.database.one("SELECT to_jsonb(event) FROM catchment.event AS event WHERE event_id = %s", event_id)
         )
 
+    def most_memory(self) -> int:
+        """The most memory that the server ever had, in bytes; 0 where the system does not tell (it is Linux that does)."""
+        status = Path(f"/proc/{self.process}/status")
+        lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
     def check_books(self, *, all_are_known: bool = True) -> None:
         """What was acknowledged is what is stored, what is stored is what is billed, and nothing got past the
         checks that the database could not hold. `all_are_known`: nobody but us has posted."""
@@ -160,13 +167,13 @@ def collector(database: Database, log: Path, **settings: str) -> Iterator[Collec
     project = json.loads(run(["project", "create", "shop", "--account", "acme", *origins, "--json"], env))
     run(["project", "set", "shop", "--privacy", "full"], env)
     server_key = json.loads(run(["key", "create", "shop", "--kind", "server", "--json"], env))["key"]
-    with serve(env, log) as address:
-        yield Collector(address, database, log, env, project["id"], project["browser_key"], server_key)
+    with serve(env, log) as (address, process):
+        yield Collector(address, process, database, log, env, project["id"], project["browser_key"], server_key)
 
 
 @contextlib.contextmanager
-def serve(env: dict[str, str], log: Path) -> Iterator[tuple[str, int]]:
-    """`catchment serve` as a process. Ends it, and sees to it that it ends well."""
+def serve(env: dict[str, str], log: Path) -> Iterator[tuple[tuple[str, int], int]]:
+    """`catchment serve` as a process: its address and its id. Ends it, and sees to it that it ends well."""
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "catchment.config.main", "serve", "--port", "0"],
@@ -176,7 +183,7 @@ def serve(env: dict[str, str], log: Path) -> Iterator[tuple[str, int]]:
             stderr=file,
         )
     try:
-        yield _address(process, log)
+        yield _address(process, log), process.pid
         process.terminate()
         assert process.wait(timeout=_STARTS) == 0
     finally:

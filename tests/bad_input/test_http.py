@@ -47,6 +47,7 @@ def test_what_is_said_to_be_huge_is_told_so_before_it_is_sent(site: Collector, l
 
 
 def test_chunks_without_an_end_are_told_so_before_they_fill_the_memory(site: Collector) -> None:
+    before = site.most_memory()
     with site.wire() as wire:
         wire.send(request("/v1/events", b"", site.headers(CHUNKED)))
         piece = chunked(b"x" * (256 * KIB), 256 * KIB).removesuffix(b"0\r\n\r\n")
@@ -54,6 +55,7 @@ def test_chunks_without_an_end_are_told_so_before_they_fill_the_memory(site: Col
             wire.send(piece)
         check_problem(wire.answer(), 413, "too_large")
         site.check_after(wire)
+    assert site.most_memory() - before < 8 * KIB * KIB
 
 
 def test_the_largest_event_there_may_be_is_stored(site: Collector) -> None:
@@ -106,7 +108,9 @@ def test_broken_gzip_is_refused(site: Collector, row: Row) -> None:
 def test_a_bomb_is_too_large(site: Collector, path: str, megabytes: int) -> None:
     bomb = gzip.compress(b" " * (megabytes * KIB * KIB))
     assert len(bomb) < megabytes * 2 * KIB
+    before = site.most_memory()
     check_refused(site, Row(name="bomb", body=bomb, path=path, headers=(GZIP,), code="too_large", status=413))
+    assert site.most_memory() - before < megabytes * KIB * KIB / 2, "it was unpacked before it was refused"
 
 
 @table(

@@ -94,7 +94,7 @@ def test_an_installed_plugin_has_settings_and_can_be_disabled(extended: Installa
         assert row["properties"] == {"greeting": "good day"}
     extended.environment["CATCHMENT_PLUGINS__HELLO__NONSENSE"] = "1"
     done = extended.run("serve", "--port", "0")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert any("hello" in line and "nonsense" in line for line in done.stderr.splitlines())
     assert "Traceback" not in done.stderr
     extended.environment["CATCHMENT_PLUGINS__DISABLED"] = "hello"

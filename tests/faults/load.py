@@ -83,10 +83,10 @@ async def post_once(address: Address, request: bytes, timeout: float) -> Answer:
         try:
             return await exchange(reader, writer, request)
         finally:
-            await _hang_up(writer)
+            await hang_up(writer)
 
 
-async def _hang_up(writer: asyncio.StreamWriter) -> None:
+async def hang_up(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with contextlib.suppress(OSError, TimeoutError):
         await asyncio.wait_for(writer.wait_closed(), 1)
@@ -184,7 +184,7 @@ class Load:
                 await asyncio.sleep(self._pause)
         finally:
             if open_connection is not None:
-                await _hang_up(open_connection[1])
+                await hang_up(open_connection[1])
 
     def _next(self, turn: int) -> list[str] | None:
         if self._again:
@@ -226,7 +226,7 @@ class Load:
                 self._again.append(ids)
         if connection is None or (keeps and answer is not None and answer.headers.get("connection") != "close"):
             return connection
-        await _hang_up(connection[1])
+        await hang_up(connection[1])
         return None
 
     async def _connected(self, turn: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:

@@ -86,8 +86,14 @@ def _without_panics(log: str) -> str:
     """The log without the statements of processes that panicked: PostgreSQL writes those whatever it is told
     (`log_min_error_statement = panic` is the highest there is), and the driver has the data in them."""
     panicked = set(re.findall(r"\[(\d+)\].* PANIC:", log))
-    of = re.compile(r"\[(\d+)\].* STATEMENT:")
-    return "\n".join(line for line in log.splitlines() if not ((found := of.search(line)) and found[1] in panicked))
+    kept, leave_out = [], False
+    for line in log.splitlines():
+        if not line.startswith("\t"):  # which goes on with the line before
+            found = re.search(r"\[(\d+)\].* STATEMENT:", line)
+            leave_out = found is not None and found[1] in panicked
+        if not leave_out:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def _wrong_in_logs(judged: Judged) -> list[str]:

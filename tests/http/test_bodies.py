@@ -8,7 +8,8 @@ import zlib
 
 import pytest
 
-from .serving import Site, check_problem, check_receipt, request
+from ..support.waiting import eventually
+from .serving import MakeSite, Site, check_common, check_problem, check_receipt, request
 
 pytestmark = pytest.mark.gen_test
 KIB = 1024
@@ -267,3 +268,40 @@ async def test_chunks_without_an_end_are_answered_before_they_fill_the_memory(si
 
 async def test_a_body_on_an_address_where_nothing_is_gets_its_404(site: Site) -> None:
     check_problem(await site.post(b"x" * (300 * KIB), "/nowhere"), 404, "not_found")
+
+
+# what is held while it comes in
+
+
+async def test_bodies_that_come_in_together_are_bounded(make_site: MakeSite) -> None:
+    """Half-sent bodies fill the room; what comes then is told to come again, and the next one finds room again."""
+    site = await make_site(receive_bytes=100 * KIB)
+    headers = [("Content-Type", "application/json"), ("Origin", "https://shop.example")]
+    half = request("POST", "/v1/events", padded(site, 60 * KIB), headers)[:-1]
+    first = await site.connect()
+    await first.send(half)
+    await eventually(lambda: site.application._held_bytes > 59 * KIB, "the first body is held")
+    answer = await site.post(padded(site, 60 * KIB))
+    assert answer.status == 503
+    assert answer.json["code"] == "unavailable"
+    assert answer.headers["Retry-After"]
+    check_common(answer)
+    check_receipt(await site.post(site.event()), "stored")
+    await first.send(b" ")
+    check_receipt(await first.answer(), "stored")
+    check_receipt(await site.post(padded(site, 60 * KIB)), "stored")
+
+
+async def test_no_body_is_held_after_its_end_whatever_that_was(make_site: MakeSite) -> None:
+    site = await make_site(receive_bytes=100 * KIB)
+    gone = await site.connect()
+    headers = [("Content-Type", "application/json"), ("Origin", "https://shop.example")]
+    await gone.send(request("POST", "/v1/events", padded(site, 60 * KIB), headers)[:-1])
+    await eventually(lambda: site.application._held_bytes > 59 * KIB, "the body is held")
+    gone.close()
+    for body in (padded(site, 64 * KIB + 1), padded(site, 200 * KIB), b"", b"{}", b"x" * (60 * KIB)):
+        await site.post(body)
+        await site.post(chunked(body, 1000), Transfer_Encoding="chunked")
+        await site.batch(body)
+        await site.post(body, "/nowhere")
+    await eventually(lambda: not site.application._held_bytes, "nothing is held")

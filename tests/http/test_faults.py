@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .serving import SECRET, Site, check_common, check_receipt
+from .serving import SECRET, Site, check_common, check_problem, check_receipt
 
 pytestmark = pytest.mark.gen_test
 
@@ -20,13 +20,9 @@ async def test_a_fault_is_answered_503_readably_and_the_next_event_is_stored(
     with caplog.at_level(logging.DEBUG):
         event = site.event(event_name="Fault", page_title=SECRET, eventId="e-1")
         answer = await site.post(event if path == "/v1/events" else [event], path)
-    check_common(answer)
-    assert answer.status == 503
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem = answer.json
-    assert (problem["status"], problem["code"]) == (503, "commit_unknown")
-    assert answer.headers["X-Catchment-Reason"] == "commit_unknown"
-    assert answer.headers["Retry-After"]
+    ids = "event_id" if path == "/v1/events" else "event_ids"
+    problem = check_problem(answer, 503, "commit_unknown", ids)
+    assert problem[ids] == ("e-1" if path == "/v1/events" else ["e-1"])
     assert SECRET not in answer.body.decode()
     assert problem["request_id"] in caplog.text
     assert "RuntimeError" in caplog.text

@@ -9,7 +9,7 @@ import pytest
 
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
-from catchment.adapters.postgres.maintenance import KNOWN_IDS, Maintenance
+from catchment.adapters.postgres.maintenance import KNOWN_IDS, Maintenance, Upkeep
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import Privacy
 
@@ -134,15 +134,44 @@ async def test_servers_agree_on_the_salt_of_a_day(database: Database) -> None:
 
 
 @pytest.mark.gen_test
-async def test_maintenance_does_all_of_it_and_again(database: Database) -> None:
+async def test_maintenance_does_all_of_it_and_says_what(database: Database) -> None:
     clock = ToldClock()
     async with open_links(database) as links:
         maintenance = Maintenance(links, clock)
-        await maintenance.once()
+        assert await maintenance.once() == Upkeep()
+        await store(
+            database, *events(PROJECT, 3), an_event(PROJECT, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC))
+        )
         clock.advance(timedelta(days=60))
-        for _ in range(2):
-            await maintenance.once()
-    assert database.one("SELECT to_regclass('catchment.event_2027_04') IS NOT NULL")
+        done = await maintenance.once()
+        assert done == Upkeep(
+            partitions=("event_2027_03", "event_2027_04"), ids_forgotten=3, misplaced=(date(2030, 5, 1),)
+        )
+        assert await maintenance.once() == Upkeep(misplaced=(date(2030, 5, 1),))
+
+
+@pytest.mark.gen_test
+async def test_events_are_moved_out_of_the_default_partition(database: Database) -> None:
+    moments = {
+        "before": datetime(2030, 4, 30, 23, 59, 59, tzinfo=UTC),
+        "first": datetime(2030, 5, 1, tzinfo=UTC),
+        "last": datetime(2030, 5, 31, 23, 59, 59, 999999, tzinfo=UTC),
+        "after": datetime(2030, 6, 1, tzinfo=UTC),
+    }
+    await store(database, *(an_event(PROJECT, name, received_at=moment) for name, moment in moments.items()))
+    async with open_links(database) as links:
+        maintenance = Maintenance(links, ToldClock())
+        assert await maintenance.place(date(2030, 5, 1)) == 2
+        assert (await maintenance.once()).misplaced == (date(2030, 4, 1), date(2030, 6, 1))
+    assert {name: where(database, name).removeprefix("catchment.event_") for name in moments} == {
+        "before": "default",
+        "first": "2030_05",
+        "last": "2030_05",
+        "after": "default",
+    }
+    await store(database, an_event(PROJECT, "new", received_at=moments["last"]))
+    assert where(database, "new") == "catchment.event_2030_05"
+    assert len(database.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'event_2030_05'")) == 1
 
 
 @pytest.mark.gen_test
@@ -152,7 +181,7 @@ async def test_of_several_servers_one_does_it(database: Database) -> None:
     async with open_links(database) as links, open_links(database) as others:
         async with others.link() as other, other.transaction():
             assert await other.run("maintenance_lock") == [(True,)]
-            await Maintenance(links, clock).once()
+            assert await Maintenance(links, clock).once() == Upkeep()
             assert database.one("SELECT to_regclass('catchment.event_2027_12') IS NULL")
         await Maintenance(links, clock).once()
     assert database.one("SELECT to_regclass('catchment.event_2027_12') IS NOT NULL")

