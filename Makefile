@@ -23,7 +23,7 @@ country_package := node_modules/@ip-location-db/geo-whois-asn-country-mmdb
 country := plugins/geography/data/geo-whois-asn-country.mmdb
 assets := $(country)
 
-.PHONY: help setup assets run test check bench wheel lock format clean
+.PHONY: help setup assets run test check fuzz bench wheel lock format clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -42,6 +42,9 @@ check: setup ## check style, types, the walls between the folders, and the packa
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/pytest tests/test_packaging.py
+
+fuzz: setup ## look for bytes that break the decoder (ARGS='--seconds 60'); what it finds goes into the corpus
+	$(bin)/python -m tests.bad_input.fuzz $(ARGS)
 
 bench: setup ## measure, in ratios taken in one run (needs wrk; ARGS='single batches' runs some of it)
 	$(bin)/python -m tests.bench $(ARGS)

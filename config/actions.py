@@ -70,12 +70,15 @@ class SettingsActions:
             dsn = start_embedded(self._settings.database.directory)
         return migrate(dsn, datetime.now(UTC).date(), say)
 
-    def serve(self, *, host: str | None, port: int | None, workers: int | None, say: Callable[[str], None]) -> int:
+    def serve(
+        self, *, host: str | None, port: int | None, workers: int | None, listening: Callable[[str, int, int], None]
+    ) -> int:
         given = {"host": host, "port": port, "workers": workers}
         chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         settings = replace(self._settings, http=replace(self._settings.http, **chosen))
         logs.configure(settings.log_level)
-        return running.serve(settings, self._current_dsn(), say)
+        count = settings.http.workers
+        return running.serve(settings, self._current_dsn(), lambda host, port: listening(host, port, count))
 
     def plugins(self) -> Sequence[PluginDescription]:
         return plugin_extensions(self._settings).describe()

@@ -31,13 +31,12 @@ def bind_sockets(settings: Settings) -> list[socket.socket]:
         raise Invalid(f"can't listen on {settings.http.host}:{settings.http.port}: {error.strerror or error}") from None
 
 
-def serve(settings: Settings, dsn: str, said: Callable[[str], None]) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code. `said` is told where, for a person. Raises
+def serve(settings: Settings, dsn: str, listening: Callable[[str, int], None]) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code. `listening` is told the host and port. Raises
     `Misconfigured` before it listens."""
     asyncio.run(plugin_extensions(settings).configure(settings.plugins.sections))
     sockets = bind_sockets(settings)
-    port = sockets[0].getsockname()[1]
-    said(f"Listening on {settings.http.host}:{port}, {settings.http.workers} worker(s). Ctrl-C ends it.")
+    listening(settings.http.host, sockets[0].getsockname()[1])
     if settings.http.workers == 1:
         return run_worker(settings, dsn, sockets)
     with tempfile.TemporaryDirectory(prefix="catchment-metrics-") as folder:

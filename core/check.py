@@ -101,7 +101,7 @@ def check_event(
         page_title=texts["page_title"],
         page_path=texts["page_path"] or (url.path or "/" if url else None),
         referrer=texts["referrer"] or None,
-        user_agent=texts["user_agent"] or sender.user_agent,
+        user_agent=texts["user_agent"] or _header_user_agent(sender.user_agent, limits, findings),
         ip=_address(payload.get("ip"), sender, findings),
         data=data,
         occurred_at=_occurred_at(payload.get("timestamp"), sender, limits, findings),
@@ -152,6 +152,12 @@ def _unknown_fields(payload: JsonObject, findings: Findings) -> None:
         return
     for name in payload.keys() - KNOWN_FIELDS:
         findings.warn(WarningCode.UNKNOWN_FIELD, name, "not a field of an event; put it into event_data")
+
+
+def _header_user_agent(text: str | None, limits: Limits, findings: Findings) -> str | None:
+    if text is None or len(text) <= limits.user_agent:
+        return text
+    return _too_long(text, "userAgent", Over.CUT, limits.user_agent, findings)
 
 
 def _event_id(text: str | None, findings: Findings) -> str | None:

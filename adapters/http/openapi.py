@@ -6,7 +6,7 @@ from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from marshmallow import Schema, fields, validate
+from marshmallow import INCLUDE, Schema, fields, validate
 
 from catchment.core.limits import OTHER_FIELDS, TEXT_FIELDS, Limits, Over
 from catchment.core.outcomes import IN_WORDS, Outcome, Reason, WarningCode
@@ -14,6 +14,7 @@ from catchment.core.outcomes import IN_WORDS, Outcome, Reason, WarningCode
 from .answers import OUTCOME, REASON, STATUS_OF
 
 _PROBLEM = "application/problem+json"
+_SENT = {"required": True, "schema": {"type": "string"}}
 
 
 def event_schema(limits: Limits) -> type[Schema]:
@@ -22,21 +23,31 @@ def event_schema(limits: Limits) -> type[Schema]:
     for rule in TEXT_FIELDS:
         limit = getattr(limits, rule.attribute)
         about = rule.about if rule.over is Over.REFUSE else f"{rule.about} Longer than {limit}: {_DONE[rule.over]}."
-        checks = validate.Length(min=1, max=limit) if rule.over is Over.REFUSE else None
+        checks = [validate.Length(min=1, max=limit), _NOT_BLANK] if rule.over is Over.REFUSE else None
         declared[rule.wire] = fields.String(
             required=rule.wire == "event_name",
             allow_none=rule.wire != "event_name",
             validate=checks,
             metadata={"description": about},
         )
-    declared["projectKey"] = fields.String(metadata={"description": OTHER_FIELDS["projectKey"]})
+    declared["projectKey"] = fields.String(allow_none=True, metadata={"description": OTHER_FIELDS["projectKey"]})
     declared["event_data"] = fields.Dict(
         keys=fields.String(), allow_none=True, metadata={"description": OTHER_FIELDS["event_data"]}
     )
     declared["timestamp"] = fields.AwareDateTime(allow_none=True, metadata={"description": OTHER_FIELDS["timestamp"]})
-    declared["ip"] = fields.String(allow_none=True, metadata={"description": OTHER_FIELDS["ip"]})
-    return Schema.from_dict(declared, name="Event")
+    address = {"anyOf": [{"type": "null"}, {"format": "ipv4"}, {"format": "ipv6"}]}
+    declared["ip"] = fields.String(allow_none=True, metadata={"description": OTHER_FIELDS["ip"], **address})
+    return _Open.from_dict(declared, name="Event")
 
+
+class _Open(Schema):
+    """A body whose other fields are left out, with a warning."""
+
+    class Meta:
+        unknown = INCLUDE
+
+
+_NOT_BLANK = validate.Regexp(r"\S")
 
 _DONE = {Over.CUT: "cut, with a warning", Over.DROP: "left out, with a warning"}
 
@@ -136,8 +147,12 @@ def _batch(limits: Limits) -> dict[str, Any]:
         "type": "object",
         "required": ["events"],
         "properties": {
-            "projectKey": {"type": "string"},
-            "sentAt": {"type": "string", "format": "date-time", "description": "Your clock, to correct timestamps by."},
+            "projectKey": {"type": ["string", "null"]},
+            "sentAt": {
+                "type": ["string", "null"],
+                "format": "date-time",
+                "description": "Your clock, to correct timestamps by.",
+            },
             "events": events,
         },
     }
@@ -148,7 +163,7 @@ def _post(summary: str, body: str, receipt: str) -> dict[str, Any]:
     schema = {"schema": {"$ref": f"#/components/schemas/{body}"}}
     ok = {
         "description": "Committed, known already, or left out: the receipt says which",
-        "headers": {OUTCOME: {"schema": {"type": "string"}}, REASON: {"schema": {"type": "string"}}},
+        "headers": {OUTCOME: _SENT, REASON: {"schema": {"type": "string"}}},
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{receipt}"}}},
     }
     reasons: dict[int, list[Reason]] = {}
@@ -167,12 +182,14 @@ def _post(summary: str, body: str, receipt: str) -> dict[str, Any]:
             }
         ],
         "requestBody": {"required": True, "content": {"application/json": schema, "text/plain": schema}},
-        "responses": {"200": ok, **{str(status): _problem(of) for status, of in reasons.items()}},
+        "responses": {"200": ok, **{str(status): _problem(of, status) for status, of in reasons.items()}},
     }
 
 
-def _problem(reasons: list[Reason]) -> dict[str, Any]:
+def _problem(reasons: list[Reason], status: int = 0) -> dict[str, Any]:
+    wait = {"Retry-After": {"required": True, "schema": {"type": "integer"}}} if status in (429, 503) else {}
     return {
+        "headers": {OUTCOME: _SENT, REASON: _SENT, **wait},
         "description": " ".join(f"`{reason}`: {IN_WORDS[reason]}" for reason in reasons),
         "content": {_PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }

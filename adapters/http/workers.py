@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
+_HANDLED = (signal.SIGTERM, signal.SIGINT)
 _DEATHS = 5
 _DEATHS_SECONDS = 60.0
 _BACKOFF = (0.1, 5.0)
@@ -40,8 +41,8 @@ class Workers:
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT, or until it gives up. Returns the exit code."""
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+        for handled in _HANDLED:
+            signal.signal(handled, self._stop)
         for number in range(self._count):
             self._fork(number)
         while self._alive:
@@ -81,18 +82,20 @@ class Workers:
             return 0, 0
 
     def _fork(self, number: int) -> None:
-        if self._asked_to_stop():
+        if self._stopping:
             return
+        # A signal between the fork and the new handlers would be taken by the wrong one, or by none.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         pid = os.fork()
         if pid:
             self._alive[pid] = (number, time.monotonic())
-            if self._asked_to_stop():
-                self._stop_all()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
             return
         code = 1
         try:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            for handled in _HANDLED:
+                signal.signal(handled, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
             code = self._work(number)
         except KeyboardInterrupt:
             code = 0
@@ -101,9 +104,6 @@ class Workers:
         finally:
             logging.shutdown()
             os._exit(code)
-
-    def _asked_to_stop(self) -> bool:
-        return self._stopping
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True

@@ -141,7 +141,7 @@ class Collector:
         )
 
     def most_memory(self) -> int:
-        """The most memory that the server ever had, in bytes; 0 where the system does not tell (it is Linux that does)."""
+        """The most memory that the server ever had, in bytes; 0 where the system does not tell (Linux does)."""
         status = Path(f"/proc/{self.process}/status")
         lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
         return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

@@ -36,7 +36,7 @@ def test_what_was_once_of_interest_is_answered(oracle: Oracle, path: Path) -> No
 
 
 @given(body=_ANY)
-@settings(max_examples=500, suppress_health_check=_SLOW_START)
+@settings(max_examples=300, suppress_health_check=_SLOW_START)
 def test_whenever_the_fast_decoder_succeeds_the_strict_one_gives_the_same(body: bytes) -> None:
     check_decoders(body)
 

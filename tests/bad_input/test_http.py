@@ -224,6 +224,8 @@ MALFORMED = {
 }
 
 
+HUGE = {"a length of 5,000 digits", "5,000 digits and chunks", "a huge length and chunks"}
+"""The length alone may have been answered before Tornado saw the rest: with a 413 that a page can read."""
 UNFINISHED = {"headers of 20 KB", "headers without an end", "a chunk's size of 60 digits"}
 """The server still waits for more: nothing may follow these but the end."""
 
@@ -239,9 +241,11 @@ def test_malformed_http_gets_a_bare_400_or_is_closed(site: Collector, name: str,
         else:
             wire.send(smuggled)
         answer = wire.answer()
-        if answer is not None:
+        if answer is not None and name in HUGE and answer.status == 413:
+            check_problem(answer, 413, "too_large")
+        elif answer is not None:
             assert (answer.status, answer.headers, answer.body) == (400, {}, b"")
-            assert wire.answer() is None
+        assert wire.answer() is None
         assert wire.closed
         site.check_after(wire)
     assert site.database.one("SELECT count(*) FROM catchment.event WHERE event_id = 'smuggled'") == 0

@@ -75,7 +75,7 @@ class Commands:
         yield Parts(administer=Administer(registry, self.ids, ascii_origin), meter=MemoryMeter(self.store, ToldClock()))
 
     def serve(self, **given: Any) -> int:
-        given.pop("say")("Listening.")
+        given.pop("listening")("127.0.0.1", 8080, 1)
         self.served.append(given)
         return self.exit_code
 

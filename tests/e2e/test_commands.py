@@ -76,8 +76,10 @@ def test_a_database_of_a_later_version_is_refused(postgres: Server, tmp_path: Pa
 
 
 def test_a_database_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    installation = Installation("postgresql://u:hunter2@127.0.0.1:1/nothing", tmp_path)
-    done = installation.run("serve", "--port", "0")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen: nobody else gets the port meanwhile
+        address = f"postgresql://u:hunter2@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        done = Installation(address, tmp_path).run("serve", "--port", "0")
     assert (done.returncode, done.stdout) == (1, "")
     assert all(line.startswith("catchment: ") for line in done.stderr.splitlines())
     assert "Traceback" not in done.stderr

@@ -86,12 +86,15 @@ def system() -> Iterator[Mortal]:
         pytest.skip(str(error))
 
 
-Made = Callable[[], contextlib.AbstractContextManager[Mortal]]
+@pytest.fixture(scope="module", params=[embedded, system], ids=["embedded", "system"])
+def mortal(request: pytest.FixtureRequest) -> Iterator[Mortal]:
+    """Every PostgreSQL there is; each test leaves it running."""
+    with request.param() as made:
+        yield made
 
 
-@pytest.mark.parametrize("which", [embedded, system], ids=["embedded", "system"])
-def test_a_database_that_is_killed_and_comes_back(which: Made, tmp_path: Path) -> None:
-    with which() as mortal, mortal.server.copy() as database:
+def test_a_database_that_is_killed_and_comes_back(mortal: Mortal, tmp_path: Path) -> None:
+    with mortal.server.copy() as database:
         installation = Installation(database.dsn, tmp_path)
         project = installation.project()
         with installation.serving() as server:
@@ -129,10 +132,8 @@ def test_a_database_that_is_killed_and_comes_back(which: Made, tmp_path: Path) -
         assert installation.json("audit")["ok"]
 
 
-@pytest.mark.parametrize("which", [embedded, system], ids=["embedded", "system"])
-def test_a_server_to_which_nobody_posts_notices_too_that_the_database_is_gone(which: Made, tmp_path: Path) -> None:
+def test_a_server_to_which_nobody_posts_notices_too_that_the_database_is_gone(mortal: Mortal, tmp_path: Path) -> None:
     with (
-        which() as mortal,
         mortal.server.copy() as database,
         Installation(database.dsn, tmp_path).serving() as server,
     ):

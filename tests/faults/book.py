@@ -120,9 +120,7 @@ class Book:
             for event_id, outcome in zip(ids, outcomes, strict=True):
                 self.codes[outcome] += 1
                 self._on_the_way[event_id] -= 1
-                if outcome == "duplicate" and not (
-                    event_id in self.acknowledged or event_id in self.doubtful
-                ):
+                if outcome == "duplicate" and not (event_id in self.acknowledged or event_id in self.doubtful):
                     wrong.append(f"{event_id} is a duplicate, and was said not to be stored")
                 if outcome == "commit_unknown":
                     self.doubtful.add(event_id)
@@ -163,5 +161,5 @@ class Book:
     def __str__(self) -> str:
         return (
             f"{len(self.acknowledged)} acknowledged, {len(self.open)} open, answers {dict(self.codes)}, "
-            f"unanswered {dict(self.unanswered)}, connections refused {self.not_connected}, slowest {self.slowest:.3f} s"
+            f"unanswered {dict(self.unanswered)}, refused {self.not_connected}, slowest {self.slowest:.3f} s"
         )

@@ -108,7 +108,7 @@ class Proxy:
             self._tasks.discard(task)
 
     async def _while_silent(self, session: _Session | None = None) -> None:
-        while self.silent or (session is not None and session.silenced):
+        while self.silent or (session is not None and session.silenced):  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0.01)
 
     async def _ask(self, session: _Session, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:

@@ -24,6 +24,8 @@ KILLS = int(os.environ.get("CATCHMENT_FAULTS_KILLS", "20"))
 """How often a crash loop kills."""
 BACK = 5.0
 """Seconds within which a server works again, once the fault is over."""
+DEADLINE = 6.0
+"""Seconds within which every request has its answer: the server's 5, and one for a busy machine."""
 _TEMPLATE = "faults_template"
 _numbers = itertools.count(1)
 
@@ -161,6 +163,10 @@ class Rig:
             return await asyncio.gather(*(one(next(addresses), sent) for sent in requests))
 
         return [answer for answer in asyncio.run(all_of_them()) if answer is not None]
+
+    def wait_answers(self) -> None:
+        """Waits until PostgreSQL itself is back: the fault is over."""
+        wait_until(self.cluster.answers, "PostgreSQL answers", 30)
 
     def wait_stores(self, within: float = BACK) -> float:
         """Waits until a new event is stored, sending it again; how many seconds that took."""

@@ -109,8 +109,9 @@ class Server:
     def limit(self, what: int, value: int) -> None:
         """A resource limit (`resource.RLIMIT_…`), the soft one, from now on; of its workers too."""
         for pid in (self.process.pid, *(child.pid for child in family(self.process))):
-            _, hard = resource.prlimit(pid, what)
-            resource.prlimit(pid, what, (value, hard))
+            with contextlib.suppress(ProcessLookupError):
+                _, hard = resource.prlimit(pid, what)
+                resource.prlimit(pid, what, (value, hard))
 
     def close(self) -> None:
         self.kill()

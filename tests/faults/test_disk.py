@@ -138,7 +138,7 @@ def test_an_fsync_that_fails_loses_no_event(rig: Rig) -> None:
         with _failing_fsync(rig):
             wait_until(lambda before=panics: rig.database_log().count("PANIC:") > before, "PostgreSQL panics")
         rig.cluster.heal()
-        load.wait_for(20, within=BACK + 5)
+        load.wait_for(20, within=BACK)
     load.settle()
     rig.judge()
 

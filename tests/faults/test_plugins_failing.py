@@ -15,7 +15,7 @@ from .processes import wait_until
 from .rig import Rig
 from .server import SHIPPED, environment
 
-_PLUGIN = '''
+_PLUGIN = """
 import asyncio, sys
 from catchment.plugins.hooks import Place, UserAgent, hookimpl
 
@@ -49,7 +49,7 @@ async def catchment_enrich(event):
     if event.name == "nonsense":
         return {"a": object(), 1: float("nan")}
     return {"seen": True}
-'''
+"""
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 
 from .load import event, new_id
 from .postgres import ROLE
-from .rig import BACK, KILLS, Rig
+from .processes import wait_until
+from .rig import BACK, DEADLINE, KILLS, Rig
 
 
 @pytest.mark.at_most(60 + 8 * KILLS)
@@ -46,10 +47,11 @@ def test_a_killed_backend_costs_seconds_and_no_event(rig: Rig) -> None:
     load.wait_for(50)
     (pid,) = rig.execute("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'catchment writer%%' LIMIT 1")[0]
     psutil.Process(pid).kill()
+    rig.wait_answers()
     load.wait_for(50, within=BACK)
     load.settle()
     rig.judge()
-    assert rig.book.slowest < BACK
+    assert rig.book.slowest < DEADLINE
 
 
 def test_idle_sessions_that_are_terminated_cost_no_event(rig: Rig) -> None:
@@ -59,7 +61,7 @@ def test_idle_sessions_that_are_terminated_cost_no_event(rig: Rig) -> None:
         rig.terminate_sessions()
         assert rig.wait_stores() < BACK
     rig.judge()
-    assert rig.book.slowest < BACK
+    assert rig.book.slowest < DEADLINE
 
 
 def test_a_busy_session_that_is_terminated_costs_no_event(rig: Rig) -> None:
@@ -73,7 +75,7 @@ def test_a_busy_session_that_is_terminated_costs_no_event(rig: Rig) -> None:
         load.wait_for(20, within=BACK)
     load.settle()
     rig.judge()
-    assert rig.book.slowest < BACK
+    assert rig.book.slowest < DEADLINE
 
 
 def test_a_request_whose_session_is_terminated_is_answered_at_once(rig: Rig) -> None:
@@ -129,8 +131,8 @@ def test_two_servers_on_one_database_lose_and_double_nothing_when_it_is_killed(r
         load.wait_for(50)
         rig.cluster.kill()
         rig.cluster.start()
-        rig.wait_stores()
-        assert all(answer.status == 200 for answer in rig.post_at_once([[sent]] * 10))
+        # not every worker has found that the database is back when the first one has
+        wait_until(lambda: {answer.status for answer in rig.post_at_once([[sent]] * 10)} == {200}, "all are back")
     load.settle()
     assert rig.stored(sent["eventId"]) == 1
     rig.judge()

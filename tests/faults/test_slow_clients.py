@@ -108,9 +108,8 @@ def test_a_client_that_never_reads_takes_bounded_memory_and_holds_up_nobody(rig:
         sock.connect(server.address)
         sock.settimeout(1)
         request = b"GET /openapi.json HTTP/1.1\r\nHost: collector.example\r\n\r\n"
-        with pytest.raises(OSError, match="timed out|reset|Broken pipe"):
-            for _ in range(200_000):
-                sock.sendall(request)
+        with pytest.raises(OSError, match=r"timed out|reset|Broken pipe"):
+            sock.sendall(request * 100_000)
         assert rig.post().code == "stored"
     wait_until(lambda: server.readiness()["connections"] <= 1, "its end is seen")
     rig.judge(memory=250 * 2**20)

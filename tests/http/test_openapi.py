@@ -28,6 +28,7 @@ TYPES: dict[str, Any] = {
 WORDS_OF_SCHEMA = {
     "$ref",
     "additionalProperties",
+    "anyOf",
     "description",
     "enum",
     "format",
@@ -36,6 +37,7 @@ WORDS_OF_SCHEMA = {
     "maxLength",
     "minLength",
     "oneOf",
+    "pattern",
     "properties",
     "required",
     "type",
