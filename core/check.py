@@ -76,9 +76,12 @@ def clean(text: str) -> str:
 
 
 def check_event(
-    payload: object, sender: Sender, limits: Limits, new_id: Callable[[], str], findings: Findings
+    payload: object, sender: Sender, limits: Limits, new_id: Callable[[], str], event_id: str, findings: Findings
 ) -> Checked | Refusal:
-    """The payload's fields, checked against the table of limits. Warnings and errors are left in `findings`."""
+    """The payload's fields, checked against the table of limits. Warnings and errors are left in `findings`.
+
+    `event_id` is the event's where it names none itself.
+    """
     if not isinstance(payload, dict):
         findings.refuse("event", f"expected an object, not {_type_name(payload)}")
         return _refusal(findings)
@@ -94,7 +97,7 @@ def check_event(
         return _refusal(findings)
     raw = RawEvent(
         event_name=texts["event_name"] or "",
-        event_id=_event_id(texts["event_id"], findings) or new_id(),
+        event_id=_event_id(texts["event_id"], findings) or event_id,
         session_id=texts["session_id"] or new_id(),
         user_id=texts["user_id"] or None,
         url=texts["url"] or None,

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import keys
 from .check import Checked, Findings, Sender, check_event, check_object, is_clean
-from .errors import CommitUnknown, Unavailable
+from .errors import CommitUnknown, Fault, Unavailable
 from .event import NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
 from .limits import Limits
 from .origins import Url, read_origin_header, read_url
@@ -92,6 +92,8 @@ class Passage:
     access: Access
     sender: Sender
     findings: Findings
+    event_id: str
+    """The id it is stored under: its own, or the one it was given when it came."""
     raw: RawEvent | None = None
     url: Url | None = None
     agent: UserAgent = NO_USER_AGENT
@@ -154,7 +156,9 @@ class Collect:
         self.limits = limits
 
     async def __call__(self, submission: Submission) -> Answer:
-        """Collects the events of a request. Never raises for what a sender or the database did."""
+        """Collects the events of a request. Never raises for what a sender or the database did; raises `Fault` for
+        what is wrong here."""
+        ids = self.ids_of(submission.payloads)
         try:
             access = await find_project(self, submission)
             if isinstance(access, Refusal):
@@ -163,15 +167,17 @@ class Collect:
                 refusal = step(self, submission, access)
                 if refusal is not None:
                     return Answer(refusal=refusal, access=access)
-            return await self._collect(submission, access)
+            return await self._collect(submission, access, ids)
         except Unavailable as error:
-            return Answer(refusal=replace(unavailable(error), event_ids=self.ids_of(submission.payloads)))
+            return Answer(refusal=replace(unavailable(error), event_ids=ids))
+        except Exception as error:
+            raise Fault(ids) from error
 
     def ids_of(self, payloads: Sequence[object]) -> tuple[str, ...]:
         """The ids to send these events again with: their own, or new ones."""
         return tuple(_sent_id(payload, self.limits) or self.ids.new_id() for payload in payloads)
 
-    async def _collect(self, submission: Submission, access: Access) -> Answer:
+    async def _collect(self, submission: Submission, access: Access, ids: Sequence[str]) -> Answer:
         sender, wrong_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
         known: dict[tuple[str, str], tuple[Any, list[EventWarning]]] = {}
@@ -180,16 +186,14 @@ class Collect:
                 await asyncio.sleep(0)  # others have their turn
                 if self.clock.monotonic() >= submission.deadline:
                     raise Unavailable("the deadline passed while the events were checked")
-            passage = Passage(payload, submission, access, sender, Findings(self.limits), known=known)
+            event_id = ids[number - 1]
+            passage = Passage(payload, submission, access, sender, Findings(self.limits), event_id, known=known)
             if wrong_clock:
                 passage.findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
             receipts.append(_receipt(passage, await self._walk(passage)))
         to_store = [r for r in receipts if r.outcome is Outcome.STORED]
         if to_store and not submission.dry_run:
-            refusal = await self._store(submission, access, to_store)
-            if refusal is not None:
-                ids = tuple(receipt.event_id or self.ids.new_id() for receipt in receipts)
-                return Answer(refusal=replace(refusal, event_ids=ids), access=access)
+            await self._store(submission, access, to_store)
         return Answer(receipts=receipts, access=access)
 
     async def _walk(self, passage: Passage) -> Verdict:
@@ -199,12 +203,9 @@ class Collect:
                 return verdict
         return None
 
-    async def _store(self, submission: Submission, access: Access, receipts: list[Receipt]) -> Refusal | None:
+    async def _store(self, submission: Submission, access: Access, receipts: list[Receipt]) -> None:
         events = [receipt.event for receipt in receipts if receipt.event is not None]
-        try:
-            outcomes = await self.sink.store(events, access.project.limits, deadline=submission.deadline)
-        except Unavailable as error:
-            return unavailable(error)
+        outcomes = await self.sink.store(events, access.project.limits, deadline=submission.deadline)
         for receipt, outcome in zip(receipts, outcomes, strict=True):
             if outcome is StoreOutcome.DUPLICATE:
                 receipt.outcome = Outcome.DUPLICATE
@@ -212,7 +213,6 @@ class Collect:
                 receipt.outcome = Outcome.REFUSED
                 receipt.reason = Reason(outcome.value)
                 receipt.refusal = Refusal(reason=Reason(outcome.value))
-        return None
 
 
 def unavailable(error: Unavailable) -> Refusal:
@@ -340,7 +340,9 @@ async def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
 
 async def check_fields(collect: Collect, passage: Passage) -> Verdict:
     """A plain dict becomes a `RawEvent`."""
-    checked = check_event(passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.findings)
+    checked = check_event(
+        passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.event_id, passage.findings
+    )
     if isinstance(checked, Checked):
         passage.raw, passage.url = checked.raw, checked.url
         return None

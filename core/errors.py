@@ -8,6 +8,7 @@
     │   ├── NotFound
     │   └── Invalid            a value that breaks a rule, such as an origin
     │       └── Misconfigured  the installation's settings are bad: a line for each, exit 2
+    ├── Fault                  a fault of our own while events were collected
     └── Unavailable            the outside world does not answer now; trying again makes sense
         └── CommitUnknown      it was sent to the database, and the answer was lost
 
@@ -39,6 +40,15 @@ class Invalid(NotPossible):
 
 class Misconfigured(Invalid):
     """The settings of the installation are bad; its text has a line for each."""
+
+
+class Fault(CatchmentError):
+    """A fault of our own (its cause) while events were collected; whether they were stored is not known.
+    `event_ids`: the ids to send them again with."""
+
+    def __init__(self, event_ids: tuple[str, ...]) -> None:
+        super().__init__("a fault of our own")
+        self.event_ids = event_ids
 
 
 class Unavailable(CatchmentError):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from urllib.parse import parse_qs
 
 from catchment.core.collect import Answer, Collect, Submission, unavailable
-from catchment.core.errors import Unavailable
+from catchment.core.errors import Fault, Unavailable
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Outcome, Reason, Refusal
 
@@ -120,10 +119,9 @@ class Collecting:
         )
         try:
             return await self._collect(submission)
-        except Exception as error:  # a fault of ours: the sender is told to send again, with the same ids
-            log_fault(request, error)
-            refusal = Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5)
-            return Answer(refusal=replace(refusal, event_ids=self._collect.ids_of(body.payloads)))
+        except Fault as fault:  # the sender is told to send again, with the same ids
+            log_fault(request, fault.__cause__ or fault)
+            return Answer(refusal=Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5, event_ids=fault.event_ids))
 
     def _count(self, answer: Answer, dry_run: bool) -> None:
         if answer.refusal is not None:

@@ -9,7 +9,7 @@ from .exchange import Request
 log = logging.getLogger(__name__)
 
 
-def log_fault(request: Request, error: Exception) -> None:
+def log_fault(request: Request, error: BaseException) -> None:
     """Where it happened, and never the error's text: that may hold an event."""
     where = []
     trace = error.__traceback__

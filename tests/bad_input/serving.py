@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,7 +152,10 @@ class Collector:
         checks that the database could not hold. `all_are_known`: nobody but us has posted."""
         stored = [event_id for (event_id,) in self.database.execute("SELECT event_id FROM catchment.event")]
         if all_are_known:
-            assert sorted(self.acknowledged) == sorted(stored)
+            lost, unasked = Counter(self.acknowledged), Counter(stored)
+            lost, unasked = lost - unasked, unasked - lost
+            assert not lost, f"acknowledged and not stored: {lost}"
+            assert not unasked, f"stored and not acknowledged: {unasked}"
         assert self.database.one("SELECT count(*) FROM catchment.quarantine") == 0
         assert json.loads(run(["audit", "--json"], self.env)) == {"ok": True, "differences": []}
         usage = json.loads(run(["usage", "--json"], self.env))

@@ -41,7 +41,7 @@ class Found:
 def check(payload: object, sender: Sender = BROWSER, limits: Limits = LIMITS) -> Found:
     findings = Findings(limits)
     numbers = count(1)
-    checked = check_event(payload, sender, limits, lambda: f"made-{next(numbers)}", findings)
+    checked = check_event(payload, sender, limits, lambda: f"made-{next(numbers)}", "made", findings)
     if not isinstance(checked, Checked):
         assert checked.reason is Reason.INVALID_EVENT
         assert checked.errors == findings.errors != {}

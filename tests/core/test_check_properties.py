@@ -48,7 +48,7 @@ senders = st.builds(
 
 def verdict_on(payload: object, sender: Sender) -> tuple[Checked | Refusal, Findings]:
     findings = Findings(LIMITS)
-    return check_event(payload, sender, LIMITS, lambda: "made", findings), findings
+    return check_event(payload, sender, LIMITS, lambda: "made", "made", findings), findings
 
 
 def texts_of(value: Any) -> list[str]:

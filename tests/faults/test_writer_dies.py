@@ -47,7 +47,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_server_whose_writers_die_answers_what_waits_and_ends(rig: Rig, broken: Path) -> None:
     server = rig.serve(COLLECT__DEADLINE=2, HTTP__DRAIN_SECONDS=4)
-    load = rig.load(rate=800)
+    load = rig.load(clients=64)  # so that not all of them are in the two groups that are written
     load.wait_for(50)
     broken.touch()
     assert server.ended(within=15) != 0

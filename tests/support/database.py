@@ -66,7 +66,8 @@ class Database:
 class Server:
     """A running PostgreSQL, reached by its socket.
 
-    While a test runs, a thread makes the next one's database and drops the last one's.
+    A thread drops a test's database and makes the next one's, while others use another server. In this order: dropping
+    writes out what is new in all databases, and of the next one that is everything.
     """
 
     def __init__(self, socket_folder: str) -> None:
@@ -91,10 +92,10 @@ class Server:
     def copy(self) -> Iterator[Database]:
         """A migrated database, dropped at the end with all sessions that are left in it."""
         made, self._next = self._next, None
-        name = made.result() if made is not None else self._make(_TEMPLATE)
-        self._next = self._background.submit(self._make, _TEMPLATE)
-        with self._dropped(name) as database:
+        with self._dropped(made.result() if made is not None else self._make(_TEMPLATE)) as database:
             yield database
+        if self._next is None:
+            self._next = self._background.submit(self._make, _TEMPLATE)
 
     @contextlib.contextmanager
     def empty(self) -> Iterator[Database]:
