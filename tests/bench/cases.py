@@ -71,7 +71,7 @@ _COPIED = 50_000
 
 def _copy_rate(dsn: str) -> float:
     """PostgreSQL's own COPY of the same rows into the same tables; taken back afterwards."""
-    events, ids = io.StringIO(), io.StringIO()
+    events, ids, none = io.StringIO(), io.StringIO(), "\\N"
     agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
     with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT id::text, now()::text FROM catchment.project LIMIT 1")
@@ -81,9 +81,10 @@ def _copy_rate(dsn: str) -> float:
             event_id = f"{run}-0-{n}"
             columns = [
                 project, event_id, "ButtonClick", "CTA", "Homepage Hero", "1", '{"custom_field": "custom value"}',
-                f"s-{n % 1000}", "\\N", f"https://yourdomain.com/page/{n % 200}?utm_source=newsletter",
-                "Home", f"/page/{n % 200}", "https://referrer.com/", "referrer.com", agent, "Chrome", "142.0.0", "Windows",
-                "10",                "desktop", "127.0.0.0", "\\N", "\\N", "\\N", "newsletter", "\\N", "\\N", "\\N", "\\N", "f", "{}", now, now,
+                f"s-{n % 1000}", none, f"https://yourdomain.com/page/{n % 200}?utm_source=newsletter", "Home",
+                f"/page/{n % 200}", "https://referrer.com/", "referrer.com", agent, "Chrome", "142.0.0", "Windows",
+                "10", "desktop", "127.0.0.0", none, none, none, "newsletter", none, none, none, none, "f", "{}", now,
+                now,
             ]  # fmt: skip
             events.write("\t".join(columns) + "\n")
             ids.write("\t".join([project, "browser", event_id, now]) + "\n")
