@@ -120,7 +120,8 @@ async def test_a_session_that_is_quiet_is_asked_whether_it_lives(
     monkeypatch.setattr(CachedProjects, "HEARTBEAT_SECONDS", 0.02)
     async with a_key(database) as (links, known), open_projects(database, links, clock=ToldClock()) as projects:
         text = (
-            "SELECT query = 'SELECT 1' OR query LIKE '-- %%SELECT 1' FROM pg_stat_activity WHERE application_name = %s"
+            "SELECT bool_or(query = 'SELECT 1' OR query LIKE '-- %%SELECT 1') FROM pg_stat_activity "
+            "WHERE application_name = %s AND datname = current_database()"
         )
         await eventually(lambda: database.one(text, "catchment listener"), "the listener was asked")
         assert projects.listening
