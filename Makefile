@@ -23,7 +23,7 @@ country_package := node_modules/@ip-location-db/geo-whois-asn-country-mmdb
 country := plugins/geography/data/geo-whois-asn-country.mmdb
 assets := $(country)
 
-.PHONY: help setup assets run test check fuzz bench wheel lock format clean
+.PHONY: help setup assets run test faults breakages check fuzz bench wheel lock format clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -35,6 +35,15 @@ run: setup ## start a server with a demonstration website and its own database
 
 test: setup ## run the tests (ARGS='…' is handed to pytest)
 	$(bin)/pytest $(ARGS)
+
+# How often the fault suite kills PostgreSQL, and how often the server: KILLS=20 is its reduced form.
+KILLS ?= 200
+
+faults: setup ## kill, freeze, cut and fill up what there is, under load (KILLS=20: the reduced form)
+	CATCHMENT_FAULTS_KILLS=$(KILLS) $(bin)/pytest -m faults tests/faults $(ARGS)
+
+breakages: setup ## break the code on purpose, in a copy, and expect the fault suite to notice
+	$(bin)/python tests/faults/breakages.py $(ARGS)
 
 check: setup ## check style, types, the walls between the folders, and the packaging
 	$(bin)/ruff check

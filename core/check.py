@@ -55,7 +55,8 @@ class Findings:
             self.warnings.append(EventWarning(code, clean(path[:_SHOWN]), detail))
 
     def refuse(self, path: str, what: str) -> None:
-        self.errors.setdefault(path, []).append(what)
+        if len(self.errors) < self.limits.warnings:
+            self.errors.setdefault(path, []).append(what)
 
 
 @dataclass(slots=True)
@@ -153,7 +154,9 @@ def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings)
 def _unknown_fields(payload: JsonObject, findings: Findings) -> None:
     if payload.keys() <= KNOWN_FIELDS:
         return
-    for name in payload.keys() - KNOWN_FIELDS:
+    for name in payload:
+        if name in KNOWN_FIELDS:
+            continue
         findings.warn(WarningCode.UNKNOWN_FIELD, name, "not a field of an event; put it into event_data")
 
 

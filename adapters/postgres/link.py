@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -208,6 +209,12 @@ async def end(*tasks: asyncio.Task[None] | None) -> None:
         _, left = await asyncio.wait(left, timeout=0.1)
 
 
+def _may_be_repeated(name: str) -> bool:
+    """Whether a query does the same when it is run twice: one that selects, be it by a function that tidies up."""
+    statement = re.sub(r"^--.*\n", "", sql.query(name), flags=re.MULTILINE)
+    return statement.startswith("SELECT")
+
+
 class Links:
     """A few sessions for short queries. A query takes a free one, and waits for one no longer than `timeout`.
     `failed` is told of each failure: what it means, and its SQLSTATE."""
@@ -242,15 +249,15 @@ class Links:
             self._free.put_nowait(link)
 
     async def run(self, name: str, /, **parameters: Any) -> Rows:
-        """The rows of a named query, on a free session. A session that died while it was idle is made anew once:
-        the queries here change nothing, or the same again."""
+        """The rows of a named query, on a free session. A session that died while it was idle is made anew once, and
+        asked again what may be asked twice."""
         async with self.link() as link:
             fresh = not link.connected
             try:
                 return await link.run(name, **parameters)
             except DatabaseError as error:
                 self._failed(error.failure, error.sqlstate)
-                if fresh or error.failure is not Failure.UNKNOWN:
+                if fresh or error.failure is not Failure.UNKNOWN or not _may_be_repeated(name):
                     raise
                 return await link.run(name, **parameters)
 

@@ -336,9 +336,8 @@ class GroupCommit:
             await asyncio.sleep(_SWEEP_SECONDS)
             now = self._clock.monotonic() + _SWEEP_SECONDS
             for waiting in self._queue:
-                if waiting.deadline > now:
-                    break
-                _fail(waiting, Unavailable("the deadline passed while it waited"))
+                if waiting.deadline <= now:
+                    _fail(waiting, Unavailable("the deadline passed while it waited"))
             for waiting in self._writing:
                 if waiting.deadline <= now:
                     _fail(waiting, CommitUnknown("the deadline passed while it was written"))

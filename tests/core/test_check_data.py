@@ -103,6 +103,12 @@ def test_a_number_out_of_range_refuses_its_event(number: float, where: str) -> N
     assert [name.startswith("event_data.") for name in found.errors] == [True]
 
 
+def test_no_more_errors_are_said_than_warnings() -> None:
+    """Else a small event of bad numbers alone is answered with ten times its size, and a batch with megabytes."""
+    found = check_data({f"key{n}": [float("inf")] * 100 for n in range(50)})
+    assert 0 < len(found.errors) <= Limits().warnings
+
+
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63, -(2**64), 10**300, 10**4000, 0, -1])
 def test_integers_of_any_size_stay_exact(number: int) -> None:
     kept = check_data({"n": number, "list": [number]}).event.data

@@ -130,8 +130,9 @@ class Load:
         goal = len(self._book.acknowledged) + more
         wait_until(
             lambda: self._check() and len(self._book.acknowledged) >= goal,
-            f"{more} more events are acknowledged ({self._book})",
+            f"{more} more events are acknowledged:",
             within,
+            state=self._book,
         )
 
     def stop(self) -> None:
@@ -147,8 +148,9 @@ class Load:
         self._settling.set()
         wait_until(
             lambda: self._check() and not self._open,
-            f"all that was sent is acknowledged in the end ({self._book})",
+            "all that was sent is acknowledged in the end:",
             within,
+            state=self._book,
         )
         self.stop()
 

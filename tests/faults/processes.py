@@ -20,15 +20,16 @@ class TookTooLong(AssertionError):
     """A test, or something it waits for, took longer than it may."""
 
 
-def wait_until(condition: Callable[[], Any], what: str, within: float = 15.0) -> Any:
-    """What `condition` returns as soon as that is true. Raises `TookTooLong`, saying what was waited for."""
+def wait_until(condition: Callable[[], Any], what: str, within: float = 15.0, *, state: object = "") -> Any:
+    """What `condition` returns as soon as that is true. Raises `TookTooLong`, saying what was waited for, and `state`
+    as it is then."""
     end = time.monotonic() + within
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
-            raise TookTooLong(f"waited {within} s in vain until {what}")
+            raise TookTooLong(f"waited {within} s in vain until {what} {state}".rstrip())
         time.sleep(POLL)
 
 

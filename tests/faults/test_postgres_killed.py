@@ -94,6 +94,24 @@ def test_a_request_whose_session_is_terminated_is_answered_at_once(rig: Rig) -> 
     assert rig.book.codes["commit_unknown"] > 0
 
 
+def test_what_waits_when_the_database_goes_is_answered_at_once(rig: Rig) -> None:
+    """Those in the queue as well as those that are being written: nobody is forgotten."""
+    rig.serve(DATABASE__WRITERS=1)
+    load = rig.load(clients=32, again=False)
+    load.wait_for(20)
+    with rig.locked("catchment.event"):
+        rig.wait_for_sessions("Lock")
+        wait_until(lambda: rig.servers[0].readiness()["queue"]["events"] > 10, "many wait in the queue")
+        rig.cluster.stop(signal.SIGQUIT)
+    wait_until(lambda: rig.book.codes["unavailable"] > 50, "they are told so")
+    rig.cluster.start()
+    load.wait_for(20, within=BACK)
+    load.stop()
+    rig.judge()
+    assert not rig.book.unanswered
+    assert rig.book.slowest < DEADLINE
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
 def test_a_restart_of_postgresql_costs_no_event(rig: Rig, how: signal.Signals) -> None:
     rig.serve()

@@ -94,7 +94,19 @@ def test_a_postgresql_that_is_stopped_is_said_at_once(rig: Rig) -> None:
     assert not rig.book.unanswered
 
 
-def test_a_server_that_starts_without_its_database_says_so_and_ends(rig: Rig, proxy: Proxy) -> None:
+def test_an_idle_server_knows_that_its_database_is_gone(rig: Rig) -> None:
+    """And is not ready: a balancer would send it events that it can't store."""
+    server = rig.serve()
+    assert rig.post().code == "stored"
+    rig.cluster.stop(signal.SIGINT)
+    wait_until(lambda: server.status("/readyz") == 503, "the server is not ready", BACK)
+    rig.cluster.start()
+    wait_until(lambda: server.status("/readyz") == 200, "the server is ready", BACK)
+    assert rig.post().code == "stored"
+    rig.judge()
+
+
+def test_a_server_that_starts_without_its_database_says_so_and_ends(rig: Rig) -> None:
     rig.cluster.stop(signal.SIGINT)
     with pytest.raises(AssertionError, match=r"the server ended with 1: catchment: no connection with the database"):
         rig.serve()

@@ -6,6 +6,7 @@ two servers: the embedded one, as it is shipped, and the machine's own, where it
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import os
@@ -135,7 +136,10 @@ def embedded_postgres() -> Iterator[Server]:
             yield server
         finally:
             server.close()
-            get_server(data.resolve()).cleanup()
+            running = get_server(data.resolve())
+            running.cleanup()
+            # at the end of the process it would do so again, and make the folder anew for its lock
+            atexit.unregister(running._cleanup)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

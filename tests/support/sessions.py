@@ -26,10 +26,10 @@ def terminate(database: Database, name: str = "%") -> int:
 
 
 async def busy(database: Database, name: str = "%", count: int = 1) -> None:
-    """Waits until so many sessions with this name run a statement."""
+    """Waits until so many sessions with this name run a statement that waits for a lock, or sleeps."""
 
     def active() -> bool:
-        return int(database.one(f"SELECT count(*) {_OURS} AND state = 'active'", name)) >= count
+        return int(database.one(f"SELECT count(*) {_OURS} AND wait_event_type IN ('Lock', 'Timeout')", name)) >= count
 
     await eventually(active, f"{count} sessions of {name} are busy")
 
