@@ -7,6 +7,7 @@ up, and storing it, happens by its SHA-256: the text of a server key is kept now
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from hashlib import sha256
 
 from .project import KeyKind
@@ -44,6 +45,7 @@ def make_key(kind: KeyKind, randomness: bytes) -> str:
     return text + _checksum(text)
 
 
+@lru_cache(maxsize=4096)
 def kind_of(key: str) -> KeyKind | None:
     """The kind of a well-formed key; None for a text that can't be one."""
     kind = PREFIXES.get(key[:3])
@@ -52,6 +54,7 @@ def kind_of(key: str) -> KeyKind | None:
     return kind if _checksum(key[:-_CHECKSUM]) == key[-_CHECKSUM:] else None
 
 
+@lru_cache(maxsize=4096)
 def fingerprint(key: str) -> bytes:
     """The SHA-256 under which a key is stored and looked up."""
     return sha256(key.encode()).digest()
