@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -21,6 +22,7 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 _QUIET_GRACE = 0.5
+_PARENT_SECONDS = 1.0
 
 
 def bind_sockets(settings: Settings) -> list[socket.socket]:
@@ -43,19 +45,27 @@ def serve(settings: Settings, dsn: str, listening: Callable[[str, int], None]) -
         share_files(Path(folder))
         workers = Workers(
             settings.http.workers,
-            lambda _: run_worker(settings, dsn, sockets),
+            lambda _: run_worker(settings, dsn, sockets, parent=os.getppid()),
             sockets,
             lambda pid: forget_worker(Path(folder), pid),
         )
         return workers.run()
 
 
-def run_worker(settings: Settings, dsn: str, sockets: list[socket.socket]) -> int:
-    """One worker, on an event loop of its own."""
-    return asyncio.run(_work(settings, dsn, sockets))
+def run_worker(settings: Settings, dsn: str, sockets: list[socket.socket], parent: int | None = None) -> int:
+    """One worker, on an event loop of its own. One that has a parent ends when that is gone."""
+    return asyncio.run(_work(settings, dsn, sockets, parent))
 
 
-async def _work(settings: Settings, dsn: str, sockets: list[socket.socket]) -> int:
+async def _orphaned(parent: int) -> None:
+    while True:
+        await asyncio.sleep(_PARENT_SECONDS)
+        if os.getppid() != parent:
+            break
+    log.error("the parent process is gone: ending")
+
+
+async def _work(settings: Settings, dsn: str, sockets: list[socket.socket], parent: int | None) -> int:
     stop = asyncio.Event()
     died: list[BaseException] = []
 
@@ -66,6 +76,9 @@ async def _work(settings: Settings, dsn: str, sockets: list[socket.socket]) -> i
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    watch = None if parent is None else loop.create_task(_orphaned(parent), name="parent watch")
+    if watch is not None:
+        watch.add_done_callback(lambda _: stop.set())
     collector = Collector(settings, dsn, on_death=on_death)
     await run_collector(collector, settings, sockets, stop.wait)
     return 1 if died else 0

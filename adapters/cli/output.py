@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -47,7 +48,8 @@ class Output:
     def say(self, words: str) -> None:
         """Progress, for people."""
         if not self.as_json:
-            click.echo(words, err=True)
+            with contextlib.suppress(OSError):  # a full disk behind it stops nothing
+                click.echo(words, err=True)
 
 
 def _cell(value: Any) -> Text:

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 SELECT_LIMIT = 1024
 """Descriptors that `select()` can name are below this."""
 
+_READ_ONLY = "25006"
+"""What a session was told when it began, and stays: another one may be on a database that is not."""
+
 Rows = list[tuple[Any, ...]]
 
 
@@ -183,7 +186,7 @@ class Link:
             raise DatabaseError(failure, sqlstate, doing) from error
         except (psycopg2.Error, TimeoutError, UnicodeError, ValueError, OSError) as error:
             failure, sqlstate = failure_of(error)
-            if failure is Failure.UNKNOWN:
+            if failure is Failure.UNKNOWN or sqlstate == _READ_ONLY:
                 self.drop()
             else:
                 self._drop_if_broken()
@@ -253,11 +256,13 @@ class Links:
         asked again what may be asked twice."""
         async with self.link() as link:
             fresh = not link.connected
+            started = asyncio.get_running_loop().time()
             try:
                 return await link.run(name, **parameters)
             except DatabaseError as error:
                 self._failed(error.failure, error.sqlstate)
-                if fresh or error.failure is not Failure.UNKNOWN or not _may_be_repeated(name):
+                slow = asyncio.get_running_loop().time() - started > self._timeout / 2
+                if fresh or slow or error.failure is not Failure.UNKNOWN or not _may_be_repeated(name):
                     raise
                 return await link.run(name, **parameters)
 

@@ -141,14 +141,14 @@ class Rig:
         return answer
 
     def post_at_once(
-        self, requests: Sequence[Sequence[dict[str, Any]]], *, key: str | None = None, timeout: float = 15.0
+        self, requests: Sequence[Sequence[dict[str, Any]]], *, keys: Sequence[str] = (), timeout: float = 15.0
     ) -> list[Answer]:
-        """The answers to requests that are sent at the same moment, to the servers in turn; without those that were
-        lost, which the book has."""
+        """The answers to requests that are sent at the same moment, with these keys and to the servers in turn;
+        without those that were lost, which the book has."""
         addresses = itertools.cycle(self.targets)
-        key = key or self.site.browser_key
+        in_turn = itertools.cycle(keys or [self.site.browser_key])
 
-        async def one(address: Address, sent: Sequence[dict[str, Any]]) -> Answer | None:
+        async def one(address: Address, key: str, sent: Sequence[dict[str, Any]]) -> Answer | None:
             ids = [one["eventId"] for one in sent]
             self.book.sent(ids)
             try:
@@ -160,7 +160,7 @@ class Rig:
             return answer
 
         async def all_of_them() -> list[Answer | None]:
-            return await asyncio.gather(*(one(next(addresses), sent) for sent in requests))
+            return await asyncio.gather(*(one(next(addresses), next(in_turn), sent) for sent in requests))
 
         return [answer for answer in asyncio.run(all_of_them()) if answer is not None]
 

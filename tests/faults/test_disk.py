@@ -109,8 +109,12 @@ def test_a_full_disk_under_the_log_of_transactions_loses_no_event(tmp_path: Path
                 server = rig.serve()
                 load = rig.load(rate=200)
                 load.wait_for(100)
-                disk.fill()
-                wait_until(lambda: server.status("/readyz") == 503 or not made.answers(), "PostgreSQL stands still", 60)
+
+                def stands_still() -> bool:
+                    disk.fill()  # again, since a checkpoint makes room
+                    return server.status("/readyz") == 503 or not made.answers()
+
+                wait_until(stands_still, "PostgreSQL stands still", 60)
                 disk.make_room()
                 disk.grow(64)
                 made.heal()
