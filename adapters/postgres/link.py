@@ -37,32 +37,47 @@ Rows = list[tuple[Any, ...]]
 
 
 class LowDescriptors:
-    """Low file descriptors, kept open so that the database's sockets get them."""
+    """Low file descriptors, kept open so that the database's sockets get them.
+
+    `count` is how many sessions there may be. As many again are kept in reserve: where a session dies, aiopg closes
+    its socket before anybody can take the descriptor back, and a website that connects just then has it. It is taken
+    back when it is next seen free.
+    """
 
     def __init__(self, count: int) -> None:
+        self._wanted = 2 * count
+        self._lent = 0
         self._kept: list[int] = []
-        for _ in range(count):
-            self.keep()
+        self._refill()
 
-    def keep(self) -> None:
-        """Takes the lowest free descriptor, where it is low enough."""
-        try:
-            descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # none is left at all
-            return
-        if descriptor < SELECT_LIMIT:
-            self._kept.append(descriptor)
-        else:
-            os.close(descriptor)
-
-    def give(self) -> None:
+    def lend(self) -> None:
         """Frees one; the next socket that is opened gets it."""
+        self._refill()
+        self._lent += 1
         if self._kept:
             os.close(self._kept.pop())
 
+    def take_back(self) -> None:
+        """A socket that one was lent to was closed, or never opened."""
+        self._lent -= 1
+        self._refill()
+
+    def _refill(self) -> None:
+        """Takes the lowest free descriptors, as long as they are low enough and there are any."""
+        while len(self._kept) < self._wanted - self._lent:
+            try:
+                descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:  # none is left at all
+                return
+            if descriptor >= SELECT_LIMIT:
+                os.close(descriptor)
+                return
+            self._kept.append(descriptor)
+
     def close(self) -> None:
+        self._wanted = 0
         while self._kept:
-            self.give()
+            os.close(self._kept.pop())
 
 
 class Link:
@@ -93,7 +108,7 @@ class Link:
         if self.connected:
             return
         self.drop()
-        self._descriptors.give()
+        self._descriptors.lend()
         try:
             async with asyncio.timeout(self._timeout):
                 self._connection = await aiopg.connect(
@@ -118,7 +133,7 @@ class Link:
             self._give_up()
             sqlstate = getattr(error, "pgcode", None) or ""
             raise NotConnected("connecting to the database", sqlstate) from error
-        except asyncio.CancelledError:
+        except BaseException:
             self._give_up()
             raise
 
@@ -133,7 +148,7 @@ class Link:
 
     def _give_up(self) -> None:
         if self._connection is None:
-            self._descriptors.keep()
+            self._descriptors.take_back()
         self.drop()
 
     def drop(self) -> None:
@@ -142,7 +157,7 @@ class Link:
             with contextlib.suppress(psycopg2.Error, OSError):
                 self._connection.close()
             self._connection = None
-            self._descriptors.keep()
+            self._descriptors.take_back()
 
     async def run(self, name: str, timeout: float | None = None, /, **parameters: Any) -> Rows:
         """The rows of a named query. Raises `DatabaseError`, whose `failure` tells what became of it."""

@@ -115,8 +115,8 @@ def test_without_any_descriptor_it_is_said_and_a_session_is_made_later(embedded_
         async def main():
             taken = []
             class Robbed(LowDescriptors):
-                def give(self):
-                    super().give()
+                def lend(self):
+                    super().lend()
                     taken.append(os.open(os.devnull, os.O_RDONLY))
 
             descriptors = Robbed(1)
@@ -144,16 +144,32 @@ def test_without_any_descriptor_it_is_said_and_a_session_is_made_later(embedded_
     )
 
 
-def test_descriptors_are_kept_given_and_closed() -> None:
-    def number_open() -> int:
-        return len(os.listdir("/dev/fd"))
+def _open_descriptors() -> int:
+    return len(os.listdir("/dev/fd"))
 
-    before = number_open()
+
+def test_descriptors_are_kept_lent_and_closed() -> None:
+    before = _open_descriptors()
     descriptors = LowDescriptors(3)
-    assert number_open() == before + 3
+    assert _open_descriptors() == before + 6, "as many again are in reserve"
     for _ in range(5):
-        descriptors.give()
-    assert number_open() == before
-    descriptors.keep()
+        descriptors.lend()
+    assert _open_descriptors() == before + 1
+    descriptors.take_back()
+    assert _open_descriptors() == before + 2
     descriptors.close()
-    assert number_open() == before
+    assert _open_descriptors() == before
+
+
+def test_another_one_is_kept_in_place_of_one_that_somebody_else_got() -> None:
+    before = _open_descriptors()
+    descriptors = LowDescriptors(1)
+    descriptors.lend()
+    somebody = os.open(os.devnull, os.O_RDONLY)
+    descriptors.take_back()
+    assert _open_descriptors() == before + 3
+    os.close(somebody)
+    descriptors.lend()
+    descriptors.take_back()
+    assert _open_descriptors() == before + 2
+    descriptors.close()
