@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any
 
 from .event import JsonObject, RawEvent
-from .limits import KNOWN_FIELDS, TEXT_FIELDS, Limits, Over
+from .limits import OTHER_FIELDS, TEXT_FIELDS, Limits, Over
 from .origins import Url, read_url
 from .outcomes import EventWarning, Reason, Refusal, WarningCode
 from .privacy import canonical
@@ -87,7 +87,6 @@ def check_event(
         findings.refuse("event", f"expected an object, not {_type_name(payload)}")
         return _refusal(findings)
     texts = _texts(payload, limits, findings)
-    _unknown_fields(payload, findings)
     data, columns = _data(payload.get("event_data"), limits, findings)
     url = _url(texts["url"], sender, findings)
     if texts["event_name"] is None or not texts["event_name"].strip():
@@ -120,24 +119,31 @@ def _refusal(findings: Findings) -> Refusal:
 
 
 def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str, str | None]:
+    """The text fields, checked; what else is in the payload and is no field is said."""
     texts: dict[str, str | None] = dict.fromkeys(_TEXTS)
-    for rule in TEXT_FIELDS:
-        value = payload.get(rule.wire)
+    for wire, value in payload.items():
+        rule = _RULES.get(wire)
+        if rule is None:
+            if wire not in OTHER_FIELDS:
+                findings.warn(WarningCode.UNKNOWN_FIELD, wire, "not a field of an event; put it into event_data")
+            continue
         if value is None:
             continue
         if type(value) is not str:
-            findings.refuse(rule.wire, f"expected text, not {_type_name(value)}")
+            findings.refuse(wire, f"expected text, not {_type_name(value)}")
             continue
-        if not is_clean(value) and rule.attribute != "event_id":
-            findings.warn(WarningCode.CHARACTERS_REPLACED, rule.wire, _REPLACED)
+        attribute, over = rule
+        if not (value.isascii() and "\x00" not in value) and not is_clean(value) and attribute != "event_id":
+            findings.warn(WarningCode.CHARACTERS_REPLACED, wire, _REPLACED)
             value = clean(value)
-        if len(value) > (limit := getattr(limits, rule.attribute)):
-            value = _too_long(value, rule.wire, rule.over, limit, findings)
-        texts[rule.attribute] = value
+        if len(value) > (limit := getattr(limits, attribute)):
+            value = _too_long(value, wire, over, limit, findings)
+        texts[attribute] = value
     return texts
 
 
 _TEXTS = tuple(rule.attribute for rule in TEXT_FIELDS)
+_RULES = {rule.wire: (rule.attribute, rule.over) for rule in TEXT_FIELDS}
 
 
 def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings) -> str | None:
@@ -149,15 +155,6 @@ def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings)
         return value[:limit]
     findings.warn(WarningCode.DROPPED, path, f"longer than {limit} characters")
     return None
-
-
-def _unknown_fields(payload: JsonObject, findings: Findings) -> None:
-    if payload.keys() <= KNOWN_FIELDS:
-        return
-    for name in payload:
-        if name in KNOWN_FIELDS:
-            continue
-        findings.warn(WarningCode.UNKNOWN_FIELD, name, "not a field of an event; put it into event_data")
 
 
 def _header_user_agent(text: str | None, limits: Limits, findings: Findings) -> str | None:
@@ -272,7 +269,10 @@ def check_object(value: JsonObject, path: str, limits: Limits, findings: Finding
             key = clean(key)
             findings.warn(WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", _REPLACED)
         kind = type(item)
-        if kind is str or kind is dict or kind is list or kind is float:
+        if kind is str:
+            if len(item) > limits.data_string or not is_clean(item):
+                item = _check_text(item, f"{path}.{key}", limits, findings)
+        elif kind is dict or kind is list or kind is float:
             item = _check_value(item, f"{path}.{key}", limits, findings, depth)
             if item is _NOTHING:
                 continue

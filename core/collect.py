@@ -1,7 +1,7 @@
 """The use case: collecting the events of one request.
 
-A request goes through `REQUEST_STEPS` once, each of its events through `EVENT_STEPS`, and what is left is
-stored in one call. Every step is a function with one job and one way to fail; the first that objects ends the
+A request goes through `REQUEST_STEPS` once, each of its events through `EVENT_STEPS`, each of its visitors through
+`VISITOR_STEPS` when the first of their events comes by, and what is left is stored in one call. Every step is a function with one job and one way to fail; the first that objects ends the
 way of the request, or of the event. The smallest program that uses it::
 
     collect = Collect(projects=…, sink=…, …)
@@ -20,7 +20,7 @@ from typing import Any
 from . import keys
 from .check import Checked, Findings, Sender, check_event, check_object, is_clean
 from .errors import CommitUnknown, Fault, Unavailable
-from .event import NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
+from .event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
 from .limits import Limits
 from .origins import Url, read_origin_header, read_url
 from .outcomes import EventWarning, Filtered, Outcome, Reason, Refusal, StoreOutcome, WarningCode
@@ -84,6 +84,21 @@ class Answer:
 
 
 @dataclass(slots=True)
+class Visitor:
+    """Who stands behind events of one request: a user agent and an address. Asked about once, and thrown away with the
+    request."""
+
+    user_agent: str | None
+    address: str | None
+    """The full one."""
+    agent: UserAgent = NO_USER_AGENT
+    place: Place = NOWHERE
+    ip: str | None = None
+    """What may be kept of the address."""
+    warnings: list[EventWarning] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Passage:
     """One event on its way. It belongs to one event of one request, and is thrown away after."""
 
@@ -94,24 +109,11 @@ class Passage:
     findings: Findings
     event_id: str
     """The id it is stored under: its own, or the one it was given when it came."""
+    visitors: dict[tuple[str | None, str | None], Visitor]
+    """Those of this request, by user agent and address."""
     raw: RawEvent | None = None
     url: Url | None = None
-    agent: UserAgent = NO_USER_AGENT
-    place: Place = NOWHERE
     event: Event | None = None
-    fields: JsonObject = field(default_factory=dict)
-    """What `event` was made of."""
-    known: dict[tuple[str, str], tuple[Any, list[EventWarning]]] = field(default_factory=dict)
-    """What was asked about the visitors of this request: asked once, and thrown away with it."""
-
-    async def once(self, what: str, value: str, ask: Callable[[str, list[EventWarning]], Awaitable[Any]]) -> Any:
-        """What plugins say of a user agent or an address; the same to every event of a request."""
-        answer = self.known.get((what, value))
-        if answer is None:
-            warnings: list[EventWarning] = []
-            answer = self.known[what, value] = (await ask(value, warnings), warnings)
-        self.findings.warnings.extend(answer[1])
-        return answer[0]
 
     @property
     def checked(self) -> RawEvent:
@@ -122,7 +124,7 @@ class Passage:
     @property
     def anonymised(self) -> Event:
         if self.event is None:
-            raise AssertionError("the address is anonymised first")
+            raise AssertionError("the event is made first")
         return self.event
 
 
@@ -180,14 +182,14 @@ class Collect:
     async def _collect(self, submission: Submission, access: Access, ids: Sequence[str]) -> Answer:
         sender, wrong_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
-        known: dict[tuple[str, str], tuple[Any, list[EventWarning]]] = {}
+        visitors: dict[tuple[str | None, str | None], Visitor] = {}
         for number, payload in enumerate(submission.payloads, 1):
             if number % _TURN == 0:
                 await asyncio.sleep(0)  # others have their turn
                 if self.clock.monotonic() >= submission.deadline:
                     raise Unavailable("the deadline passed while the events were checked")
             event_id = ids[number - 1]
-            passage = Passage(payload, submission, access, sender, Findings(self.limits), event_id, known=known)
+            passage = Passage(payload, submission, access, sender, Findings(self.limits), event_id, visitors)
             if wrong_clock:
                 passage.findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
             receipts.append(_receipt(passage, await self._walk(passage)))
@@ -198,7 +200,9 @@ class Collect:
 
     async def _walk(self, passage: Passage) -> Verdict:
         for step in EVENT_STEPS:
-            verdict = await step(self, passage)
+            verdict = step(self, passage)
+            if verdict is not None and not isinstance(verdict, Refusal | Filtered):
+                verdict = await verdict
             if verdict is not None:
                 return verdict
         return None
@@ -319,12 +323,12 @@ REQUEST_STEPS: tuple[Callable[[Collect, Submission, Access], Refusal | None], ..
 # The steps of an event
 
 
-async def refuse_unreadable(collect: Collect, passage: Passage) -> Verdict:
+def refuse_unreadable(collect: Collect, passage: Passage) -> Verdict:
     """A line of a batch that is not JSON is refused at its index."""
     return passage.payload.refusal if isinstance(passage.payload, Unreadable) else None
 
 
-async def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
+def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
     """One request, one project: an event may not name another key than the request's."""
     if isinstance(passage.payload, dict):
         named = passage.payload.get("projectKey")
@@ -338,7 +342,7 @@ async def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
     return None
 
 
-async def check_fields(collect: Collect, passage: Passage) -> Verdict:
+def check_fields(collect: Collect, passage: Passage) -> Verdict:
     """A plain dict becomes a `RawEvent`."""
     checked = check_event(
         passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.event_id, passage.findings
@@ -349,7 +353,7 @@ async def check_fields(collect: Collect, passage: Passage) -> Verdict:
     return checked
 
 
-async def match_url(collect: Collect, passage: Passage) -> Verdict:
+def match_url(collect: Collect, passage: Passage) -> Verdict:
     """With a browser key, the page's address must match a rule of the project."""
     if passage.access.kind is KeyKind.SERVER:
         return None
@@ -361,7 +365,7 @@ async def match_url(collect: Collect, passage: Passage) -> Verdict:
     )
 
 
-async def drop_do_not_track(collect: Collect, passage: Passage) -> Verdict:
+def drop_do_not_track(collect: Collect, passage: Passage) -> Verdict:
     """Where the project honours it, a visitor who asks not to be tracked is not."""
     asked = passage.submission.do_not_track and passage.access.kind is KeyKind.BROWSER
     if asked and passage.access.project.settings.do_not_track is DoNotTrack.FILTER:
@@ -369,55 +373,62 @@ async def drop_do_not_track(collect: Collect, passage: Passage) -> Verdict:
     return None
 
 
-async def parse_user_agent(collect: Collect, passage: Passage) -> Verdict:
-    """Browser, system and device out of the user agent."""
-    user_agent = passage.checked.user_agent
-    if user_agent:
-        passage.agent = await passage.once("agent", user_agent, collect.extensions.parse_user_agent)
+def meet_visitor(collect: Collect, passage: Passage) -> Verdict | Awaitable[Verdict]:
+    """A `RawEvent` becomes an `Event`, with what is known of the visitor; a new one goes through `VISITOR_STEPS`."""
+    raw = passage.checked
+    visitor = passage.visitors.get((raw.user_agent, raw.ip))
+    if visitor is None:
+        return _meet_new_visitor(collect, passage)
+    passage.event = make_event(passage, visitor)
     return None
 
 
-async def locate(collect: Collect, passage: Passage) -> Verdict:
-    """Country, region and city. The full address is used here for the last time."""
-    if passage.checked.ip:
-        passage.place = await passage.once("place", passage.checked.ip, collect.extensions.locate)
-    return None
+async def _meet_new_visitor(collect: Collect, passage: Passage) -> None:
+    raw = passage.checked
+    visitor = Visitor(raw.user_agent, raw.ip)
+    for step in VISITOR_STEPS:
+        await step(collect, passage, visitor)
+    passage.visitors[raw.user_agent, raw.ip] = visitor
+    passage.event = make_event(passage, visitor)
 
 
-async def anonymise(collect: Collect, passage: Passage) -> Verdict:
-    """A `RawEvent` becomes an `Event`: the address as the project's privacy mode keeps it."""
-    raw, project = passage.checked, passage.access.project
-    ip = await collect.anonymizer.anonymise(raw.ip, project.settings.privacy, passage.sender.received_at)
+def make_event(passage: Passage, visitor: Visitor) -> Event:
+    """The event as it will be stored, but for what plugins add. The full address ends here."""
+    raw = passage.checked
     raw.ip = None
-    passage.fields = {
-        "project_id": project.id,
-        "key_kind": passage.access.kind,
-        "event_id": raw.event_id,
-        "name": raw.event_name,
-        "category": raw.category,
-        "label": raw.label,
-        "value": raw.value,
-        "data": raw.data,
-        "session_id": raw.session_id,
-        "user_id": raw.user_id,
-        "url": raw.url,
-        "page_title": raw.page_title,
-        "page_path": raw.page_path,
-        "referrer": raw.referrer,
-        "referrer_host": _host_of(raw.referrer),
-        "user_agent": raw.user_agent,
-        "agent": passage.agent,
-        "ip": ip,
-        "place": passage.place,
-        "occurred_at": raw.occurred_at,
-        "received_at": passage.sender.received_at,
-    }
-    passage.event = Event(**passage.fields)
-    return None
+    passage.findings.warnings.extend(visitor.warnings)
+    return Event.of(
+        {
+            "project_id": passage.access.project.id,
+            "key_kind": passage.access.kind,
+            "event_id": raw.event_id,
+            "name": raw.event_name,
+            "category": raw.category,
+            "label": raw.label,
+            "value": raw.value,
+            "data": raw.data,
+            "session_id": raw.session_id,
+            "user_id": raw.user_id,
+            "url": raw.url,
+            "page_title": raw.page_title,
+            "page_path": raw.page_path,
+            "referrer": raw.referrer,
+            "referrer_host": _host_of(raw.referrer) if raw.referrer else None,
+            "user_agent": raw.user_agent,
+            "agent": visitor.agent,
+            "ip": visitor.ip,
+            "place": visitor.place,
+            "campaign": NO_CAMPAIGN,
+            "is_bot": False,
+            "properties": {},
+            "occurred_at": raw.occurred_at,
+            "received_at": passage.sender.received_at,
+        }
+    )
 
 
-def _host_of(url: str | None) -> str | None:
-    parsed = read_url(url) if url else None
+def _host_of(url: str) -> str | None:
+    parsed = read_url(url)
     return parsed.origin.host if parsed is not None and parsed.origin is not None else None
 
 
@@ -442,27 +453,53 @@ async def enrich(collect: Collect, passage: Passage) -> Verdict:
     if properties:
         changes["properties"] = check_object(properties, "properties", collect.limits, passage.findings)
     if changes:
-        passage.event = Event(**{**passage.fields, **changes})
+        passage.event = Event.of({**vars(passage.anonymised), **changes})
     return None
 
 
-async def drop_bots(collect: Collect, passage: Passage) -> Verdict:
+def drop_bots(collect: Collect, passage: Passage) -> Verdict:
     """Where the project filters robots, an event of one is left out."""
     if passage.anonymised.is_bot and passage.access.project.settings.bots is Bots.FILTER:
         return Filtered(Reason.BOT)
     return None
 
 
-EVENT_STEPS: tuple[Callable[[Collect, Passage], Awaitable[Verdict]], ...] = (
+EVENT_STEPS: tuple[Callable[[Collect, Passage], Verdict | Awaitable[Verdict]], ...] = (
     refuse_unreadable,
     refuse_another_key,
     check_fields,
     match_url,
     drop_do_not_track,
-    parse_user_agent,
-    locate,
-    anonymise,
+    meet_visitor,
     validate,
     enrich,
     drop_bots,
+)
+
+
+# The steps of a visitor
+
+
+async def parse_user_agent(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+    """Browser, system and device out of the user agent."""
+    if visitor.user_agent:
+        visitor.agent = await collect.extensions.parse_user_agent(visitor.user_agent, visitor.warnings)
+
+
+async def locate(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+    """Country, region and city."""
+    if visitor.address:
+        visitor.place = await collect.extensions.locate(visitor.address, visitor.warnings)
+
+
+async def anonymise(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+    """The address as the project's privacy mode keeps it. The full one is used here for the last time."""
+    privacy, now = passage.access.project.settings.privacy, passage.sender.received_at
+    visitor.ip = await collect.anonymizer.anonymise(visitor.address, privacy, now)
+
+
+VISITOR_STEPS: tuple[Callable[[Collect, Passage, Visitor], Awaitable[None]], ...] = (
+    parse_user_agent,
+    locate,
+    anonymise,
 )

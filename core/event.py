@@ -88,9 +88,9 @@ NOWHERE = Place()
 NO_CAMPAIGN = Campaign()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
-    """One event as it is stored."""
+    """One event as it is stored. Without slots: see `of`."""
 
     project_id: str
     key_kind: KeyKind
@@ -118,6 +118,14 @@ class Event:
     properties: JsonObject = field(default_factory=dict)
     occurred_at: datetime
     received_at: datetime
+
+    @classmethod
+    def of(cls, columns: dict[str, Any]) -> Event:
+        """An event of all its columns by name; the dict becomes the event's own. The constructor of a frozen class sets
+        one after the other, which is a tenth of what an event costs."""
+        event = object.__new__(cls)
+        object.__setattr__(event, "__dict__", columns)
+        return event
 
 
 def row_of(event: Event) -> JsonObject:

@@ -89,7 +89,7 @@ def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
         results = [{"index": i, **_dry_run(receipt)} for i, receipt in enumerate(answer.receipts)]
         counts = dict.fromkeys(counts, 0)
     else:
-        results = [{"index": i, **_result(receipt)} for i, receipt in enumerate(answer.receipts)]
+        results = [_result(i, receipt) for i, receipt in enumerate(answer.receipts)]
     return _ok({**counts, "results": results}, "batch", None)
 
 
@@ -112,10 +112,13 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
     return body
 
 
-def _result(receipt: Receipt) -> dict[str, Any]:
-    body = _receipt(receipt)
-    if receipt.session_id is None:
-        del body["session_id"]
+def _result(index: int, receipt: Receipt) -> dict[str, Any]:
+    body: dict[str, Any] = {"index": index, "outcome": receipt.outcome, "event_id": receipt.event_id}
+    if receipt.session_id is not None:
+        body["session_id"] = receipt.session_id
+    body["warnings"] = _warnings(receipt.warnings)
+    if receipt.reason is not None:
+        body["reason"] = receipt.reason
     refusal = receipt.refusal
     if refusal is not None:
         if refusal.errors:

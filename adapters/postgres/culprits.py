@@ -10,13 +10,14 @@ from catchment.core.event import Event
 
 from .errors import DatabaseError, Failure
 from .link import Link
+from .rows import Row, batch_of
 
 
 class _NotReally(Exception):
     """Ends a transaction that was only a try."""
 
 
-async def find_culprits(link: Link, rows: Sequence[bytes]) -> list[int]:
+async def find_culprits(link: Link, rows: Sequence[Row]) -> list[int]:
     """The numbers of the rows that can't be stored, by trying halves in transactions that are rolled back.
 
     Raises `DatabaseError` for any failure but bad data.
@@ -31,11 +32,10 @@ async def find_culprits(link: Link, rows: Sequence[bytes]) -> list[int]:
     return first + [middle + n for n in second]
 
 
-async def _can_be_stored(link: Link, rows: Sequence[bytes]) -> bool:
-    batch = b"[" + b",".join(rows) + b"]"
+async def _can_be_stored(link: Link, rows: Sequence[Row]) -> bool:
     try:
         async with link.transaction():
-            await link.run("log_events", batch=batch.decode(), limits="[]")
+            await link.run("log_events", batch=batch_of(rows), limits="[]")
             raise _NotReally
     except _NotReally:
         return True

@@ -1,13 +1,19 @@
-"""Events as the rows that `catchment.log_events_v1` takes: JSON objects, nulls left out."""
+"""Events as the rows that `catchment.log_events_v1` takes: JSON objects, nulls left out.
+
+What the events of a request have in common (the project, the visitor, the arrival) is said once: it is half of what
+the database would have to read.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,9 +23,62 @@ from catchment.core.project import Limit
 _encode = msgspec.json.Encoder().encode
 
 
-def row(event: Event) -> bytes:
-    """One event as a JSON object. Raises ValueError or TypeError where it holds what JSON can't."""
-    values = _values(event)
+class Row(NamedTuple):
+    """One event in JSON, in two parts."""
+
+    shared: bytes
+    """What it shares with the event before it; an object whose end is missing. The same object where it is the same."""
+    own: bytes
+
+
+def rows_of(events: Sequence[Event]) -> list[Row | None]:
+    """The rows of events; None for one that holds what JSON can't."""
+    rows: list[Row | None] = []
+    known: tuple[Any, ...] = ()
+    shared = b""
+    for event in events:
+        common = (
+            event.project_id,
+            event.key_kind,
+            event.received_at,
+            event.user_agent,
+            event.agent,
+            event.ip,
+            event.place,
+        )
+        try:
+            if common != known:
+                shared, known = _encode(_shared(event))[:-1], common
+            rows.append(Row(shared, _encode_own(event)))
+        except (TypeError, ValueError):
+            rows.append(None)
+    return rows
+
+
+def size_of(rows: Iterable[Row | None]) -> int:
+    """How many bytes rows have, what is shared counted once."""
+    size, shared = 0, b""
+    for row in rows:
+        if row is None:
+            continue
+        size += len(row.own)
+        if row.shared is not shared:
+            shared = row.shared
+            size += len(shared)
+    return size
+
+
+def batch_of(rows: Iterable[Row]) -> str:
+    """Rows as the argument of `log_events_v1`."""
+    requests = (
+        shared + b',"events":[' + b",".join(own for _, own in group) + b"]}"
+        for shared, group in groupby(rows, itemgetter(0))
+    )
+    return (b"[" + b",".join(requests) + b"]").decode()
+
+
+def _encode_own(event: Event) -> bytes:
+    values = _own(event)
     try:
         return _encode(values)
     except OverflowError:  # an integer beyond 64 bit, which the standard library writes exactly
@@ -32,35 +91,55 @@ def _moment(value: object) -> str:
     raise TypeError(f"JSON holds no {type(value).__name__}")
 
 
-def _values(event: Event) -> dict[str, Any]:
+def _shared(event: Event) -> dict[str, Any]:
     values: dict[str, Any] = {
         "project_id": event.project_id,
         "key_kind": event.key_kind,
-        "event_id": event.event_id,
-        "name": event.name,
-        "category": event.category,
-        "label": event.label,
-        "value": event.value,
-        "data": event.data or None,
-        "session_id": event.session_id,
-        "user_id": event.user_id,
-        "url": event.url,
-        "page_title": event.page_title,
-        "page_path": event.page_path,
-        "referrer": event.referrer,
-        "referrer_host": event.referrer_host,
-        "user_agent": event.user_agent,
-        "ip": event.ip,
-        "is_bot": event.is_bot or None,
-        "properties": event.properties or None,
-        "occurred_at": event.occurred_at,
         "received_at": event.received_at,
     }
-    values = {name: value for name, value in values.items() if value is not None}
+    if event.user_agent is not None:
+        values["user_agent"] = event.user_agent
+    if event.ip is not None:
+        values["ip"] = event.ip
     if event.agent is not NO_USER_AGENT:
         values.update(_columns_of(event.agent))
     if event.place is not NOWHERE:
         values.update(_columns_of(event.place))
+    return values
+
+
+_OWN = (
+    "category",
+    "label",
+    "value",
+    "user_id",
+    "url",
+    "page_title",
+    "page_path",
+    "referrer",
+    "referrer_host",
+)
+"""Columns that may be null."""
+
+
+def _own(event: Event) -> dict[str, Any]:
+    columns = vars(event)
+    values: dict[str, Any] = {
+        "event_id": event.event_id,
+        "name": event.name,
+        "session_id": event.session_id,
+        "occurred_at": event.occurred_at,
+    }
+    for name in _OWN:
+        value = columns[name]
+        if value is not None:
+            values[name] = value
+    if event.data:
+        values["data"] = event.data
+    if event.properties:
+        values["properties"] = event.properties
+    if event.is_bot:
+        values["is_bot"] = True
     if event.campaign is not NO_CAMPAIGN:
         values.update(_columns_of(event.campaign))
     return values

@@ -23,7 +23,7 @@ from catchment.core.project import Limit
 from .culprits import find_culprits, quarantine
 from .errors import DatabaseError, Failure, NotConnected, as_outcome
 from .link import Link, end
-from .rows import limit_rows, row
+from .rows import Row, batch_of, limit_rows, rows_of, size_of
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Waiting:
     """One request's events in the queue, or in a group that is being written."""
 
     events: Sequence[Event]
-    rows: list[bytes | None]
+    rows: list[Row | None]
     """None for an event that is not JSON at all: a plugin may have left something else in one."""
     size: int
     limits: tuple[Limit, ...]
@@ -141,8 +141,8 @@ class GroupCommit:
             raise Unavailable("the server is stopping")
         if not batch:
             return []
-        rows = [_row_or_none(event) for event in batch]
-        size = sum(len(one) for one in rows if one is not None)
+        rows = rows_of(batch)
+        size = size_of(rows)
         if (
             self._queued_events + len(rows) > self._limits.queue_events
             or self._queued_bytes + size > self._limits.queue_bytes
@@ -249,7 +249,7 @@ class GroupCommit:
 
     async def _commit(self, link: Link, group: list[Waiting]) -> None:
         """One call, one transaction; then every request of the group has its answer."""
-        batch = b"[" + b",".join(b",".join(one for one in waiting.rows if one is not None) for waiting in group) + b"]"
+        batch = batch_of(row for waiting in group for row in waiting.rows if row is not None)
         limits = {waiting.events[0].project_id: waiting.limits for waiting in group if waiting.limits}
         started = self._clock.monotonic()
         last = max(waiting.deadline for waiting in group)
@@ -258,7 +258,7 @@ class GroupCommit:
                 rows = await link.run(
                     "log_events",
                     max(0.05, last - self._clock.monotonic()),
-                    batch=batch.decode(),
+                    batch=batch,
                     limits=limit_rows(limits.items()),
                 )
                 break
@@ -341,13 +341,6 @@ class GroupCommit:
             for waiting in self._writing:
                 if waiting.deadline <= now:
                     _fail(waiting, CommitUnknown("the deadline passed while it was written"))
-
-
-def _row_or_none(event: Event) -> bytes | None:
-    try:
-        return row(event)
-    except (TypeError, ValueError):
-        return None
 
 
 def _succeed(waiting: Waiting, outcomes: Sequence[StoreOutcome]) -> None:

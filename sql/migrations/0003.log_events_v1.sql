@@ -1,5 +1,18 @@
 -- The one way in which events are stored and counted: one call, one transaction, an outcome for every row.
 
+CREATE FUNCTION catchment.sent(batch jsonb)
+RETURNS TABLE (n integer, project_id uuid, key_kind text, event_id text, received_at timestamptz)
+LANGUAGE sql STABLE AS $body$
+-- What identifies the events of a batch, numbered from 1 in the order in which they were sent.
+SELECT row_number() OVER (ORDER BY request.n, event.n)::integer, request.project_id, request.key_kind,
+       event.event_id, request.received_at
+FROM ROWS FROM (jsonb_to_recordset(batch) AS (
+    project_id uuid, key_kind text, received_at timestamptz, events jsonb
+)) WITH ORDINALITY AS request (project_id, key_kind, received_at, events, n)
+CROSS JOIN LATERAL ROWS FROM (jsonb_to_recordset(request.events) AS (event_id text))
+    WITH ORDINALITY AS event (event_id, n)
+$body$;
+
 CREATE FUNCTION catchment.quota_windows(batch jsonb, limits jsonb)
 RETURNS TABLE (scope text, scope_id uuid, "window" text, starts date, events bigint)
 LANGUAGE sql STABLE AS $body$
@@ -91,14 +104,15 @@ $body$;
 
 CREATE FUNCTION catchment.log_events_v1(batch jsonb, limits jsonb) RETURNS text[]
 LANGUAGE plpgsql VOLATILE AS $body$
--- batch:   an array of objects, the columns of catchment.event (what is null may be left out) and key_kind
+-- batch:   an array of objects, the columns of catchment.event that events have in common, key_kind, and `events`: an
+--          array of objects, the other columns of each. What is null may be left out everywhere.
 -- limits:  an array of objects {project_id, scope, scope_id, window, hard}
--- returns: for every row of batch, in order: stored, duplicate, or quota_exceeded
+-- returns: for every event, in order: stored, duplicate, or quota_exceeded
 --
 -- Every statement has a snapshot of its own (READ COMMITTED): a count is read after its lock is held. Locks are taken
 -- in one order by all: ids (sorted), quotas (accounts, then projects), usage (sorted).
 DECLARE
-    total     integer := jsonb_array_length(batch);
+    total     integer;
     counted   boolean;
     fresh     integer[];
     projects  uuid[];
@@ -107,6 +121,9 @@ DECLARE
     kept      integer[];
     outcomes  text[];
 BEGIN
+    SELECT coalesce(sum(jsonb_array_length(request -> 'events')), 0) INTO total
+    FROM jsonb_array_elements(batch) AS request;
+
     -- A quota's row is made from a sum over usage. While that happens nobody may add to usage unseen.
     IF limits <> '[]' AND EXISTS (SELECT FROM catchment.quota_windows(batch, limits) WHERE events IS NULL) THEN
         LOCK TABLE catchment.usage_count IN SHARE ROW EXCLUSIVE MODE;
@@ -123,14 +140,10 @@ BEGIN
     END IF;
 
     -- (a) The ids, sorted: unsorted ones in two sessions are a deadlock. What conflicts is a duplicate.
-    WITH sent AS MATERIALIZED (
-        SELECT ordinality::integer AS n, project_id, key_kind, event_id, received_at
-        FROM ROWS FROM (jsonb_to_recordset(batch) AS (
-            project_id uuid, key_kind text, event_id text, received_at timestamptz)) WITH ORDINALITY
-    ), first_of AS (
+    WITH first_of AS MATERIALIZED (
         SELECT DISTINCT ON (project_id, key_kind COLLATE "C", event_id COLLATE "C")
                n, project_id, key_kind, event_id, received_at
-        FROM sent
+        FROM catchment.sent(batch)
         ORDER BY project_id, key_kind COLLATE "C", event_id COLLATE "C", n
     ), taken AS (
         INSERT INTO catchment.event_id (project_id, key_kind, event_id, received_at)
@@ -153,8 +166,7 @@ BEGIN
         refused := catchment.over_quota(fresh, projects, arrivals, limits);
         IF refused <> '{}' THEN
             DELETE FROM catchment.event_id AS known
-            USING ROWS FROM (jsonb_to_recordset(batch) AS (project_id uuid, key_kind text, event_id text))
-                WITH ORDINALITY AS sent (project_id, key_kind, event_id, n)
+            USING catchment.sent(batch) AS sent
             WHERE sent.n = ANY (refused) AND known.project_id = sent.project_id
               AND known.key_kind = sent.key_kind AND known.event_id = sent.event_id;
             kept := ARRAY(SELECT n FROM unnest(fresh) AS n WHERE n <> ALL (refused) ORDER BY n);
@@ -173,14 +185,25 @@ BEGIN
             page_title, page_path, referrer, referrer_host, user_agent, browser, browser_version, os, os_version,
             device, ip, country, region, city, utm_source, utm_medium, utm_campaign, utm_term, utm_content,
             coalesce(is_bot, false), coalesce(properties, '{}'), occurred_at, received_at
-        FROM ROWS FROM (jsonb_to_recordset(batch) AS (
-            project_id uuid, event_id text, name text, category text, label text, value double precision, data jsonb,
-            session_id text, user_id text, url text, page_title text, page_path text, referrer text,
-            referrer_host text, user_agent text, browser text, browser_version text, os text, os_version text,
-            device text, ip text, country text, region text, city text, utm_source text, utm_medium text,
-            utm_campaign text, utm_term text, utm_content text, is_bot boolean, properties jsonb,
-            occurred_at timestamptz, received_at timestamptz)) WITH ORDINALITY
-        WHERE cardinality(kept) = total OR ordinality = ANY (kept)
+        FROM (
+            SELECT row_number() OVER (ORDER BY request.request_n, event.event_n) AS n, request.*, event.*
+            FROM ROWS FROM (jsonb_to_recordset(batch) AS (
+                project_id uuid, user_agent text, browser text, browser_version text, os text, os_version text,
+                device text, ip text, country text, region text, city text, received_at timestamptz, events jsonb
+            )) WITH ORDINALITY AS request (
+                project_id, user_agent, browser, browser_version, os, os_version, device, ip, country, region, city,
+                received_at, events, request_n)
+            CROSS JOIN LATERAL ROWS FROM (jsonb_to_recordset(request.events) AS (
+                event_id text, name text, category text, label text, value double precision, data jsonb,
+                session_id text, user_id text, url text, page_title text, page_path text, referrer text,
+                referrer_host text, utm_source text, utm_medium text, utm_campaign text, utm_term text,
+                utm_content text, is_bot boolean, properties jsonb, occurred_at timestamptz
+            )) WITH ORDINALITY AS event (
+                event_id, name, category, label, value, data, session_id, user_id, url, page_title, page_path,
+                referrer, referrer_host, utm_source, utm_medium, utm_campaign, utm_term, utm_content, is_bot,
+                properties, occurred_at, event_n)
+        ) AS sent
+        WHERE cardinality(kept) = total OR n = ANY (kept)
         RETURNING project_id, received_at
     )
     INSERT INTO catchment.usage_count AS known (project_id, period, slot, events)
@@ -201,8 +224,7 @@ BEGIN
                           ELSE 'duplicate' END ORDER BY n)
     INTO outcomes
     FROM (
-        SELECT ordinality AS n, min(ordinality) OVER (PARTITION BY project_id, key_kind, event_id) AS first_n
-        FROM ROWS FROM (jsonb_to_recordset(batch) AS (project_id uuid, key_kind text, event_id text)) WITH ORDINALITY
+        SELECT n, min(n) OVER (PARTITION BY project_id, key_kind, event_id) AS first_n FROM catchment.sent(batch)
     ) AS sent;
     RETURN outcomes;
 END

@@ -27,7 +27,7 @@ from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.exchange import Request, Response
 from catchment.adapters.http.metrics import Metrics
-from catchment.adapters.postgres.rows import row
+from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.core.check import is_clean
 from catchment.core.event import Event, row_of
 from catchment.core.limits import Limits
@@ -56,8 +56,9 @@ class StrictSink:
 
 def check_storable(event: Event) -> None:
     """Every field is within its limit, and all of it is text and numbers that `jsonb` holds."""
-    text = row(event).decode("utf-8")
-    check_jsonb(json.loads(text, parse_constant=_no_constant))
+    row = rows_of([event])[0]
+    assert row is not None
+    check_jsonb(json.loads(batch_of([row]), parse_constant=_no_constant))
     assert 0 < len(event.event_id) <= LIMITS.event_id
     assert 0 < len(event.name) <= LIMITS.event_name
     assert event.name.strip()

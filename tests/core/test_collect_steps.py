@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from catchment.core.collect import EVENT_STEPS, REQUEST_STEPS
+from catchment.core.collect import EVENT_STEPS, REQUEST_STEPS, VISITOR_STEPS
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent, row_of
 from catchment.core.outcomes import Outcome, Reason, WarningCode
 from catchment.core.project import Privacy
@@ -209,10 +209,9 @@ def test_the_steps_are_named_and_in_order() -> None:
         "check_fields",
         "match_url",
         "drop_do_not_track",
-        "parse_user_agent",
-        "locate",
-        "anonymise",
+        "meet_visitor",
         "validate",
         "enrich",
         "drop_bots",
     ]
+    assert [step.__name__ for step in VISITOR_STEPS] == ["parse_user_agent", "locate", "anonymise"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from catchment.adapters.postgres.rows import limit_rows, row
+from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
 from catchment.core.event import Campaign, Event, Place, UserAgent, row_of
 from catchment.core.project import Limit
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.gen_test
 
 async def call(storage_link: Any, batch: list[Event], *limits: Limit) -> list[str]:
     """The outcomes of the procedure, called as the sink calls it."""
-    text = "[" + ",".join(row(event).decode() for event in batch) + "]"
+    text = batch_of(row for row in rows_of(batch) if row is not None)
     rows = await storage_link.run("log_events", batch=text, limits=limit_rows([(batch[0].project_id, limits)]))
     return list(rows[0][0])
 

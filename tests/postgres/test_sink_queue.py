@@ -10,7 +10,7 @@ import pytest
 
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.link import Link, LowDescriptors
-from catchment.adapters.postgres.rows import row
+from catchment.adapters.postgres.rows import rows_of, size_of
 from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Event
@@ -164,11 +164,12 @@ async def test_what_queued_up_is_one_commit(database: Database) -> None:
         assert notes.commits == [1, 40]
 
 
-_ROW = len(row(an_event(PROJECT, "request-0-0")))
+_REQUEST = size_of(rows_of(events(PROJECT, 3, "request-0")))
+"""Bytes of a request of three events."""
 
 
 @pytest.mark.parametrize(
-    "limits", [GroupLimits(group_events=7), GroupLimits(group_bytes=7 * _ROW)], ids=["by events", "by bytes"]
+    "limits", [GroupLimits(group_events=7), GroupLimits(group_bytes=5 * _REQUEST // 2)], ids=["by events", "by bytes"]
 )
 async def test_a_group_is_bounded_and_no_request_is_split(database: Database, limits: GroupLimits) -> None:
     notes = Notes()
