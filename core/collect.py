@@ -1,8 +1,9 @@
 """The use case: collecting the events of one request.
 
 A request goes through `REQUEST_STEPS` once, each of its events through `EVENT_STEPS`, each of its visitors through
-`VISITOR_STEPS` when the first of their events comes by, and what is left is stored in one call. Every step is a function with one job and one way to fail; the first that objects ends the
-way of the request, or of the event. The smallest program that uses it::
+`VISITOR_STEPS` when the first of their events comes by, and what is left is stored in one call. Every step is a
+function with one job and one way to fail; the first that objects ends the way of the request, or of the event.
+The smallest program that uses it::
 
     collect = Collect(projects=…, sink=…, …)
     answer = await collect(Submission(payloads=[{"event_name": "SignUp", …}], key="pk_…", received_at=…, …))

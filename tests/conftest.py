@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import hypothesis
@@ -17,6 +18,8 @@ _ASYNC_TIMEOUT = 60.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Else Tornado, which asks for the current event loop, is given one that was made for it and that nobody closes.
+    asyncio.set_event_loop(None)
     config.option.async_test_timeout = max(config.option.async_test_timeout, _ASYNC_TIMEOUT)
 
 
