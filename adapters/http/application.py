@@ -63,7 +63,9 @@ class Application(HTTPServerConnectionDelegate):
         return exchange
 
     def on_close(self, server_conn: object) -> None:
-        self.connections.pop(server_conn, None)
+        exchange = self.connections.pop(server_conn, None)
+        if exchange is not None:
+            exchange.on_connection_close()
 
     def busy(self, exchange: Exchange) -> None:
         self._busy.add(exchange)

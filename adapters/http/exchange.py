@@ -97,7 +97,20 @@ class Phase(Enum):
 class Exchange(HTTPMessageDelegate):
     """Receives one request and answers it."""
 
-    __slots__ = ("_app", "_body", "_connection", "_dropped", "_peer", "_phase", "_request", "_route", "_since", "_size")
+    __slots__ = (
+        "_answering",
+        "_app",
+        "_body",
+        "_connection",
+        "_dropped",
+        "_held",
+        "_peer",
+        "_phase",
+        "_request",
+        "_route",
+        "_since",
+        "_size",
+    )
 
     def __init__(self, app: Application, connection: HTTPConnection, peer: str | None) -> None:
         self._app = app
@@ -106,8 +119,10 @@ class Exchange(HTTPMessageDelegate):
         self._request: Request | None = None
         self._route: Route | None = None
         self._body: list[bytes] = []
+        self._held = 0
         self._size = 0
         self._dropped = False
+        self._answering = False
         self._phase = Phase.HEADERS
         self._since = app.clock.monotonic()
 
@@ -141,6 +156,7 @@ class Exchange(HTTPMessageDelegate):
             return None
         self._size += len(chunk)
         if not self._dropped and self._size <= self._limit and self._app.hold(len(chunk)):
+            self._held += len(chunk)
             self._body.append(chunk)
             return None
         if not self._dropped:
@@ -154,15 +170,17 @@ class Exchange(HTTPMessageDelegate):
         return None
 
     def _let_go(self) -> None:
-        self._app.let_go(sum(map(len, self._body)))
+        self._app.let_go(self._held)
+        self._held = 0
         self._body.clear()
 
     def finish(self) -> None:
         self._answer()
 
     def on_connection_close(self) -> None:
-        """The client went away before its request was whole."""
-        if self._request is not None:
+        """The client went away, or an error (there was no memory left) ended the connection. What is being answered
+        goes on: it may be stored."""
+        if not self._answering:
             self._request = None
             self._let_go()
             self._app.idle(self)
@@ -176,6 +194,7 @@ class Exchange(HTTPMessageDelegate):
         self._let_go()
         request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()
         task = asyncio.get_running_loop().create_task(self._respond(request))
+        self._answering = True
         self._app.tasks.add(task)
         task.add_done_callback(self._app.tasks.discard)
         return task

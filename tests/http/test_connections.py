@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -186,6 +186,27 @@ async def test_a_client_that_leaves_before_its_answer_has_its_event_stored_once(
     await eventually(lambda: site.storage.events, "the event is stored")
     await eventually(lambda: site.application.in_flight == 0, "the request is over")
     check_receipt(await site.post(site.event(eventId="e-1")), "duplicate")
+
+
+async def test_a_request_that_finds_no_memory_ends_its_connection_and_leaves_nothing_behind(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever can't be made for lack of memory between a request's last byte and its task."""
+    now, full = site.clock.now, True
+
+    def no_memory() -> datetime:
+        if full:
+            raise MemoryError
+        return now()
+
+    monkeypatch.setattr(site.clock, "now", no_memory)
+    wire = await site.connect()
+    await wire.send(posting(site))
+    assert await wire.ended()
+    await eventually(lambda: site.application.in_flight == 0, "the request is over")
+    assert site.application._held_bytes == 0
+    full = False
+    check_receipt(await site.post(site.event()), "stored")
 
 
 async def test_a_client_that_sends_no_request_in_time_is_closed(site: Site) -> None:
