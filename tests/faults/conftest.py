@@ -8,12 +8,30 @@ from pathlib import Path
 import pytest
 
 from . import postgres, processes
+from .book import Book
 from .postgres import Cluster, NoPostgres
-from .rig import Rig, Site, prepare
+from .rig import KILLS, Rig, Site, prepare
 
 _HERE = Path(__file__).parent
 _SECONDS = 90.0
 _PASSED = pytest.StashKey[bool]()
+_BOOKS = pytest.StashKey[dict[str, Book]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_BOOKS] = {}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What the senders of the longest tests have in their books, and those of all together."""
+    books = config.stash[_BOOKS]
+    if not books:
+        return
+    terminalreporter.section("what the senders noted")
+    for name in sorted(books, key=lambda one: len(books[one].acknowledged), reverse=True)[:5]:
+        terminalreporter.line(f"{name}: {books[name]}")
+    acknowledged = sum(len(book.acknowledged) for book in books.values())
+    terminalreporter.line(f"{acknowledged} events acknowledged in {len(books)} tests ({KILLS} kills in a crash loop)")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,5 +77,6 @@ def rig(
     try:
         yield rig
         assert rig.judged or not request.node.stash.get(_PASSED, False), "the test did not ask the oracle: rig.judge()"
+        request.config.stash[_BOOKS][request.node.name] = rig.book
     finally:
         rig.close()
