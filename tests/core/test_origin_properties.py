@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,7 +13,17 @@ from catchment.core.origins import Origin, OriginRule, OriginRules, read_origin_
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 names = st.lists(labels, min_size=2, max_size=4).map(".".join).filter(lambda name: not name[-1].isdigit())
-hosts = names | st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(lambda address: f"[{address.compressed}]")
+
+
+def in_brackets(address: IPv6Address) -> str:
+    """As browsers write it; Python 3.13 and later write an IPv4-mapped one with dots."""
+    if address.ipv4_mapped is None:
+        return f"[{address.compressed}]"
+    number = int(address.ipv4_mapped)
+    return f"[::ffff:{number >> 16:x}:{number & 0xFFFF:x}]"
+
+
+hosts = names | st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(in_brackets)
 schemes = st.sampled_from(["http", "https"])
 ports = st.just("") | st.integers(1, 65535).map(":{}".format) | st.just(":*")
 rules = st.builds("{}://{}{}".format, schemes, hosts, ports) | st.builds("{}://*.{}{}".format, schemes, names, ports)
