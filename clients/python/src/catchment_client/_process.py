@@ -1,0 +1,53 @@
+"""What happens to a process: it forks, and it ends. One hook of each kind for all clients."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Watched(Protocol):
+    """Something with threads and connections."""
+
+    def after_fork(self) -> None:
+        """In the child: the parent's threads and connections are not here."""
+
+    def at_exit(self) -> None:
+        """The process ends."""
+
+
+_watched: WeakSet[Watched] = WeakSet()
+_pid = 0
+
+
+def watch(one: Watched) -> None:
+    """Tells it from now on."""
+    global _pid
+    if not _pid:
+        _pid = os.getpid()
+        atexit.register(_at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork)
+    _watched.add(one)
+
+
+def prepare_exit() -> None:
+    """Call once in every process that has something to lose: multiprocessing ends its children without `atexit`."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _at_exit, exitpriority=10)
+
+
+def _after_fork() -> None:
+    for one in list(_watched):
+        one.after_fork()
+
+
+def _at_exit() -> None:
+    for one in list(_watched):
+        one.at_exit()
