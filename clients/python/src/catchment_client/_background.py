@@ -17,11 +17,11 @@ from . import _answers
 from ._answers import Again, Verdict
 from ._backoff import delay
 from ._buffer import Buffer, Pending, envelope
-from ._delivery import done
+from ._delivery import done, result_of
 from ._events import WIRE_NAMES, Item
 from ._logs import Tally, log
 from ._losses import CLOSED, EXPIRED, GAVE_UP, QUEUE_FULL, TOO_LARGE, Losses
-from ._process import prepare_exit, watch
+from ._process import hold, release, watch
 from ._settings import Settings
 from ._transport import Transport, Unreachable
 from .errors import Lost, Refused
@@ -116,6 +116,7 @@ class Background:
             if thread is threading.current_thread():
                 return
         self._give_up()
+        release(self)
         if wait and thread is not None:
             thread.join(1.0)
 
@@ -137,12 +138,8 @@ class Background:
         self._begin()
 
     def at_exit(self) -> None:
-        future = self.begin_close(self._settings.close_timeout)
-        try:
-            future.result(self._settings.close_timeout)
-        except Exception:  # a timeout, which has another name before Python 3.11
-            log.debug("not everything was answered when the process ended")
-        self.finish_close(wait=False)
+        answered = result_of(self.begin_close(self._settings.close_timeout), self._settings.close_timeout)
+        self.finish_close(wait=answered)
 
     # the thread
 
@@ -150,14 +147,13 @@ class Background:
         """With the lock. Where no thread can be started the next event tries again."""
         if self._thread is not None and self._thread.is_alive():
             return
+        hold(self)
         thread = threading.Thread(target=self._run, name="catchment-client", daemon=True)
         self._thread = thread
         try:
             thread.start()
         except RuntimeError:
             self._thread = None
-        else:
-            prepare_exit()
 
     def _run(self) -> None:
         while True:

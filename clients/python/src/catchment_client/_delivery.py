@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -63,3 +64,13 @@ def done(result: bool) -> Future[bool]:
     future: Future[bool] = Future()
     future.set_result(result)
     return future
+
+
+def result_of(future: Future[bool], timeout: float | None) -> bool:
+    """The future's result, False where it has none in time."""
+    try:
+        return future.result(timeout)
+    except (TimeoutError, concurrent.futures.TimeoutError):  # two before Python 3.11
+        return False
+    finally:
+        future.cancel()

@@ -20,6 +20,7 @@ class Watched(Protocol):
 
 
 _watched: WeakSet[Watched] = WeakSet()
+_held: set[Watched] = set()
 _pid = 0
 
 
@@ -34,8 +35,10 @@ def watch(one: Watched) -> None:
     _watched.add(one)
 
 
-def prepare_exit() -> None:
-    """Call once in every process that has something to lose: multiprocessing ends its children without `atexit`."""
+def hold(one: Watched) -> None:
+    """It has something to lose now, also if nobody else knows it any more. Call again after a fork: multiprocessing
+    ends its children without `atexit`."""
+    _held.add(one)
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None and processes.parent_process() is not None:
         from multiprocessing.util import Finalize
@@ -43,7 +46,13 @@ def prepare_exit() -> None:
         Finalize(None, _at_exit, exitpriority=10)
 
 
+def release(one: Watched) -> None:
+    """It has nothing to lose any more."""
+    _held.discard(one)
+
+
 def _after_fork() -> None:
+    _held.clear()
     for one in list(_watched):
         one.after_fork()
 

@@ -73,6 +73,8 @@ class Transport:
             with contextlib.suppress(Exception):
                 connection.close()
 
+    __del__ = close  # whoever drops a client instead of closing it hears no ResourceWarning
+
     def _exchange(self, path: str, body: bytes, headers: dict[str, str], timeout: float) -> Reply:
         deadline = time.monotonic() + timeout
         is_new = self._connection is None

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._background import Background
-from ._delivery import Delivery, Nowhere
+from ._delivery import Delivery, Nowhere, result_of
 from ._events import Fields, Item, build
 from ._logs import switch_on
 from ._process import watch
@@ -131,7 +131,7 @@ class Client(_Tracking):
 
     def flush(self, timeout: float | None = 10.0) -> bool:
         """Waits until everything tracked before is answered; whether it is. `timeout`: seconds, None for no end."""
-        return _wait(self._delivery.settled(), timeout)
+        return result_of(self._delivery.settled(), timeout)
 
     def close(self, timeout: float | None = None) -> bool:
         """Sends what is left, for `timeout` seconds (the option `close_timeout`), and ends; whether all was answered.
@@ -139,7 +139,7 @@ class Client(_Tracking):
         What is not answered then is lost, and counted as ``gave_up``. Closing twice does no harm.
         """
         seconds = self._settings.close_timeout if timeout is None else timeout
-        answered = _wait(self._delivery.begin_close(seconds), seconds)
+        answered = result_of(self._delivery.begin_close(seconds), seconds)
         self._delivery.finish_close(wait=answered)
         return answered
 
@@ -219,15 +219,6 @@ class AsyncClient(_Tracking):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _wait(future: Future[bool], timeout: float | None) -> bool:
-    try:
-        return future.result(timeout)
-    except Exception:  # the timeout, which has another name before Python 3.11
-        return False
-    finally:
-        future.cancel()
 
 
 async def _wait_async(future: Future[bool], timeout: float | None) -> bool:
