@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import http.server
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -53,7 +55,9 @@ def problem(status: int, code: str, **headers: str) -> Says:
 class Stub:
     """Answers with `answer`, and keeps what it was asked."""
 
-    def __init__(self, answer: Callable[[Asked], Says] = stores) -> None:
+    def __init__(
+        self, answer: Callable[[Asked], Says] = stores, *, certificate: tuple[Path, Path] | None = None
+    ) -> None:
         self.answer = answer
         self.asked: list[Asked] = []
         self.connections = 0
@@ -93,9 +97,17 @@ class Stub:
                 pass
 
         self._server = Server(("127.0.0.1", 0), Handler)
+        scheme = "http"
+        if certificate is not None:
+            scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
-        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.endpoint = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def ids(self) -> list[str]:
