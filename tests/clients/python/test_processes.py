@@ -65,9 +65,10 @@ def test_a_process_ends_although_nobody_answers(door: Door, site: Site) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_forks_send_their_own_events_once_and_leave_the_parent_its_own(site: Site, door: Door) -> None:
+@pytest.mark.parametrize("hooks", ["with-hooks", "without-hooks"])
+def test_forks_send_their_own_events_once_and_leave_the_parent_its_own(site: Site, door: Door, hooks: str) -> None:
     # newer Pythons warn of forks beside threads: those of the programs that fork all the same are meant here
-    done = run("fork.py", door.endpoint, site.key, PYTHONWARNINGS="ignore::DeprecationWarning")
+    done = run("fork.py", door.endpoint, site.key, hooks, PYTHONWARNINGS="ignore::DeprecationWarning")
     assert (done.returncode, done.stderr) == (0, "")
     children = ["worker0", "worker1", "multiprocessing", "inner0", "inner50", "inner100", "inner150"]
     expected: list[Any] = ["connected", "connected-too", *numbered("parent", 10), *numbered("busy", 200)]

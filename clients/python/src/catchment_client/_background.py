@@ -21,7 +21,7 @@ from ._delivery import done, result_of
 from ._events import WIRE_NAMES, Item
 from ._logs import Tally, log
 from ._losses import CLOSED, EXPIRED, GAVE_UP, QUEUE_FULL, TOO_LARGE, Losses
-from ._process import hold, release, watch
+from ._process import check, hold, release, watch
 from ._settings import Settings
 from ._transport import Transport, Unreachable
 from .errors import Lost, Refused
@@ -69,6 +69,7 @@ class Background:
     # from other threads
 
     def add(self, item: Item) -> None:
+        check()
         reason = None
         with self._lock:
             if self._is_closing:
@@ -88,6 +89,7 @@ class Background:
             self._report_lost(reason, [item.event_id])
 
     def settled(self) -> Future[bool]:
+        check()
         with self._lock:
             if self._thread is threading.current_thread():
                 return done(False)  # a callback: its own batch is not settled before it returns
@@ -100,6 +102,7 @@ class Background:
             return future
 
     def begin_close(self, timeout: float) -> Future[bool]:
+        check()
         with self._lock:
             self._is_closing = True
             self._deadline = min(self._deadline, time.monotonic() + timeout)
@@ -122,11 +125,13 @@ class Background:
 
     @property
     def losses(self) -> Mapping[str, int]:
+        check()
         with self._lock:
             return dict(self._losses.total)
 
     @property
     def pending(self) -> int:
+        check()
         with self._lock:
             return self._buffer.events
 

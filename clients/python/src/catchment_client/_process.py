@@ -35,6 +35,12 @@ def watch(one: Watched) -> None:
     _watched.add(one)
 
 
+def check() -> None:
+    """Call before using what a fork leaves behind: some servers (uWSGI) fork without calling Python's hooks."""
+    if os.getpid() != _pid:
+        _after_fork()
+
+
 def hold(one: Watched) -> None:
     """It has something to lose now, also if nobody else knows it any more. Call again after a fork: multiprocessing
     ends its children without `atexit`."""
@@ -52,6 +58,8 @@ def release(one: Watched) -> None:
 
 
 def _after_fork() -> None:
+    global _pid
+    _pid = os.getpid()
     _held.clear()
     for one in list(_watched):
         one.after_fork()

@@ -13,7 +13,7 @@ from ._answers import Again, Verdict
 from ._backoff import delay
 from ._events import Item
 from ._losses import TOO_LARGE
-from ._process import watch
+from ._process import check, watch
 from ._settings import Settings
 from ._transport import Transport, Unreachable
 from .errors import ClientClosed, Refused, Unavailable
@@ -40,6 +40,7 @@ class Sending:
 
     def send(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
         """The receipt. Raises `Refused`, `Unavailable`, `ClientClosed`."""
+        check()
         if self._is_closed:
             raise ClientClosed("the client is closed")
         if len(item.body) > self._settings.event_bytes:
