@@ -220,7 +220,7 @@ def test_a_full_queue_counts_what_it_can_t_take_and_says_so_with_the_next_batch(
     assert reported["counts"] == {"queue_full": 15}
     assert isinstance(reported["id"], str)
     assert client.losses == {"queue_full": 15}
-    assert "events lost: queue_full" in log.text
+    assert "lost: queue_full" in log.text
 
 
 @pytest.mark.usefixtures("quick_retries")

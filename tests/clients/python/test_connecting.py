@@ -161,5 +161,8 @@ def test_a_repeated_loss_is_logged_once_a_minute(
     for _ in range(1000):
         client.track("Large")
     lines: list[Any] = [record.getMessage() for record in log.records if "too_large" in record.getMessage()]
-    assert lines == ["1 events lost: too_large"]
+    assert lines == ["1 event lost: too_large"]
+    client.close()
+    lines = [record.getMessage() for record in log.records if "too_large" in record.getMessage()]
+    assert lines == ["1 event lost: too_large", "999 events lost: too_large"]
     assert client.losses == {"too_large": 1000}

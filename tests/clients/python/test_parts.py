@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum, IntEnum
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any
@@ -104,6 +105,18 @@ def test_arguments_become_the_fields_of_the_wire() -> None:
         "ip": "2001:db8::1",
         "userAgent": "UA",
     }
+
+
+def test_an_enum_is_its_value() -> None:
+    class Kind(str, Enum):  # noqa: UP042 - its str() is not its value
+        PAID = "paid"
+
+    class Number(IntEnum):
+        ONE = 1
+
+    event = built(Kind.PAID, {"kind": Kind.PAID, "number": Number.ONE}, event_id=Kind.PAID, user_id=Number.ONE)
+    assert (event["event_name"], event["eventId"], event["userId"]) == ("paid", "paid", "1")
+    assert event["event_data"] == {"kind": "paid", "number": 1}
 
 
 def test_none_is_left_out() -> None:

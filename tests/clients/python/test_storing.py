@@ -129,7 +129,7 @@ def test_one_refused_event_hurts_no_other_and_every_one_has_its_receipt(
     }
     assert site.ids() == ["1", "3"]
     assert client.losses == {}
-    assert "1 events refused: invalid_event (url)" in log.text
+    assert "1 event refused: invalid_event (url)" in log.text
     assert "hush" not in log.text
     assert site.key not in log.text
 

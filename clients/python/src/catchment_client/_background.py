@@ -120,6 +120,7 @@ class Background:
                 return
         self._give_up()
         release(self)
+        self._tally.finish()
         if wait and thread is not None:
             thread.join(1.0)
 
@@ -306,14 +307,14 @@ class Background:
 
     def _report_lost(self, reason: str, ids: Sequence[str]) -> None:
         if ids:
-            self._tally.warn(f"%d events lost: {reason}", len(ids))
+            self._tally.warn("lost", reason, len(ids))
         for event_id in ids:
             self._call(self._settings.on_error, Lost(event_id, reason))
 
     def _report_receipts(self, receipts: Sequence[Receipt]) -> None:
         refused = Counter(_why(receipt) for receipt in receipts if receipt.outcome == "refused")
         for why, count in refused.items():
-            self._tally.warn(f"%d events refused: {why}", count)
+            self._tally.warn("refused", why, count)
         for receipt in receipts:
             self._call(self._settings.on_receipt, receipt)
             if receipt.outcome == "refused":

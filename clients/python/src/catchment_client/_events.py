@@ -90,7 +90,7 @@ def build(name: object, data: object, fields: Mapping[str, Any]) -> Item:
         wire, types = _WIRE[field]
         if not isinstance(value, types) or isinstance(value, bool):
             raise InvalidEvent(field, f"expected text, not {_type_name(value)}")
-        event[wire] = str(value)
+        event[wire] = _text(value)
     return Item(event_id, encode(event))
 
 
@@ -112,12 +112,19 @@ def encode(event: Mapping[str, Any]) -> bytes:
         return escaped.encode("ascii")
 
 
+def _text(value: object) -> str:
+    """Also that of an Enum which is a text or a number: its value, as in JSON."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    return str(int(value)) if isinstance(value, int) else str(value)
+
+
 def _event_id(value: object) -> str:
     if value is None:
         return new_id()
     if not isinstance(value, (str, UUID)):
         raise InvalidEvent("event_id", f"expected text, not {_type_name(value)}")
-    text = str(value)
+    text = _text(value)
     if not text.strip() or _UNSTORABLE.search(text):
         raise InvalidEvent("event_id", "blank, or with characters that can't be stored")
     return text

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 
 from .errors import ConfigurationError
 
@@ -40,17 +41,27 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[str, int] = {}
-        self._next: dict[str, float] = {}
+        self._unsaid: Counter[tuple[str, str]] = Counter()
+        self._next: dict[tuple[str, str], float] = {}
 
-    def warn(self, words: str, count: int) -> None:
-        """`words` have a ``%d``."""
+    def warn(self, what: str, why: str, count: int) -> None:
+        """`what` became of so many events, and why."""
         now = time.monotonic()
         with self._lock:
-            total = self._counts.get(words, 0) + count
-            if now < self._next.get(words, 0.0):
-                self._counts[words] = total
+            self._unsaid[what, why] += count
+            if now < self._next.get((what, why), 0.0):
                 return
-            self._counts[words] = 0
-            self._next[words] = now + QUIET
-        log.warning(words, total)
+            self._next[what, why] = now + QUIET
+            count = self._unsaid.pop((what, why))
+        _say(what, why, count)
+
+    def finish(self) -> None:
+        """Says what was held back."""
+        with self._lock:
+            unsaid, self._unsaid = self._unsaid, Counter()
+        for (what, why), count in unsaid.items():
+            _say(what, why, count)
+
+
+def _say(what: str, why: str, count: int) -> None:
+    log.warning("%d %s %s: %s", count, "event" if count == 1 else "events", what, why)
