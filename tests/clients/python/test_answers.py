@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from catchment_client import Client, ClientClosed, Lost, Receipt, Refused, Unavailable
+from catchment_client import AsyncClient, Client, ClientClosed, Lost, Receipt, Refused, Unavailable
 
 from ...e2e.running import poll
 from .conftest import KEY
@@ -82,6 +83,7 @@ def test_no_request_is_larger_than_a_batch_may_be(stub: Stub, make_client: MakeC
         Says(200, b"<h1>Please log in</h1>"),
         Says(200, {"results": []}),
         Says(200, {"results": [{"index": 0, "outcome": "lost"}]}),
+        Says(200, {"results": [{"index": 1, "outcome": "stored"}]}),
         Says(200, [1]),
         Says(200, b"[" * 100_000),
     ],
@@ -335,3 +337,60 @@ def test_closing_twice_and_using_a_closed_client(stub: Stub, make_client: MakeCl
     assert client.losses == {"closed": 1}
     with pytest.raises(ClientClosed):
         client.send("Late")
+
+
+def test_closing_does_not_sit_out_a_long_wait(
+    stub: Stub, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catchment_client._backoff.FIRST", 1e9)
+    monkeypatch.setattr("catchment_client._backoff.LONGEST", 1e9)
+    stub.answer = lambda asked: problem(503, "unavailable") if len(stub.asked) < 3 else stores(asked)
+    client = make_client(stub.endpoint)
+    event_id = client.track("Ping")
+    poll(lambda: stub.asked, "it was tried once")
+    assert client.close(30)
+    assert stub.ids == [event_id] * 3
+
+
+def test_an_answer_that_comes_after_the_end_changes_nothing(stub: Stub, make_client: MakeClient) -> None:
+    go_on = threading.Event()
+
+    def answer(asked: Asked) -> Says:
+        go_on.wait(30)
+        return stores(asked)
+
+    stub.answer = answer
+    told: list[Any] = []
+    client = make_client(stub.endpoint, on_receipt=told.append, on_error=told.append)
+    before = named("catchment-client")
+    event_id = client.track("Ping")
+    (sender,) = named("catchment-client") - before
+    poll(lambda: stub.asked, "it is being sent")
+    assert client.close(0.1) is False
+    go_on.set()
+    sender.join(30)
+    assert [(type(one), one.event_id, one.reason) for one in told] == [(Lost, event_id, "gave_up")]
+    assert (client.pending, client.losses) == (0, {"gave_up": 1})
+
+
+def test_a_cancelled_task_makes_no_further_attempt(stub: Stub) -> None:
+    stub.answer = lambda asked: problem(503, "unavailable", Retry_After="60")
+    before = named("catchment-client-send_0")
+
+    async def work() -> None:
+        async with AsyncClient(stub.endpoint, KEY) as client:
+            sending = asyncio.ensure_future(client.send("Ping", timeout=3600))
+            while not stub.asked:  # noqa: ASYNC110 - set by another thread
+                await asyncio.sleep(0.01)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+
+    asyncio.run(work())
+    poll(lambda: named("catchment-client-send_0") <= before, "the thread that sent has ended")
+    assert len(stub.asked) == 1
+
+
+def named(name: str) -> set[threading.Thread]:
+    """The living threads of this name."""
+    return {thread for thread in threading.enumerate() if thread.name == name}
