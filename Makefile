@@ -50,7 +50,7 @@ check: setup ## check style, types, the walls between the folders, and the packa
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
-	$(bin)/pytest tests/test_packaging.py
+	$(bin)/pytest tests/test_packaging.py tests/clients/python/test_packaging.py
 
 fuzz: setup ## look for bytes that break the decoder (ARGS='--seconds 60'); what it finds goes into the corpus
 	$(bin)/python -m tests.bad_input.fuzz $(ARGS)
@@ -63,9 +63,10 @@ format: $(requirements) ## put the code into its form
 	$(bin)/ruff format
 
 # setuptools takes whatever an earlier build left in build/ into the wheel.
-wheel: $(requirements) $(assets) ## build the wheel into dist/
-	rm -rf build dist
+wheel: $(requirements) $(assets) ## build the wheels, the server's and the Python client's, into dist/
+	rm -rf build dist clients/python/build
 	$(bin)/python -m build --wheel --no-isolation
+	$(bin)/python -m build --wheel --no-isolation --outdir dist clients/python
 
 assets: $(assets) ## fetch the data and scripts of others that are shipped in the wheel
 
@@ -76,6 +77,7 @@ lock: .lock-venv/.uv-$(UV_VERSION) ## write the locks anew from setup.cfg, requi
 
 clean: ## remove everything that make has made
 	rm -rf $(venv) .lock-venv node_modules build dist catchment.egg-info $(assets)
+	rm -rf clients/python/build clients/python/src/catchment_client.egg-info
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -94,8 +96,8 @@ $(requirements): requirements/dev.txt $(interpreter)
 	$(pip) install --quiet --require-hashes -r $<
 	@touch $@
 
-$(installed): setup.cfg pyproject.toml $(requirements)
-	$(pip) install --quiet --no-deps --no-build-isolation --editable .
+$(installed): setup.cfg pyproject.toml clients/python/pyproject.toml $(requirements)
+	$(pip) install --quiet --no-deps --no-build-isolation --editable . --editable clients/python
 	@touch $@
 
 $(npm_stamp): package.json package-lock.json .npmrc

@@ -1,0 +1,150 @@
+"""What an answer means. Only Catchment's own words are final: what a proxy or another server says instead is a reason
+to try again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ._backoff import read_retry_after
+from .receipts import EventWarning, Receipt
+
+NOT_UNDERSTOOD = "not_understood"
+_OUTCOMES = frozenset({"stored", "duplicate", "filtered", "refused", "dry_run"})
+_PASSING = frozenset({"unavailable", "commit_unknown", "rate_limited"})
+"""Codes that say 'send it again'."""
+_PROBLEM = "urn:catchment:problem:"
+
+
+class Reply(NamedTuple):
+    """What came back over HTTP."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+class Again(NamedTuple):
+    """The same has to be sent again."""
+
+    reason: str
+    after: float | None = None
+    """Seconds that the server asks to wait."""
+
+
+class Verdict(NamedTuple):
+    """What became of the events of one request."""
+
+    receipts: Sequence[Receipt | None] = ()
+    """One for every event, None where it has to be sent again; or none at all."""
+    again: Again | None = None
+    """Why some have no receipt."""
+    split: bool = False
+    """Too large, or one event spoils the rest: send it in parts."""
+    losses_recorded: bool = False
+
+
+def read_batch(reply: Reply, ids: Sequence[str]) -> Verdict:
+    """The answer to a batch of events with these ids."""
+    if reply.status == 200:
+        return _results(reply, ids)
+    refusal = _problem(reply)
+    code = refusal.get("code") if refusal else None
+    if len(ids) > 1 and (reply.status == 413 or code == "invalid_json"):
+        return Verdict(split=True)
+    return _whole(reply, refusal, ids)
+
+
+def read_single(reply: Reply, event_id: str) -> Verdict:
+    """The answer to one event."""
+    if reply.status == 200:
+        said = _object(reply.body)
+        if said is None or said.get("outcome") not in _OUTCOMES:
+            return Verdict(again=Again(NOT_UNDERSTOOD))
+        return Verdict([_receipt(said, event_id)])
+    return _whole(reply, _problem(reply), [event_id])
+
+
+def _results(reply: Reply, ids: Sequence[str]) -> Verdict:
+    said = _object(reply.body)
+    results = said.get("results") if said is not None else None
+    if said is None or not isinstance(results, list) or len(results) != len(ids):
+        return Verdict(again=Again(NOT_UNDERSTOOD))
+    receipts: list[Receipt | None] = []
+    again = None
+    for index, (result, event_id) in enumerate(zip(results, ids)):
+        if not isinstance(result, dict) or result.get("index") != index or result.get("outcome") not in _OUTCOMES:
+            return Verdict(again=Again(NOT_UNDERSTOOD))
+        receipt = _receipt(result, event_id)
+        if receipt.outcome == "refused" and receipt.reason in _PASSING:
+            again = Again(receipt.reason, read_retry_after(reply.headers.get("retry-after")))
+            receipts.append(None)
+        else:
+            receipts.append(receipt)
+    return Verdict(receipts, again, losses_recorded=said.get("losses") == "recorded")
+
+
+def _whole(reply: Reply, refusal: dict[str, Any] | None, ids: Sequence[str]) -> Verdict:
+    """An answer that is the same for all events."""
+    status = reply.status
+    code = _text(refusal.get("code")) if refusal else None
+    if status == 413:
+        refusal, code = refusal or {}, "too_large"
+    elif refusal is None or code is None or code in _PASSING or status == 429 or not 400 <= status < 500:
+        after = read_retry_after(reply.headers.get("retry-after"))
+        return Verdict(again=Again(code or (f"http_{status}" if status != 200 else NOT_UNDERSTOOD), after))
+    said = {**refusal, "outcome": "refused", "reason": code}
+    return Verdict([_receipt(said, event_id) for event_id in ids])
+
+
+def _problem(reply: Reply) -> dict[str, Any] | None:
+    """What the server says, if it was Catchment."""
+    said = _object(reply.body)
+    if said is None or not str(said.get("type")).startswith(_PROBLEM):
+        return None
+    return said
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _receipt(said: Mapping[str, Any], event_id: str) -> Receipt:
+    row = said.get("row")
+    return Receipt(
+        outcome=str(said["outcome"]),
+        event_id=event_id,
+        reason=_text(said.get("reason")),
+        session_id=_text(said.get("session_id")),
+        warnings=_warnings(said.get("warnings")),
+        detail=_text(said.get("detail")),
+        errors=_errors(said.get("errors")),
+        plugin_code=_text(said.get("plugin_code")),
+        would_be=_text(said.get("would_be")),
+        row=row if isinstance(row, dict) else None,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _warnings(said: object) -> tuple[EventWarning, ...]:
+    if not isinstance(said, list):
+        return ()
+    objects = (one for one in said if isinstance(one, dict))
+    return tuple(
+        EventWarning(str(one.get("code", "")), str(one.get("field", "")), str(one.get("detail", ""))) for one in objects
+    )
+
+
+def _errors(said: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(said, dict):
+        return {}
+    return {str(name): tuple(map(str, what)) for name, what in said.items() if isinstance(what, list)}

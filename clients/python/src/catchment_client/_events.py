@@ -1,0 +1,179 @@
+"""Events: arguments in, an id and JSON out. Encoded at once, so that the caller may change its data, and so that the
+queue knows its bytes.
+
+Judged here is what no server takes: types, blanks, what JSON can't say. Lengths are the operator's settings, and the
+server's to judge.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, time, timezone
+from decimal import Decimal
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from uuid import UUID
+
+from ._ids import new_id
+from .errors import InvalidEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Fields(TypedDict, total=False):
+    """What may be said of an event beside its name and data. None is the same as left out."""
+
+    event_id: str | UUID | None
+    """Your own id, up to 64 characters: a second event with it is a duplicate. Default: a new UUIDv7."""
+    user_id: str | int | UUID | None
+    """Your own id of the person."""
+    session_id: str | UUID | None
+    """Groups events. Default: the server gives every event one of its own."""
+    timestamp: datetime | str | None
+    """When it happened: a datetime with a time zone, or ISO 8601. Default: now."""
+    url: str | None
+    """The address of the page or the endpoint, http or https."""
+    page_title: str | None
+    page_path: str | None
+    referrer: str | None
+    ip: str | IPv4Address | IPv6Address | None
+    """The visitor's address, for the country; the server anonymises it."""
+    user_agent: str | None
+    """The visitor's browser, for browser, system and device, and for finding robots."""
+
+
+class Item(NamedTuple):
+    """An event, ready to be sent."""
+
+    event_id: str
+    body: bytes
+    """JSON, UTF-8."""
+
+
+_WIRE: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "user_id": ("userId", (str, int, UUID)),
+    "session_id": ("sessionId", (str, UUID)),
+    "url": ("url", (str,)),
+    "page_title": ("page_title", (str,)),
+    "page_path": ("page_path", (str,)),
+    "referrer": ("referrer", (str,)),
+    "ip": ("ip", (str, IPv4Address, IPv6Address)),
+    "user_agent": ("userAgent", (str,)),
+}
+"""By argument: the name on the wire, and the types that it may have."""
+WIRE_NAMES = frozenset({"event_name", "eventId", "timestamp", "event_data", *(wire for wire, _ in _WIRE.values())})
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def build(name: object, data: object, fields: Mapping[str, Any]) -> Item:
+    """The event of these arguments. Raises `InvalidEvent`."""
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidEvent("name", "expected a text that is not blank")
+    event: dict[str, Any] = {"event_name": name}
+    if data is not None:
+        if not isinstance(data, Mapping):
+            raise InvalidEvent("data", f"expected a mapping, not {_type_name(data)}")
+        event["event_data"] = dict(data)
+    event_id = _event_id(fields.get("event_id"))
+    event["eventId"] = event_id
+    event["timestamp"] = _timestamp(fields.get("timestamp"))
+    for field, value in fields.items():
+        if field in ("event_id", "timestamp"):
+            continue
+        if field not in _WIRE:
+            raise InvalidEvent(field[:100], "not a field of an event; put it into the data")
+        if value is None:
+            continue
+        wire, types = _WIRE[field]
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise InvalidEvent(field, f"expected text, not {_type_name(value)}")
+        event[wire] = _text(value)
+    return Item(event_id, encode(event))
+
+
+def encode(event: Mapping[str, Any]) -> bytes:
+    """The event as JSON. Raises `InvalidEvent`."""
+    try:
+        text = json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    except InvalidEvent:
+        raise
+    except RecursionError:
+        raise InvalidEvent("data", "nested too deep, or in a circle") from None
+    except (TypeError, ValueError) as error:
+        # the standard library's words name a type or a kind of number, never a value, but newer ones add notes
+        raise InvalidEvent("data", f"JSON can't hold it: {error}") from None
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: escaped, so that the server can replace it, and say so
+        escaped = json.dumps(event, allow_nan=False, separators=(",", ":"), default=_plain)
+        return escaped.encode("ascii")
+
+
+def _text(value: object) -> str:
+    """Also that of an Enum which is a text or a number: its value, as in JSON."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    return str(int(value)) if isinstance(value, int) else str(value)
+
+
+def _event_id(value: object) -> str:
+    if value is None:
+        return new_id()
+    if not isinstance(value, (str, UUID)):
+        raise InvalidEvent("event_id", f"expected text, not {_type_name(value)}")
+    text = _text(value)
+    if not text.strip() or _UNSTORABLE.search(text):
+        raise InvalidEvent("event_id", "blank, or with characters that can't be stored")
+    return text
+
+
+def _timestamp(value: object) -> str:
+    if value is None:
+        return _in_utc(datetime.now(timezone.utc))
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, datetime):
+        raise InvalidEvent("timestamp", f"expected a datetime or ISO 8601 text, not {_type_name(value)}")
+    if value.utcoffset() is None:
+        raise InvalidEvent("timestamp", "a datetime needs a time zone: datetime.now(timezone.utc), say")
+    try:
+        return _in_utc(value.astimezone(timezone.utc))
+    except OverflowError:
+        raise InvalidEvent("timestamp", "out of range") from None
+
+
+def _in_utc(moment: datetime) -> str:
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _number(value: Decimal) -> int | float:
+    if not value.is_finite():
+        raise InvalidEvent("data", "a Decimal that is not a finite number")
+    return int(value) if value == value.to_integral_value() and abs(value.adjusted()) < 300 else float(value)
+
+
+_PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (Decimal, _number),
+    (datetime, datetime.isoformat),
+    (date, date.isoformat),
+    (time, time.isoformat),
+    (UUID, str),
+    (Mapping, dict),
+    (IPv4Address, str),
+    (IPv6Address, str),
+)
+
+
+def _plain(value: object) -> Any:
+    """What back ends have in their hands that JSON has not."""
+    for kind, convert in _PLAIN:
+        if isinstance(value, kind):
+            return convert(value)
+    raise InvalidEvent("data", f"JSON can't hold {_type_name(value)}")
+
+
+def _type_name(value: object) -> str:
+    return f"a value of the type {type(value).__name__}"

@@ -1,0 +1,67 @@
+"""The logger `catchment_client`: silent until somebody listens. No key, no data, no answer's text ever gets into it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+
+from .errors import ConfigurationError
+
+log = logging.getLogger("catchment_client")
+log.addHandler(logging.NullHandler())
+
+QUIET = 60.0
+"""Seconds between two lines about the same."""
+_handler: logging.Handler | None = None
+
+
+def switch_on(level: str | None) -> None:
+    """Writes to standard error, if the option or the environment says so. Raises `ConfigurationError`."""
+    global _handler
+    chosen = level if level is not None else os.environ.get("CATCHMENT_CLIENT_LOG", "")
+    if not chosen.strip():
+        return
+    number = logging.getLevelName(chosen.strip().upper())
+    if not isinstance(number, int):
+        if level is None:
+            return  # a typing error in the environment stops nobody's work
+        raise ConfigurationError("log: expected debug, info, warning, error or critical")
+    if _handler is None:
+        _handler = logging.StreamHandler()
+        _handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+        log.addHandler(_handler)
+    log.setLevel(number)
+
+
+class Tally:
+    """Says at once what is new, and then at most once a minute how often it was."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._unsaid: Counter[tuple[str, str]] = Counter()
+        self._next: dict[tuple[str, str], float] = {}
+
+    def warn(self, what: str, why: str, count: int) -> None:
+        """`what` became of so many events, and why."""
+        now = time.monotonic()
+        with self._lock:
+            self._unsaid[what, why] += count
+            if now < self._next.get((what, why), 0.0):
+                return
+            self._next[what, why] = now + QUIET
+            count = self._unsaid.pop((what, why))
+        _say(what, why, count)
+
+    def finish(self) -> None:
+        """Says what was held back."""
+        with self._lock:
+            unsaid, self._unsaid = self._unsaid, Counter()
+        for (what, why), count in unsaid.items():
+            _say(what, why, count)
+
+
+def _say(what: str, why: str, count: int) -> None:
+    log.warning("%d %s %s: %s", count, "event" if count == 1 else "events", what, why)

@@ -1,0 +1,101 @@
+"""Sending one event at once, and waiting for its receipt."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from . import _answers
+from ._answers import Again, Verdict
+from ._backoff import delay
+from ._events import Item
+from ._losses import TOO_LARGE
+from ._process import check, watch
+from ._settings import Settings
+from ._transport import Transport, Unreachable
+from .errors import ClientClosed, Refused, Unavailable
+from .receipts import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEPT = 8
+"""Idle connections."""
+
+
+class Sending:
+    """Connections for sending at once: as many as there are callers at a time."""
+
+    def __init__(self, settings: Settings, connect: Callable[[], Transport]) -> None:
+        self._settings = settings
+        self._connect = connect
+        self._path = "/v1/events?dry_run=1" if settings.dry_run else "/v1/events"
+        self._lock = threading.Lock()
+        self._idle: list[Transport] = []
+        self._is_closed = False
+        watch(self)
+
+    def send(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
+        """The receipt. Raises `Refused`, `Unavailable`, `ClientClosed`."""
+        check()
+        if self._is_closed:
+            raise ClientClosed("the client is closed")
+        if len(item.body) > self._settings.event_bytes:
+            detail = f"an event larger than {self._settings.event_bytes} bytes"
+            raise Refused(Receipt("refused", item.event_id, reason=TOO_LARGE, detail=detail))
+        deadline = time.monotonic() + timeout
+        attempt = 0
+        while True:
+            attempt += 1
+            verdict = self._attempt(item, max(0.05, min(self._settings.timeout, deadline - time.monotonic())))
+            for receipt in verdict.receipts:
+                if receipt is not None:
+                    if receipt.outcome == "refused":
+                        raise Refused(receipt)
+                    return receipt
+            again = verdict.again or Again(_answers.NOT_UNDERSTOOD)
+            wait = delay(attempt, again.after)
+            if time.monotonic() + wait >= deadline or stop.wait(wait):
+                raise Unavailable(item.event_id, again.reason)
+
+    def _attempt(self, item: Item, timeout: float) -> Verdict:
+        with self._transport() as transport:
+            try:
+                reply = transport.post(self._path, item.body, timeout)
+            except Unreachable as error:
+                return Verdict(again=Again(error.reason))
+        return _answers.read_single(reply, item.event_id)
+
+    @contextmanager
+    def _transport(self) -> Iterator[Transport]:
+        with self._lock:
+            transport = self._idle.pop() if self._idle else None
+        transport = transport or self._connect()
+        try:
+            yield transport
+        finally:
+            with self._lock:
+                keep = not self._is_closed and len(self._idle) < KEPT
+                if keep:
+                    self._idle.append(transport)
+            if not keep:
+                transport.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for transport in idle:
+            transport.close()
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+        idle, self._idle = self._idle, []
+        for transport in idle:
+            transport.close()
+
+    def at_exit(self) -> None:
+        self.close()

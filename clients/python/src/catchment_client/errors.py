@@ -1,0 +1,66 @@
+"""What can go wrong, as one small tree.
+
+CatchmentError
+├── ConfigurationError   endpoint, key or an option is wrong: raised where the client is made
+├── InvalidEvent         an argument of `track` or `send` is wrong: raised at once
+├── Refused              the server will not have this event, and says why: sending it again changes nothing
+├── Unavailable          no answer in time: it may be stored or not; the same event id makes sending again safe
+├── Lost                 an event of `track` that will not be sent any more; given to `on_error`, never raised
+└── ClientClosed         `send` after `close`
+"""
+
+from __future__ import annotations
+
+from .receipts import Receipt
+
+
+class CatchmentError(Exception):
+    """Everything that this library raises."""
+
+
+class ConfigurationError(CatchmentError, ValueError):
+    """The endpoint, the key or an option is wrong. The message never holds the key."""
+
+
+class InvalidEvent(CatchmentError, ValueError):
+    """An argument is wrong: `field` says which."""
+
+    def __init__(self, field: str, what: str) -> None:
+        super().__init__(f"{field}: {what}")
+        self.field = field
+
+
+class Refused(CatchmentError):
+    """The server will not store this event; `receipt` says why."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__(f"{receipt.reason}: {receipt.detail}" if receipt.detail else str(receipt.reason))
+        self.receipt = receipt
+        self.event_id = receipt.event_id
+        self.reason = receipt.reason
+        """A code of the server's closed list, such as ``invalid_event``."""
+
+
+class Unavailable(CatchmentError):
+    """There was no final answer in time. Send again with `event_id`: the event is stored once, however often it is."""
+
+    def __init__(self, event_id: str, reason: str) -> None:
+        super().__init__(f"no answer in time ({reason}); send it again with the same event id")
+        self.event_id = event_id
+        self.reason = reason
+        """Of the last attempt: a code of the server's (``unavailable``), ``http_502``, ``timeout``, ``tls``,
+        ``network``, or ``not_understood`` where something else than Catchment answered."""
+
+
+class Lost(CatchmentError):
+    """An event given to `track` was dropped, and will not be sent."""
+
+    def __init__(self, event_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.event_id = event_id
+        self.reason = reason
+        """``queue_full``, ``too_large``, ``expired``, ``gave_up`` or ``closed``."""
+
+
+class ClientClosed(CatchmentError, RuntimeError):
+    """The client was closed before."""

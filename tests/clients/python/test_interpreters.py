@@ -1,0 +1,67 @@
+"""The client on every Python of this machine, from 3.9 on, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import PROGRAMS, Site
+from .door import Door
+
+SOURCE = Path(__file__).resolve().parents[3] / "clients" / "python" / "src"
+VERSIONS = [f"3.{minor}" for minor in range(9, 16)]
+
+
+def find(version: str) -> str | None:
+    """An interpreter of this version: this one, one of the path's, or one of pyenv's."""
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return sys.executable
+    root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    of_pyenv = sorted(root.glob(f"versions/{version}.*/bin/python"))
+    for candidate in [*map(str, of_pyenv), shutil.which(f"python{version}")]:
+        if candidate is not None:
+            done = subprocess.run([candidate, "-S", "-c", ""], capture_output=True, check=False)
+            if done.returncode == 0:  # a shim of pyenv's may be there without what it stands for
+                return candidate
+    return None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_works_on_this_version(site: Site, door: Door, version: str) -> None:
+    interpreter = find(version)
+    if interpreter is None:
+        pytest.skip(f"this machine has no Python {version}")
+    done = subprocess.run(
+        [interpreter, "-S", "-B", "-W", "error", str(PROGRAMS / "everything.py"), door.endpoint, site.key],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    ways = ["async-sent", "async-tracked", "at-exit", "sent", "tracked"]
+    assert site.ids() == [f"{version}-{way}" for way in ways]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_bears_forks_on_this_version(site: Site, door: Door, version: str) -> None:
+    interpreter = find(version)
+    if interpreter is None:
+        pytest.skip(f"this machine has no Python {version}")
+    done = subprocess.run(
+        [interpreter, "-S", "-B", str(PROGRAMS / "fork.py"), door.endpoint, site.key],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "ignore::DeprecationWarning"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(site.ids()) == 289

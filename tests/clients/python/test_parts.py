@@ -1,0 +1,499 @@
+"""The pure parts: ids, events, batches, waits, losses, settings. Without a server, a thread or a clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+import catchment_client
+from catchment_client import Client, ConfigurationError, InvalidEvent, Refused, Unavailable
+from catchment_client._backoff import FIRST, LONGEST, delay, read_retry_after
+from catchment_client._buffer import ENVELOPE, OVERHEAD, Buffer, Pending, envelope
+from catchment_client._events import Item, build
+from catchment_client._ids import new_id
+from catchment_client._losses import MOST, Losses
+from catchment_client._settings import Settings, read_endpoint, read_key
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(catchment_client.__all__) == [
+        "AsyncClient",
+        "CatchmentError",
+        "Client",
+        "ClientClosed",
+        "ConfigurationError",
+        "EventWarning",
+        "Fields",
+        "InvalidEvent",
+        "Lost",
+        "Options",
+        "Receipt",
+        "Refused",
+        "Unavailable",
+    ]
+    assert all(hasattr(catchment_client, name) for name in catchment_client.__all__)
+
+
+def test_the_options_are_the_settings() -> None:
+    assert set(catchment_client.Options.__annotations__) == set(Settings.__dataclass_fields__)
+
+
+# ids
+
+
+def test_ids_are_version_7_and_tell_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: 0x0123_4567_89AB * 1_000_000 + 999_999)
+    monkeypatch.setattr("os.urandom", lambda count: b"\xff" * count)
+    assert new_id() == "01234567-89ab-7fff-bfff-ffffffffffff"
+    monkeypatch.setattr("os.urandom", lambda count: b"\x00" * count)
+    assert new_id() == "01234567-89ab-7000-8000-000000000000"
+
+
+def test_ids_differ() -> None:
+    assert len({new_id() for _ in range(10_000)}) == 10_000
+
+
+# events
+
+
+def built(name: object = "Ping", data: object = None, **fields: object) -> Any:
+    item = build(name, data, fields)
+    event = json.loads(item.body)
+    assert event["eventId"] == item.event_id
+    return event
+
+
+def test_arguments_become_the_fields_of_the_wire() -> None:
+    event = built(
+        "SignUp",
+        MappingProxyType({"a": 1}),
+        event_id=UUID(int=1),
+        user_id=7,
+        session_id="s",
+        timestamp=NOON.astimezone(timezone(timedelta(hours=-3))),
+        url="https://example.com/",
+        page_title="T",
+        page_path="/p",
+        referrer="https://r.example/",
+        ip=ip_address("2001:db8::1"),
+        user_agent="UA",
+    )
+    assert event == {
+        "event_name": "SignUp",
+        "event_data": {"a": 1},
+        "eventId": "00000000-0000-0000-0000-000000000001",
+        "userId": "7",
+        "sessionId": "s",
+        "timestamp": "2026-11-02T12:00:00.000000Z",
+        "url": "https://example.com/",
+        "page_title": "T",
+        "page_path": "/p",
+        "referrer": "https://r.example/",
+        "ip": "2001:db8::1",
+        "userAgent": "UA",
+    }
+
+
+def test_an_enum_is_its_value() -> None:
+    class Kind(str, Enum):  # noqa: UP042 - its str() is not its value
+        PAID = "paid"
+
+    class Number(IntEnum):
+        ONE = 1
+
+    event = built(Kind.PAID, {"kind": Kind.PAID, "number": Number.ONE}, event_id=Kind.PAID, user_id=Number.ONE)
+    assert (event["event_name"], event["eventId"], event["userId"]) == ("paid", "paid", "1")
+    assert event["event_data"] == {"kind": "paid", "number": 1}
+
+
+def test_none_is_left_out() -> None:
+    fields = dict.fromkeys(["event_id", "user_id", "session_id", "timestamp", "url", "ip", "user_agent"])
+    assert set(built(**fields)) == {"event_name", "eventId", "timestamp"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Decimal("12.50"), 12.5),
+        (Decimal("3.00"), 3),
+        (Decimal("-0.1"), -0.1),
+        (2**70, 2**70),
+        (NOON, "2026-11-02T12:00:00+00:00"),
+        (NOON.date(), "2026-11-02"),
+        (NOON.time(), "12:00:00"),
+        (UUID(int=2), "00000000-0000-0000-0000-000000000002"),
+        ((1, 2), [1, 2]),
+        (MappingProxyType({"b": 2}), {"b": 2}),
+        ("ä\U0001f4a7", "ä\U0001f4a7"),
+        ("\ud800", "\ud800"),
+    ],
+)
+def test_data_becomes_json(value: object, expected: object) -> None:
+    data = built(data={"v": value})["event_data"]
+    assert data == {"v": expected}
+    assert type(data["v"]) is type(expected)
+
+
+def circle() -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    data["self"] = data
+    return data
+
+
+def deep() -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for _ in range(100_000):
+        data = {"d": data}
+    return data
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [
+        ("name", {"name": ""}),
+        ("name", {"name": " \t"}),
+        ("name", {"name": None}),
+        ("name", {"name": 7}),
+        ("data", {"data": [1]}),
+        ("data", {"data": "text"}),
+        ("data", {"data": {"v": {1, 2}}}),
+        ("data", {"data": {"v": object()}}),
+        ("data", {"data": {"v": b"bytes"}}),
+        ("data", {"data": {"v": float("nan")}}),
+        ("data", {"data": {"v": float("inf")}}),
+        ("data", {"data": {"v": Decimal("NaN")}}),
+        ("data", {"data": {"v": Decimal("1e1000")}}),
+        ("data", {"data": {(1, 2): 3}}),
+        ("data", {"data": circle()}),
+        ("data", {"data": deep()}),
+        ("event_id", {"event_id": 7}),
+        ("event_id", {"event_id": " "}),
+        ("event_id", {"event_id": "a\x00"}),
+        ("event_id", {"event_id": "a\ud800"}),
+        ("user_id", {"user_id": 1.5}),
+        ("user_id", {"user_id": True}),
+        ("session_id", {"session_id": 7}),
+        ("url", {"url": 7}),
+        ("ip", {"ip": 7}),
+        ("timestamp", {"timestamp": 7}),
+        ("timestamp", {"timestamp": datetime(2026, 1, 1)}),
+        ("timestamp", {"timestamp": datetime.max.replace(tzinfo=timezone(timedelta(hours=-14)))}),
+        ("userId", {"userId": "7"}),
+    ],
+)
+def test_a_wrong_argument_is_said_at_once_without_its_value(field: str, arguments: dict[str, Any]) -> None:
+    arguments = dict(arguments)
+    with pytest.raises(InvalidEvent) as caught:
+        build(arguments.pop("name", "Ping"), arguments.pop("data", None), arguments)
+    assert caught.value.field == field
+    assert isinstance(caught.value, ValueError)
+    assert str(caught.value).startswith(f"{field}: ")
+    assert "bytes'" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=5))
+def test_whatever_json_holds_goes_round(data: dict[str, Any]) -> None:
+    assert built(data=data)["event_data"] == data
+
+
+# waits
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"), [(1, FIRST), (2, 2 * FIRST), (3, 4 * FIRST), (10, LONGEST), (100_000, LONGEST)]
+)
+def test_waits_double_with_full_jitter_up_to_a_limit(attempt: int, longest: float) -> None:
+    assert delay(attempt, None, lambda: 0.0) == 0.0
+    assert delay(attempt, None, lambda: 1.0) == longest
+
+
+def test_no_wait_is_shorter_than_the_server_asks_for() -> None:
+    assert delay(1, 5.0, lambda: 0.0) == 5.0
+    assert delay(1, 5.0, lambda: 1.0) == 5.0 + FIRST
+    assert delay(1, 1e9, lambda: 0.0) == 600.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("٣", None),
+        ("0", 0.0),
+        (" 7 ", 7.0),
+        ("9" * 5000, 1e8),
+        ("Mon, 02 Nov 2026 12:00:30 GMT", 30.0),
+        ("Mon, 02 Nov 2026 11:00:00 GMT", 0.0),
+        ("Mon, 99 Nov 2026 12:00:30 GMT", None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date(text: str | None, seconds: float | None) -> None:
+    assert read_retry_after(text, NOON) == seconds
+
+
+# batches
+
+
+def pending(number: int, size: int = 100) -> Pending:
+    return Pending(Item(str(number), b"x" * size), 0.0)
+
+
+def make_buffer(**limits: int) -> Buffer:
+    return Buffer(**{"most_events": 100, "most_bytes": 10**6, "batch_events": 10, "batch_bytes": 10**5, **limits})
+
+
+def test_a_buffer_is_bounded_in_events_and_bytes_until_they_are_released() -> None:
+    buffer = make_buffer(most_events=3)
+    assert [buffer.add(pending(n)) for n in range(5)] == [True, True, True, False, False]
+    batch = buffer.take()
+    assert not buffer.add(pending(9))
+    buffer.release(batch[:1])
+    assert buffer.add(pending(9))
+    assert (buffer.events, buffer.bytes) == (3, 3 * (100 + OVERHEAD))
+    small = make_buffer(most_bytes=2 * (100 + OVERHEAD))
+    assert [small.add(pending(n)) for n in range(3)] == [True, True, False]
+
+
+@given(st.lists(st.integers(2, 3000), max_size=60), st.integers(1, 20), st.integers(5000, 20_000))
+def test_batches_hold_everything_in_order_and_no_more_than_they_may(sizes: list[int], events: int, bytes_: int) -> None:
+    buffer = make_buffer(batch_events=events, batch_bytes=bytes_)
+    added = [pending(n, size) for n, size in enumerate(sizes)]
+    assert all(buffer.add(one) for one in added)
+    batches = []
+    while len(buffer):
+        was_full = buffer.has_full_batch
+        batches.append(buffer.take())
+        assert was_full or not len(buffer)
+    assert [one for batch in batches for one in batch] == added
+    losses = {
+        "id": new_id(),
+        "counts": dict.fromkeys(["queue_full", "too_large", "expired", "closed", "gave_up"], 10**6),
+    }
+    for batch in batches:
+        assert 1 <= len(batch) <= events
+        assert len(envelope(batch, losses)) <= bytes_
+    for batch in batches:
+        buffer.release(batch)
+    assert (buffer.events, buffer.bytes) == (0, 0)
+
+
+def test_one_event_larger_than_a_batch_goes_alone() -> None:
+    buffer = make_buffer(batch_bytes=1000)
+    for number in range(2):
+        buffer.add(pending(number, 5000))
+    assert [len(buffer.take()), len(buffer.take())] == [1, 1]
+
+
+def test_a_batch_that_was_too_large_makes_the_next_ones_smaller() -> None:
+    buffer = make_buffer()
+    buffer.shrink([pending(n) for n in range(8)])
+    assert (buffer.batch_events, buffer.batch_bytes) == (4, 2 * ENVELOPE)
+    buffer.shrink([pending(n) for n in range(8)])
+    assert buffer.batch_events == 4
+    buffer.shrink([pending(1)])
+    assert buffer.batch_events == 1
+
+
+def test_an_envelope_is_json() -> None:
+    batch = [Pending(Item("a", b'{"eventId":"a"}'), 0.0), Pending(Item("b", b'{"eventId":"b"}'), 0.0)]
+    assert json.loads(envelope(batch, None)) == {"events": [{"eventId": "a"}, {"eventId": "b"}]}
+    assert json.loads(envelope(batch, {"id": "x", "counts": {"y": 1}}))["losses"] == {"id": "x", "counts": {"y": 1}}
+
+
+# losses
+
+
+def test_losses_are_reported_under_one_id_until_they_are_recorded() -> None:
+    losses = Losses()
+    assert losses.report() is None
+    losses.add("queue_full", 3)
+    first = losses.report()
+    losses.add("queue_full", 2)
+    losses.add("expired", 1)
+    assert losses.report() == first
+    assert first is not None
+    assert first["counts"] == {"queue_full": 3}
+    losses.recorded()
+    second = losses.report()
+    assert second is not None
+    assert second["counts"] == {"queue_full": 2, "expired": 1}
+    assert second["id"] != first["id"]
+    losses.recorded()
+    assert losses.report() is None
+    assert losses.total == {"queue_full": 5, "expired": 1}
+
+
+def test_a_report_s_numbers_are_those_that_the_server_takes() -> None:
+    losses = Losses()
+    losses.add("queue_full", 2 * MOST + 1)
+    counts = []
+    while (report := losses.report()) is not None:
+        counts.append(report["counts"])
+        losses.recorded()
+    assert counts == [{"queue_full": MOST}, {"queue_full": MOST}, {"queue_full": 1}]
+
+
+# settings
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("https://events.example.com", (True, "events.example.com", 443, "")),
+        ("https://events.example.com/", (True, "events.example.com", 443, "")),
+        ("http://localhost:8080", (False, "localhost", 8080, "")),
+        ("https://example.com:8443/stats/", (True, "example.com", 8443, "/stats")),
+        ("http://[::1]:8080", (False, "::1", 8080, "")),
+    ],
+)
+def test_an_endpoint_is_the_server_s_address(endpoint: str, expected: tuple[object, ...]) -> None:
+    assert read_endpoint(endpoint) == expected
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "",
+        None,
+        7,
+        "events.example.com",
+        "ftp://events.example.com",
+        "https://",
+        "https://user:password@events.example.com",
+        "https://events.example.com/?a=1",
+        "https://events.example.com/#a",
+        "https://events.example.com:99999",
+        "https://events.example.com\\@evil.example",
+        "https://events.example.com/\r\nHost: evil",
+        "https://bücher.example",
+    ],
+)
+def test_a_wrong_endpoint_is_said_where_the_client_is_made(endpoint: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^endpoint: "):
+        Client(endpoint, "sk_x")
+
+
+@pytest.mark.parametrize("key", ["", None, "pk_abcdef", "secret", "sk_", "sk_a b", "sk_a\r\nX: y", "sk_ä"])
+def test_a_wrong_key_is_said_without_showing_it(key: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^key: ") as caught:
+        Client("https://events.example.com", key)
+    assert not key or key in ("sk_", "secret") or key not in str(caught.value)
+    assert read_key("sk_abcDEF123") == "sk_abcDEF123"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"timeout": 0}, {"timeout": -1}, {"linger": -1}, {"queue_events": "7"}, {"batch_events": 0}, {"max_age": True}],
+)
+def test_a_wrong_option_is_named(options: Mapping[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(ConfigurationError, match=f"^{name}: "):
+        Client("https://events.example.com", "sk_x", **options)
+
+
+def test_an_unknown_option_is_a_type_error() -> None:
+    options: Any = {"lingre": 1}
+    with pytest.raises(TypeError, match="lingre"):
+        Client("https://events.example.com", "sk_x", **options)
+
+
+def test_neither_client_nor_error_shows_the_key() -> None:
+    client = Client("https://events.example.com", "sk_hush")
+    assert "hush" not in repr(client)
+    assert client.close()
+
+
+@pytest.mark.parametrize(("said", "is_disabled"), [("1", True), ("true", True), ("0", False), ("", False)])
+def test_the_environment_can_disable(monkeypatch: pytest.MonkeyPatch, said: str, is_disabled: bool) -> None:
+    monkeypatch.setenv("CATCHMENT_CLIENT_DISABLED", said)
+    assert Settings().is_disabled is is_disabled
+    assert Settings(disabled=False).is_disabled is False
+
+
+def test_a_disabled_client_needs_no_configuration_and_still_checks_arguments() -> None:
+    client = Client("", "", disabled=True)
+    assert UUID(client.track("Ping")).version == 7
+    receipt = client.send("Ping", event_id="a")
+    assert (receipt.outcome, receipt.event_id, receipt.is_stored) == ("disabled", "a", False)
+    with pytest.raises(InvalidEvent):
+        client.track("")
+    assert client.flush()
+    assert client.close()
+    assert (client.pending, client.losses) == (0, {})
+
+
+# the test double
+
+
+def test_a_recording_client_records() -> None:
+    from catchment_client.testing import RecordingClient
+
+    receipts: list[Any] = []
+    errors: list[Any] = []
+    client = RecordingClient(on_receipt=receipts.append, on_error=errors.append)
+    assert isinstance(client, Client)
+    client.track("Invoice", {"value": Decimal("12.5")}, user_id=42, event_id="a")
+    assert client.send("SignUp").outcome == "stored"
+    assert client.send("Invoice", event_id="a").outcome == "duplicate"
+    (invoice,) = client.named("Invoice")
+    assert (invoice.name, invoice.event_id, invoice.data, invoice.fields["userId"]) == (
+        "Invoice",
+        "a",
+        {"value": 12.5},
+        "42",
+    )
+    assert [event.name for event in client.events] == ["Invoice", "SignUp"]
+    with pytest.raises(InvalidEvent):
+        client.track("Invoice", {"v": object()})
+    client.refusals["Bad"] = "quota_exceeded"
+    client.track("Bad")
+    with pytest.raises(Refused, match="quota_exceeded"):
+        client.send("Bad")
+    client.is_unavailable = True
+    client.track("Lost")
+    with pytest.raises(Unavailable):
+        client.send("Lost")
+    assert not client.flush()
+    assert [error.reason for error in errors] == ["quota_exceeded", "gave_up"]
+    assert [receipt.outcome for receipt in receipts] == ["stored"]
+    client.clear()
+    assert client.events == []
+    client.close()
+
+
+def test_an_asynchronous_recording_client_records() -> None:
+    import asyncio
+
+    from catchment_client.testing import AsyncRecordingClient
+
+    async def work() -> None:
+        async with AsyncRecordingClient() as client:
+            client.track("Ping")
+            assert (await client.send("Pong")).outcome == "stored"
+            assert await client.flush()
+            assert [event.name for event in client.events] == ["Ping", "Pong"]
+
+    asyncio.run(work())
