@@ -62,10 +62,10 @@ async def _project(administer: Administer, name: str, origins: tuple[str, ...]) 
     except NotFound:
         project, made = await administer.create_project(name, ACCOUNT, origins)
         return project, made.text
-    for key in await administer.keys(project.id):
-        if key.kind is KeyKind.BROWSER and not key.revoked:
-            return project, key.text
-    return project, (await administer.create_key(project.id, KeyKind.BROWSER)).text
+    try:
+        return await administer.browser_key(project.id)
+    except NotFound:
+        return project, (await administer.create_key(project.id, KeyKind.BROWSER)).text
 
 
 def _event(collector: Collector, key: str, event_id: str) -> dict[str, Any]:
