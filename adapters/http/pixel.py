@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from .bodies import Body
 from .decode import NotReadable, decode_exact
 
-GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 """One pixel that nobody sees."""
 
 PARAMETERS = {

@@ -39,8 +39,8 @@ def test_a_project_is_made_with_a_browser_key_and_a_snippet(commands: Commands) 
     assert set(made) == {"id", "name", "account", "browser_key", "snippet"}
     assert (made["name"], made["account"]) == ("shop", "roastery")
     assert kind_of(made["browser_key"]) is KeyKind.BROWSER
-    assert made["browser_key"] in made["snippet"]
-    assert "https://collect.example/v1/events" in made["snippet"]
+    source = "https://collect.example/catchment.js"
+    assert made["snippet"] == f'<script defer src="{source}" data-key="{made["browser_key"]}"></script>'
     (key,) = commands.json("key", "list", "shop")
     assert (key["key"], key["kind"], key["revoked"]) == (made["browser_key"], "browser", False)
 
