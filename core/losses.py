@@ -38,7 +38,7 @@ class LossOutcome(StrEnum):
     REFUSED = "refused"
     """It can't be read, or nothing vouches for it, or the project's day is full: sent again it would be again."""
     UNAVAILABLE = "unavailable"
-    """It could not be recorded now: send it again under the same id."""
+    """It could not be recorded now. The answer has no word of it, and the sender repeats it under the same id."""
     DRY_RUN = "dry_run"
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from catchment.core.collect import Answer, Receipt
 from catchment.core.event import row_of
+from catchment.core.losses import LossOutcome
 from catchment.core.outcomes import IN_WORDS, EventWarning, Outcome, Reason, Refusal
 
 from .exchange import Request, Response
@@ -93,7 +94,8 @@ def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
         results = [_result(i, receipt) for i, receipt in enumerate(answer.receipts)]
     body: dict[str, Any] = {**counts, "results": results}
     if answer.losses is not None:
-        body["losses"] = answer.losses.outcome
+        if answer.losses.outcome is not LossOutcome.UNAVAILABLE:  # no word of it: the sender keeps it, and repeats it
+            body["losses"] = answer.losses.outcome
         if answer.losses.warnings:
             body["warnings"] = _warnings(answer.losses.warnings)
     return _ok(body, "batch", None)

@@ -93,8 +93,11 @@ class BatchReceiptSchema(Schema):
     refused = fields.Integer(required=True)
     results = fields.List(fields.Nested(ResultSchema), required=True)
     losses = fields.String(
-        validate=validate.OneOf([outcome.value for outcome in LossOutcome]),
-        metadata={"description": "What became of the report of losses, where there was one."},
+        validate=validate.OneOf([one.value for one in LossOutcome if one is not LossOutcome.UNAVAILABLE]),
+        metadata={
+            "description": "What became of the report of losses. Missing: it was not recorded, send it again under "
+            "its id."
+        },
     )
     warnings = fields.List(
         fields.Nested(WarningSchema), metadata={"description": "What was left out of the report of losses."}

@@ -181,7 +181,7 @@ def test_losses_that_can_t_be_recorded_change_no_event(installation: Installatio
         execute("ALTER FUNCTION catchment.record_losses_v1 RENAME TO gone")
         sent = batch(project, "e-1", "r-1", expired=1)
         answer = server.post(sent, "/v1/batch", Origin=ORIGIN)
-        assert (answer.status, answer.json["stored"], answer.json["losses"]) == (200, 1, "unavailable")
+        assert (answer.status, answer.json["stored"], "losses" in answer.json) == (200, 1, False)
         warned = [line for line in server.lines() if line["level"] == "warning" and "losses" in line["message"]]
         assert len(warned) == 1
         assert "r-1" not in warned[0]["message"]
