@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from catchment.core.check import Findings
 from catchment.core.collect import Answer
@@ -107,6 +109,37 @@ def test_what_a_warning_names_is_short_and_clean() -> None:
     assert len(warning.field) <= 100
     assert "\x00" not in warning.field
     assert Findings(LIMITS).warnings == []
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda items: st.lists(items, max_size=5) | st.dictionaries(st.text(max_size=40), items, max_size=12),
+    max_leaves=20,
+)
+_REPORTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.text(max_size=70) | _JSON,
+        "counts": st.dictionaries(st.sampled_from(KNOWN_REASONS) | st.text(max_size=40), _JSON, max_size=14) | _JSON,
+    },
+)
+
+
+@given(sent=_JSON | _REPORTS)
+@settings(max_examples=300)
+def test_whatever_comes_is_a_report_within_the_limits_or_said_to_be_none(sent: object) -> None:
+    report, warnings = check_losses(sent, LIMITS)
+    assert len(warnings) <= LIMITS.warnings
+    if report is None:
+        assert warnings != []
+        return
+    assert 0 < len(report.id) <= LIMITS.loss_id
+    report.id.encode()  # no half of a surrogate pair
+    assert 0 < len(report.counts) <= LIMITS.loss_reasons
+    for reason, count in report.counts.items():
+        assert len(reason) <= LIMITS.loss_reason
+        assert reason.isascii()
+        assert 1 <= count <= LIMITS.loss_count
 
 
 # taking it
