@@ -10,9 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from catchment.adapters.cli.actions import Managed
+from catchment.adapters.http.tracker import MISSING, shipped_scripts
 from catchment.adapters.postgres.embedded import start_embedded
 from catchment.adapters.postgres.migrate import migrate, schema_status
-from catchment.core.errors import Invalid
+from catchment.core.errors import Invalid, NotFound
+from catchment.core.scripts import Script
 from catchment.core.usage import Usage
 from catchment.plugins.manager import PluginDescription
 
@@ -30,6 +32,12 @@ class SettingsActions:
     @property
     def public_url(self) -> str:
         return self._settings.public_url
+
+    def script(self, name: str) -> Script:
+        found = shipped_scripts().get(name)
+        if found is None:
+            raise NotFound(MISSING)
+        return found
 
     def shown_settings(self) -> dict[str, Any]:
         return self._settings.shown()

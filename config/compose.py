@@ -18,12 +18,15 @@ from catchment.adapters.http.metrics import Metrics
 from catchment.adapters.http.openapi import describe
 from catchment.adapters.http.operations import Operations
 from catchment.adapters.http.routes import routes
+from catchment.adapters.http.tracker import Tracker, shipped_scripts
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors, end
+from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.adapters.system.clock import SystemClock
 from catchment.adapters.system.hosts import ascii_origin
@@ -32,7 +35,7 @@ from catchment.adapters.system.rate_limiter import TokenBuckets
 from catchment.core.administer import Administer
 from catchment.core.collect import Answer, Collect
 from catchment.core.errors import Unavailable
-from catchment.core.ports import UsageMeter
+from catchment.core.ports import LossLedger, ScriptArchive, UsageMeter
 from catchment.plugins.loading import load_plugins
 from catchment.plugins.manager import PluginExtensions
 
@@ -50,6 +53,8 @@ class Management:
 
     administer: Administer
     meter: UsageMeter
+    losses: LossLedger
+    archive: ScriptArchive
     maintenance: Maintenance
     extensions: PluginExtensions
 
@@ -68,6 +73,8 @@ async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
         yield Management(
             administer=Administer(PostgresRegistry(links), SystemIds(), ascii_origin),
             meter=PostgresMeter(links, SystemClock()),
+            losses=PostgresLosses(links, clock=SystemClock(), limits=settings.limits),
+            archive=PostgresScripts(links),
             maintenance=Maintenance(links, SystemClock()),
             extensions=plugin_extensions(settings),
         )
@@ -91,7 +98,7 @@ class Collector:
         watch: Callable[[Answer, bool], None] | None = None,
     ) -> None:
         clock, ids = SystemClock(), SystemIds()
-        count = settings.database.writers + settings.database.readers + 1
+        count = settings.database.writers + settings.database.readers + 2
         deadline = settings.collect.deadline
         self._settings = settings
         self._descriptors = descriptors = LowDescriptors(count)
@@ -101,6 +108,15 @@ class Collector:
             dsn,
             count=settings.database.readers,
             name="reader",
+            timeout=min(deadline, _SLOW_LOOKUP),
+            descriptors=descriptors,
+            failed=self.metrics.failed,
+        )
+        # A session of its own: what anybody may ask for without a key, or report, never holds up an event.
+        self._aside = Links(
+            dsn,
+            count=1,
+            name="aside",
             timeout=min(deadline, _SLOW_LOOKUP),
             descriptors=descriptors,
             failed=self.metrics.failed,
@@ -130,6 +146,7 @@ class Collector:
         collect = Collect(
             projects=self.projects,
             sink=self.sink,
+            losses=PostgresLosses(self._aside, clock=clock, limits=settings.limits),
             extensions=self.extensions,
             anonymizer=SaltedAnonymizer(self._readers, ids),
             rate_limiter=TokenBuckets(
@@ -152,8 +169,9 @@ class Collector:
             operators=Networks(settings.http.operator_networks),
             clients=clients,
         )
+        self.tracker = Tracker(shipped_scripts(), PostgresScripts(self._aside), clock=clock)
         self.application = Application(
-            routes(collecting, operations, settings.limits),
+            routes(collecting, operations, self.tracker, settings.limits),
             clock=clock,
             metrics=self.metrics,
             receive_bytes=settings.http.receive_bytes,
@@ -173,6 +191,7 @@ class Collector:
         self._durability = {"fsync": fsync, "full_page_writes": full_page_writes, "version": server_version}
         if not (fsync and full_page_writes):
             log.critical("this database does not keep what it commits: fsync or full_page_writes is off")
+        self.tracker.warn()
         await self._maintenance.once()
         self.projects.start()
         self.sink.start()
@@ -190,6 +209,7 @@ class Collector:
         await self.projects.close()
         await end(self._pulse)
         self._readers.close()
+        self._aside.close()
         self._descriptors.close()
         self.metrics.flush()
 
@@ -224,6 +244,7 @@ class Collector:
                 "announcements": self.projects.listening,
             },
             "queue": {"events": events, "bytes": size, "oldest_seconds": round(self.sink.oldest, 3)},
+            "scripts": self.tracker.versions,
             "untrusted_proxy": self._clients.untrusted_proxy,
             "requests_in_flight": self.application.in_flight,
             "connections": len(self.application.connections),

@@ -7,14 +7,16 @@ import json
 import shlex
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 import click
-from tornado.httpclient import AsyncHTTPClient
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from catchment.adapters.demo_site.site import DemoSite
+from catchment.adapters.http.tracker import MISSING
 from catchment.core.administer import Administer
 from catchment.core.collect import Answer, Receipt
 from catchment.core.errors import NotFound, NotPossible
@@ -62,10 +64,10 @@ async def _project(administer: Administer, name: str, origins: tuple[str, ...]) 
     except NotFound:
         project, made = await administer.create_project(name, ACCOUNT, origins)
         return project, made.text
-    for key in await administer.keys(project.id):
-        if key.kind is KeyKind.BROWSER and not key.revoked:
-            return project, key.text
-    return project, (await administer.create_key(project.id, KeyKind.BROWSER)).text
+    try:
+        return await administer.browser_key(project.id)
+    except NotFound:
+        return project, (await administer.create_key(project.id, KeyKind.BROWSER)).text
 
 
 def _event(collector: Collector, key: str, event_id: str) -> dict[str, Any]:
@@ -122,7 +124,7 @@ async def _run(
 
     async def stopped() -> None:
         site.start()
-        _introduce(settings, site_sockets[0].getsockname()[1], event, say)
+        _introduce(settings, site_sockets[0].getsockname()[1], event, collector.tracker.versions, say)
         await stop.wait()
         say("\nEnding: what is in flight is stored first.")
         await site.close()
@@ -131,11 +133,20 @@ async def _run(
     return 0
 
 
-def _introduce(settings: Settings, site_port: int, event: dict[str, Any], say: Callable[[str], None]) -> None:
+def _introduce(
+    settings: Settings,
+    site_port: int,
+    event: dict[str, Any],
+    scripts: Mapping[str, str | None],
+    say: Callable[[str], None],
+) -> None:
     say(click.style("\nCatchment collects.", bold=True) + f"  {settings.public_url}")
     say(f"A website that posts to it: {click.style(f'http://localhost:{site_port}/', underline=True)}")
     say("\nOr post an event by hand, in another terminal. Again, it is a duplicate:\n")
     say(_curl(settings.public_url, event))
+    for name, version in scripts.items():
+        if version is None:
+            say(click.style(f"/{name}.js is missing, and the website posts nothing: {MISSING}\n", fg="yellow"))
     say(f"\nThen: catchment usage --project {HELLO}   catchment audit   (Ctrl-C ends the demo)\n")
     say(click.style("Receipts", bold=True))
 
@@ -185,7 +196,10 @@ class _Checker:
         return response.code, json.loads(response.body), response.headers
 
     async def get(self, address: str) -> str:
-        return (await self._client.fetch(address)).body.decode()
+        return (await self.fetch(address)).body.decode()
+
+    async def fetch(self, address: str) -> HTTPResponse:
+        return await self._client.fetch(address)
 
     def holds(self, what: str, got: object, expected: object) -> None:
         """Raises `NotPossible` where it does not."""
@@ -260,13 +274,31 @@ async def _checks(
     status, problem, _ = await checker.post("/v1/events", dict(event, projectKey="pk_nobodys"))
     checker.holds("an unknown key is refused", (status, problem["code"]), (401, "unknown_key"))
     page = await checker.get(site_address + "/beans")
+    checker.holds("the website's page loads the script", f'src="{checker.address}/catchment.js"' in page, True)
     checker.holds("the website's page carries its key", ready.site_key in page, True)
     seen = {"projectKey": ready.site_key, "event_name": "PageView", "url": f"{site_address}/beans"}
     status, receipt, headers = await checker.post("/v1/events", seen, origin=site_address)
     posted = (status, receipt["outcome"], headers["Access-Control-Allow-Origin"])
     checker.holds("what the page posts is stored", posted, (200, "stored", site_address))
-    checker.holds("usage grew by what was stored", await usage() - before, 2)
+    await _check_scripts(checker, collector)
+    opened = urlencode({"k": ready.hello_key, "n": "MailOpened", "u": event["url"], "e": collector.ids.new_id()})
+    for outcome in ("stored", "duplicate"):
+        picture = await checker.fetch(f"{checker.address}/v1/pixel.gif?{opened}")
+        answered = (picture.headers["Content-Type"], picture.headers["X-Catchment-Outcome"])
+        checker.holds(f"a mail's picture is shown, and its event is {outcome}", answered, ("image/gif", outcome))
+    checker.holds("usage grew by what was stored", await usage() - before, 3)
     checker.holds("usage equals stored rows", list(await parts.meter.audit()), [])
     ready_text = await checker.get(f"{checker.address}/readyz")
     checker.holds("the server is ready", json.loads(ready_text)["status"], "ready")
-    return {"project": ready.hello.id, "stored": 3}
+    return {"project": ready.hello.id, "stored": 4}
+
+
+async def _check_scripts(checker: _Checker, collector: Collector) -> None:
+    """The scripts, as far as they are built."""
+    for name, version in collector.tracker.versions.items():
+        if version is None:
+            continue
+        short = await checker.fetch(f"{checker.address}/{name}.js")
+        pinned = await checker.fetch(f"{checker.address}/{name}.{version}.js")
+        served = (short.headers["Content-Type"], short.body == pinned.body, bool(short.body))
+        checker.holds(f"/{name}.js is served", served, ("text/javascript; charset=utf-8", True, True))

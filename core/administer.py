@@ -100,6 +100,16 @@ class Administer:
     async def keys(self, project: str) -> Sequence[Key]:
         return await self._registry.keys((await self.project(project)).id)
 
+    async def browser_key(self, project: str) -> tuple[Project, str]:
+        """The project and its newest browser key that is not revoked. Raises `NotFound`, naming what helps."""
+        found = await self.project(project)
+        for key in reversed(await self._registry.keys(found.id)):
+            if key.kind is KeyKind.BROWSER and not key.revoked:
+                return found, key.text
+        raise NotFound(
+            f"{found.account}/{found.name} has no browser key: catchment key create {found.id} --kind browser"
+        )
+
     async def revoke_key(self, key: str) -> Key:
         """Revokes a key, by its text or its id. Raises `NotFound`."""
         if key[:3] in PREFIXES:

@@ -23,9 +23,10 @@ from .check import Checked, Findings, Sender, check_event, check_object, is_clea
 from .errors import CommitUnknown, Fault, Unavailable
 from .event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
 from .limits import Limits
+from .losses import LossReceipt, take_losses
 from .origins import Url, read_origin_header, read_url
 from .outcomes import EventWarning, Filtered, Outcome, Reason, Refusal, StoreOutcome, WarningCode
-from .ports import Clock, EventSink, Extensions, IdGenerator, IpAnonymizer, ProjectRepository, RateLimiter
+from .ports import Clock, EventSink, Extensions, IdGenerator, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
 from .project import Access, Bots, DoNotTrack, KeyKind
 from .times import read_time
 
@@ -40,6 +41,8 @@ class Submission:
     """`Authorization`'s, else the envelope's, else the first event's."""
     sent_at: object = None
     """The sender's clock when it sent, as it came."""
+    losses: object = None
+    """The sender's report of what it lost, as it came."""
     dry_run: bool = False
     origin: str | None = None
     """The `Origin` header."""
@@ -82,6 +85,8 @@ class Answer:
     receipts: list[Receipt] = field(default_factory=list)
     refusal: Refusal | None = None
     access: Access | None = None
+    losses: LossReceipt | None = None
+    """Where the request had a report of losses, and was not refused as a whole."""
 
 
 @dataclass(slots=True)
@@ -142,6 +147,7 @@ class Collect:
         *,
         projects: ProjectRepository,
         sink: EventSink,
+        losses: LossLedger,
         extensions: Extensions,
         anonymizer: IpAnonymizer,
         rate_limiter: RateLimiter,
@@ -151,6 +157,7 @@ class Collect:
     ) -> None:
         self.projects = projects
         self.sink = sink
+        self.losses = losses
         self.extensions = extensions
         self.anonymizer = anonymizer
         self.rate_limiter = rate_limiter
@@ -170,7 +177,10 @@ class Collect:
                 refusal = step(self, submission, access)
                 if refusal is not None:
                     return Answer(refusal=refusal, access=access)
-            return await self._collect(submission, access, ids)
+            answer = await self._collect(submission, access, ids)
+            if submission.losses is not None:
+                answer.losses = await take_losses(self, submission, access, answer.receipts)
+            return answer
         except Unavailable as error:
             return Answer(refusal=replace(unavailable(error), event_ids=ids))
         except Exception as error:
@@ -310,7 +320,7 @@ def check_rate(collect: Collect, submission: Submission, access: Access) -> Refu
     wait = collect.rate_limiter.take(
         key=keys.fingerprint(submission.key or ""),
         address=submission.address,
-        events=len(submission.payloads),
+        events=max(1, len(submission.payloads)),  # one without events may report losses
     )
     return None if wait is None else Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)
 

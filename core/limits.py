@@ -47,6 +47,17 @@ class Limits:
     warnings: int = 50
     """Warnings on one receipt; more are not said."""
 
+    loss_id: int = 64
+    loss_reason: int = 32
+    loss_reasons: int = 10
+    """Reasons in one report of client losses."""
+    loss_count: int = 1_000_000
+    """Events for one reason in one report."""
+    loss_words: int = 50
+    """Reasons of a project's day that no shipped tracker has; more are counted as ``other``."""
+    loss_reports: int = 100_000
+    """Reports of a project's day."""
+
     @property
     def oldest_from_browser(self) -> timedelta:
         return timedelta(seconds=self.browser_past)

@@ -10,8 +10,10 @@ from datetime import date, datetime
 from typing import Protocol
 
 from .event import Enrichment, Event, Place, UserAgent
+from .losses import Loss, LossReport, Recorded
 from .outcomes import EventWarning, Filtered, Refusal, StoreOutcome
-from .project import Access, Account, Key, Limit, Privacy, Project, ProjectSettings, Quota
+from .project import Access, Account, Key, KeyKind, Limit, Privacy, Project, ProjectSettings, Quota
+from .scripts import Script
 from .usage import Difference, Usage
 
 
@@ -70,6 +72,30 @@ class UsageMeter(Protocol):
 
     async def audit(self) -> Sequence[Difference]:
         """Where usage is not the number of stored rows: nothing, always."""
+
+
+class LossLedger(Protocol):
+    async def record(
+        self, project_id: str, kind: KeyKind, report: LossReport, received_at: datetime, *, deadline: float
+    ) -> Recorded:
+        """Adds a report's counts to its project and day (of the arrival, in UTC), in a transaction of its own;
+        returns after its commit.
+
+        An id of the same project and kind of key is counted once in 32 days. Reasons that no shipped tracker has are
+        kept apart up to `Limits.loss_words` a day, and are `other` from then on; over `Limits.loss_reports` a day
+        nothing is counted. Raises `Unavailable`, by `deadline` (`Clock.monotonic`); recording again is safe.
+        """
+
+    async def losses(self, *, project: str | None = None) -> Sequence[Loss]:
+        """What senders lost: by account, project, day, newest first, and reason; of one project (its id)."""
+
+
+class ScriptArchive(Protocol):
+    async def keep(self, script: Script) -> None:
+        """Keeps a script for good. Keeping it again changes nothing."""
+
+    async def find(self, name: str, version: str) -> Script | None:
+        """The script of this name and version, as it was kept. Raises `Unavailable`."""
 
 
 class IpAnonymizer(Protocol):

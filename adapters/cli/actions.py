@@ -8,7 +8,8 @@ from datetime import date
 from typing import Any, Protocol
 
 from catchment.core.administer import Administer
-from catchment.core.ports import UsageMeter
+from catchment.core.ports import LossLedger, ScriptArchive, UsageMeter
+from catchment.core.scripts import Script
 from catchment.core.usage import Usage
 
 
@@ -53,6 +54,10 @@ class Managed(Protocol):
     @property
     def meter(self) -> UsageMeter: ...
     @property
+    def losses(self) -> LossLedger: ...
+    @property
+    def archive(self) -> ScriptArchive: ...
+    @property
     def maintenance(self) -> Upkeeping: ...
 
 
@@ -61,6 +66,9 @@ class Actions(Protocol):
 
     @property
     def public_url(self) -> str: ...
+
+    def script(self, name: str) -> Script:
+        """The shipped script of this name. Raises `NotFound` where it was not built."""
 
     def shown_settings(self) -> dict[str, Any]:
         """The settings, secrets hidden."""

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from catchment.core.project import Bots, DoNotTrack, KeyKind, Privacy, Project, Window
+from catchment.core.scripts import TRACKER, TRACKER_PLUS, tag
 
 from .actions import Managed
 from .commands import Context, command
 from .output import Output
-from .snippet import snippet
 
 
 def add_administering(root: click.Group) -> None:
@@ -58,7 +58,7 @@ def _projects(root: click.Group) -> None:
         not the bare domain) or http://localhost:*.
         """
         made, key = context.managing(lambda managed: managed.administer.create_project(name, account, origins))
-        text = snippet(context.actions.public_url, key.text)
+        text = tag(f"{context.actions.public_url}/{TRACKER}.js", key.text)
         document = {
             "id": made.id,
             "name": made.name,
@@ -81,6 +81,38 @@ def _projects(root: click.Group) -> None:
     def show(context: Context, output: Output, project: str) -> None:
         """Show a project, named by its id, account/name, or name."""
         _print_project(output, context.managing(lambda managed: managed.administer.project(project)))
+
+    @command(project, "snippet")
+    @click.argument("project")
+    @click.option("--plus", is_flag=True, help="The script with forms, links, downloads and hash routing, too.")
+    @click.option("--sri", is_flag=True, help="Pin this version, with its integrity; it is served for good.")
+    def snippet(context: Context, output: Output, project: str, plus: bool, sri: bool) -> None:
+        """Print the script tag for a project's pages.
+
+        With --sri the address names this version of the script, and the browser runs nothing else. The version is
+        kept in the database, and every server on it serves it for good, also after an upgrade.
+        """
+        name = TRACKER_PLUS if plus else TRACKER
+        script = context.actions.script(name) if sri else None
+
+        async def work(managed: Managed) -> tuple[Project, str]:
+            found = await managed.administer.browser_key(project)
+            if script is not None:
+                await managed.archive.keep(script)
+            return found
+
+        of, key = context.managing(work)
+        address = f"{context.actions.public_url}{script.versioned_path if script else f'/{name}.js'}"
+        text = tag(address, key, script.integrity if script else None)
+        document = {
+            "project": of.id,
+            "browser_key": key,
+            "src": address,
+            "version": script.version if script else None,
+            "integrity": script.integrity if script else None,
+            "snippet": text,
+        }
+        output.document(document, text)
 
     @command(project, "set")
     @click.argument("project")

@@ -230,6 +230,28 @@ def add_metering(root: click.Group) -> None:
         columns = {"account": "Account", "project": "Project", "period": "Period", "events": "Events"}
         output.table(rows, columns, "Nothing was stored yet.")
 
+    @command(root, "losses")
+    @click.option("--project", help="Of this project alone, by id, account/name, or name.")
+    def losses(context: Context, output: Output, project: str | None) -> None:
+        """Show the events that senders lost before they got here, as they say themselves, by day in UTC."""
+
+        async def work(managed: Managed) -> list[dict[str, Any]]:
+            project_id = (await managed.administer.project(project)).id if project else None
+            return [
+                {
+                    "account": one.account,
+                    "project": one.project,
+                    "project_id": one.project_id,
+                    "day": one.day.isoformat(),
+                    "reason": one.reason,
+                    "events": one.events,
+                }
+                for one in await managed.losses.losses(project=project_id)
+            ]
+
+        columns = {"account": "Account", "project": "Project", "day": "Day", "reason": "Reason", "events": "Events"}
+        output.table(context.managing(work), columns, "No sender says that it lost an event.")
+
     @command(root, "audit")
     def audit(context: Context, output: Output) -> None:
         """Prove that usage equals stored rows, for every project and period. Exits with 1 where it does not."""

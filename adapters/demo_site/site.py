@@ -1,39 +1,53 @@
-"""The demo's website: three pages on a port of their own, whose scripts post real events to the collector."""
+"""The demo's website: a few pages on a port of their own, which load the collector's script as any website does."""
 
 from __future__ import annotations
 
-import json
 import socket
 from importlib import resources
 from typing import Any
+from urllib.parse import urlencode
 
 from tornado.httpserver import HTTPServer
 from tornado.template import DictLoader
 from tornado.web import Application, HTTPError, RequestHandler
+
+from catchment.core.scripts import TRACKER, tag
 
 PAGES: dict[str, dict[str, Any]] = {
     "/": {
         "title": "Home",
         "heading": "Roasted at high tide.",
         "text": "Small batches, sent the day they are roasted. Look around: what you do here is counted.",
-        "buttons": [{"event": "ButtonClick", "label": "See this week's roast", "value": 1}],
+        "buttons": [{"event": "ButtonClick", "category": "Shop", "label": "See this week's roast", "value": 1}],
     },
     "/beans": {
         "title": "Beans",
         "heading": "Two coffees, this week.",
         "text": "Harbour is dark and round. Lighthouse is bright, with a little citrus.",
         "buttons": [
-            {"event": "AddToCart", "label": "Harbour, 250 g", "value": 11.5},
-            {"event": "AddToCart", "label": "Lighthouse, 250 g", "value": 12.9},
+            {"event": "AddToCart", "category": "Shop", "label": "Harbour, 250 g", "value": 11.5},
+            {"event": "AddToCart", "category": "Shop", "label": "Lighthouse, 250 g", "value": 12.9},
         ],
+    },
+    "/tour": {
+        "title": "Tour",
+        "heading": "Once around the roastery.",
+        "text": "This page is one document: its stops come and go without a load. Each is a page view all the same.",
+        "stops": {
+            "sacks": "The sacks come in by boat, in the morning.",
+            "drum": "The drum turns for fourteen minutes.",
+            "cupping": "Then everybody tastes, and nobody agrees.",
+        },
+        "buttons": [],
     },
     "/club": {
         "title": "Club",
         "heading": "A bag a month.",
         "text": "Join, and the post brings it. Leave whenever you like.",
-        "buttons": [{"event": "SignUp", "label": "Join the club", "value": 1}],
+        "buttons": [{"event": "SignUp", "category": "Club", "label": "Join the club", "value": 1}],
     },
 }
+"""A path below one of these is the same page: the tour's stops."""
 
 
 def _file(name: str) -> str:
@@ -45,15 +59,23 @@ class _Page(RequestHandler):
         self._loader, self._collector, self._key = loader, collector, key
 
     def get(self, path: str) -> None:
-        page = PAGES.get(path)
-        if page is None:
+        where, _, stop = path[1:].partition("/")
+        page = PAGES.get(f"/{where}")
+        if page is None or (stop and stop not in page.get("stops", ())):
             raise HTTPError(404)
+        # A policy as strict as any: no inline code, nothing from anywhere but this site and the collector.
+        self.set_header(
+            "Content-Security-Policy",
+            f"default-src 'self'; script-src 'self' {self._collector}; connect-src {self._collector};"
+            f" img-src 'self' data: {self._collector}; base-uri 'none'; object-src 'none'",
+        )
         self.finish(
             self._loader.load("page.html").generate(
-                **page,
+                **{"stops": {}, **page},
+                stop=stop,
                 pages=[(where, about["title"]) for where, about in PAGES.items()],
-                collector=json.dumps(self._collector),
-                key=json.dumps(self._key),
+                tag=tag(f"{self._collector}/{TRACKER}.js", self._key),
+                pixel=f"{self._collector}/v1/pixel.gif?{urlencode({'k': self._key, 'n': 'PageView'})}",
             )
         )
 
@@ -68,14 +90,14 @@ class _File(RequestHandler):
 
 
 class DemoSite:
-    """The website, on sockets that are bound already. `collector`: the address its pages post to."""
+    """The website, on sockets that are bound already. `collector`: the address its pages load the script from."""
 
     def __init__(self, collector: str, key: str, sockets: list[socket.socket]) -> None:
         loader = DictLoader({"page.html": _file("page.html")})
         application = Application(
             [
                 (r"/site\.css", _File, {"text": _file("site.css"), "media": "text/css"}),
-                (r"/collect\.js", _File, {"text": _file("collect.js"), "media": "text/javascript"}),
+                (r"/tour\.js", _File, {"text": _file("tour.js"), "media": "text/javascript"}),
                 (r"(/.*)", _Page, {"loader": loader, "collector": collector, "key": key}),
             ],
             log_function=lambda handler: None,

@@ -8,9 +8,11 @@ import msgspec
 
 from catchment.core.collect import Answer, Receipt
 from catchment.core.event import row_of
+from catchment.core.losses import LossOutcome
 from catchment.core.outcomes import IN_WORDS, EventWarning, Outcome, Reason, Refusal
 
 from .exchange import Request, Response
+from .pixel import GIF
 
 encode = msgspec.json.Encoder().encode
 
@@ -90,7 +92,27 @@ def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
         counts = dict.fromkeys(counts, 0)
     else:
         results = [_result(i, receipt) for i, receipt in enumerate(answer.receipts)]
-    return _ok({**counts, "results": results}, "batch", None)
+    body: dict[str, Any] = {**counts, "results": results}
+    if answer.losses is not None:
+        if answer.losses.outcome is not LossOutcome.UNAVAILABLE:  # no word of it: the sender keeps it, and repeats it
+            body["losses"] = answer.losses.outcome
+        if answer.losses.warnings:
+            body["warnings"] = _warnings(answer.losses.warnings)
+    return _ok(body, "batch", None)
+
+
+def pixel(answer: Answer) -> Response:
+    """The answer for one event out of a query string: the picture, whatever became of the event."""
+    if answer.refusal is not None:
+        outcome, reason = Outcome.REFUSED, str(answer.refusal.reason)
+    else:
+        outcome, reason = answer.receipts[0].outcome, answer.receipts[0].reason or ""
+    return picture(((OUTCOME, outcome), *(((REASON, reason),) if reason else ())))
+
+
+def picture(headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """The picture. Pages that isolate themselves (COEP) may show it, too."""
+    return Response(200, GIF, "image/gif", (("Cross-Origin-Resource-Policy", "cross-origin"), *headers))
 
 
 def _ok(body: dict[str, Any], outcome: str, reason: str | None) -> Response:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from itertools import count
@@ -44,7 +45,8 @@ class Application(HTTPServerConnectionDelegate):
     def __init__(self, routes: Routes, *, clock: Clock, metrics: Metrics, receive_bytes: int) -> None:
         self._receive_bytes = receive_bytes
         self._held_bytes = 0
-        self._routes = routes
+        self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
+        self._patterns = [(_pattern(path), methods) for path, methods in routes.items() if "{" in path]
         self._metrics = metrics
         self.clock = clock
         self.tasks: set[asyncio.Task[None]] = set()
@@ -93,8 +95,14 @@ class Application(HTTPServerConnectionDelegate):
     def new_request_id(self) -> str:
         return f"{self._id_prefix}-{next(self._ids):x}"
 
-    def route(self, method: str, path: str) -> Route | None:
+    def _methods(self, path: str) -> Mapping[str, Route] | None:
         methods = self._routes.get(path)
+        if methods is None:
+            methods = next((methods for pattern, methods in self._patterns if pattern.fullmatch(path)), None)
+        return methods
+
+    def route(self, method: str, path: str) -> Route | None:
+        methods = self._methods(path)
         return None if methods is None else methods.get("GET" if method == "HEAD" else method)
 
     async def respond(self, request: Request, route: Route | None) -> Response:
@@ -110,7 +118,7 @@ class Application(HTTPServerConnectionDelegate):
             return problem(Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5), request)
 
     def _no_route(self, request: Request) -> Response:
-        methods = self._routes.get(request.path)
+        methods = self._methods(request.path)
         if methods is None:
             return problem(Refusal(reason=Reason.NOT_FOUND), request)
         allowed = ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
@@ -120,7 +128,7 @@ class Application(HTTPServerConnectionDelegate):
         """The headers of an answer. The page's script may read every one of them, refusals included."""
         headers = PlainHeaders()
         headers["Date"] = _http_date(int(request.received_at.timestamp()))
-        if response.status != 204:
+        if response.status not in (204, 304):
             headers["Content-Type"] = response.content_type
             headers["Content-Length"] = str(len(response.body))
         headers["X-Request-Id"] = request.id
@@ -136,8 +144,12 @@ class Application(HTTPServerConnectionDelegate):
         return headers
 
     def measured(self, request: Request, route: Route | None, response: Response) -> None:
-        path = request.path if route is not None else "other"
+        path = (route.label or request.path) if route is not None else "other"
         self._metrics.response(path, response.status, self.clock.monotonic() - request.monotonic)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{\w+\\}", "[^/.]+", re.escape(path)))
 
 
 @lru_cache(maxsize=4)

@@ -21,6 +21,8 @@ class Body:
     key: str | None
     """The key it names: the envelope's, else the first event's."""
     sent_at: object = None
+    losses: object = None
+    """The envelope's, as they came."""
 
 
 def read_event(body: bytes, limits: Limits) -> Body:
@@ -43,7 +45,7 @@ def read_batch(body: bytes, limits: Limits) -> Body:
         for number, size in enumerate(sizes_of(body)):
             if size > limits.body_bytes:
                 events[number] = Unreadable(_one_too_large(limits))
-    return Body(events, _named_key(envelope) or _first_key(events), envelope.get("sentAt"))
+    return Body(events, _named_key(envelope) or _first_key(events), envelope.get("sentAt"), envelope.get("losses"))
 
 
 def read_lines(body: bytes, limits: Limits) -> Body:

@@ -1,4 +1,4 @@
-"""`POST /v1/events` and `POST /v1/batch`: a request becomes a submission, an answer becomes a response."""
+"""`POST /v1/events`, `POST /v1/batch` and `GET /v1/pixel.gif`: a request becomes a submission, an answer a response."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 from catchment.core.collect import Answer, Collect, Submission, unavailable
 from catchment.core.errors import Fault, Unavailable
 from catchment.core.limits import Limits
+from catchment.core.losses import LossReceipt, shown_reason
 from catchment.core.outcomes import Outcome, Reason, Refusal
 
 from . import answers
@@ -18,6 +19,7 @@ from .decode import NotReadable, TooLarge, unpack
 from .exchange import Request, Response
 from .faults import log_fault
 from .metrics import Metrics
+from .pixel import read_pixel
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class _NotSupported(Exception):
 
 
 class Collecting:
-    """The two collecting routes. `deadline`: seconds from the arrival to the answer."""
+    """The collecting routes. `deadline`: seconds from the arrival to the answer."""
 
     def __init__(
         self,
@@ -62,6 +64,15 @@ class Collecting:
         """Up to a thousand events of one project."""
         return await self._answer(request, _BATCH_READERS, self._limits.batch_bytes, batch=True)
 
+    async def pixel(self, request: Request) -> Response:
+        """One event in a query string. HEAD asks what it would be sent, and stores nothing."""
+        if request.method == "HEAD":
+            return answers.picture()
+        body = read_pixel(request.query, request.headers.get("Referer"))
+        answer = await self._collected(request, body, body.key, False)
+        self._tell(answer, False)
+        return answers.pixel(answer)
+
     async def _answer(self, request: Request, readers: Mapping[str, _Reader], limit: int, *, batch: bool) -> Response:
         dry_run = "dry_run=" in request.query and parse_qs(request.query).get("dry_run", [""])[-1] not in ("", "0")
         try:
@@ -77,10 +88,9 @@ class Collecting:
         except _NotSupported as error:
             answer = Answer(refusal=Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, detail=str(error)))
         else:
-            answer = await self._collected(request, body, dry_run)
-        self._count(answer, dry_run)
-        if self._watch is not None:
-            self._watch(answer, dry_run)
+            key = _bearer(request.headers.get("Authorization")) or body.key
+            answer = await self._collected(request, body, key, dry_run)
+        self._tell(answer, dry_run)
         shape = answers.batch if batch else answers.single
         return shape(answer, request, dry_run=dry_run)
 
@@ -103,12 +113,13 @@ class Collecting:
             raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
         return reader(body, self._limits)
 
-    async def _collected(self, request: Request, body: Body, dry_run: bool) -> Answer:
+    async def _collected(self, request: Request, body: Body, key: str | None, dry_run: bool) -> Answer:
         headers = request.headers
         submission = Submission(
             payloads=body.payloads,
-            key=_bearer(headers.get("Authorization")) or body.key,
+            key=key,
             sent_at=body.sent_at,
+            losses=body.losses,
             dry_run=dry_run,
             origin=headers.get("Origin"),
             address=self._clients.address(request.peer, headers),
@@ -118,10 +129,28 @@ class Collecting:
             deadline=request.monotonic + self._deadline,
         )
         try:
-            return await self._collect(submission)
+            answer = await self._collect(submission)
         except Fault as fault:  # the sender is told to send again, with the same ids
             log_fault(request, fault.__cause__ or fault)
             return Answer(refusal=Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5, event_ids=fault.event_ids))
+        if answer.losses is not None:
+            self._losses(request, answer.losses)
+        return answer
+
+    def _losses(self, request: Request, losses: LossReceipt) -> None:
+        """Counts a report of losses; why it could not be recorded is nobody's to read but the operator's."""
+        self._metrics.loss_report(losses.outcome)
+        for reason, events in losses.counted.items():
+            self._metrics.lost(shown_reason(reason), events)
+        if isinstance(losses.error, Unavailable):
+            log.warning("request %s: its report of losses was not recorded: %s", request.id, losses.error)
+        elif losses.error is not None:
+            log_fault(request, losses.error)
+
+    def _tell(self, answer: Answer, dry_run: bool) -> None:
+        self._count(answer, dry_run)
+        if self._watch is not None:
+            self._watch(answer, dry_run)
 
     def _count(self, answer: Answer, dry_run: bool) -> None:
         if answer.refusal is not None:

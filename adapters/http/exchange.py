@@ -69,10 +69,12 @@ class Route:
     handler: Callable[[Request], Awaitable[Response]]
     body_bytes: int = 0
     """The largest body that is received."""
+    label: str | None = None
+    """What it is called in the metrics, where that is not its path."""
 
 
 Routes = Mapping[str, Mapping[str, Route]]
-"""By path, by method."""
+"""By path, by method. A word in braces in a path stands for anything without a slash or a dot."""
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 

@@ -63,6 +63,12 @@ class Metrics:
         self._plugin_failures = Counter(
             "catchment_plugin_failures", "Failed plugin calls", ["plugin", "hook"], registry=self.registry
         )
+        self._loss_reports = Counter(
+            "catchment_loss_reports", "Reports of client losses by outcome", ["outcome"], registry=self.registry
+        )
+        self._losses = Counter(
+            "catchment_client_losses", "Events that senders lost, as they say", ["reason"], registry=self.registry
+        )
         self._queue_events = self._gauge("catchment_queue_events", "Events that wait for a commit", "livesum")
         self._queue_bytes = self._gauge("catchment_queue_bytes", "Bytes that wait for a commit", "livesum")
         self._connections = self._gauge("catchment_connections", "Open client connections", "livesum")
@@ -82,6 +88,13 @@ class Metrics:
     def response(self, route: str, status: int, seconds: float) -> None:
         self._pending_responses[route, status] += 1
         self._seconds.observe(seconds)
+
+    def loss_report(self, outcome: str) -> None:
+        self._loss_reports.labels(outcome).inc()
+
+    def lost(self, reason: str, events: int) -> None:
+        """`reason`: of a closed list; senders choose their own words."""
+        self._losses.labels(reason).inc(events)
 
     # what the sink tells
 

@@ -9,9 +9,11 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import INCLUDE, Schema, fields, validate
 
 from catchment.core.limits import OTHER_FIELDS, TEXT_FIELDS, Limits, Over
+from catchment.core.losses import KNOWN_REASONS, LossOutcome
 from catchment.core.outcomes import IN_WORDS, Outcome, Reason, WarningCode
 
 from .answers import OUTCOME, REASON, STATUS_OF
+from .pixel import DATA, PARAMETERS
 
 _PROBLEM = "application/problem+json"
 _SENT = {"required": True, "schema": {"type": "string"}}
@@ -90,6 +92,16 @@ class BatchReceiptSchema(Schema):
     filtered = fields.Integer(required=True)
     refused = fields.Integer(required=True)
     results = fields.List(fields.Nested(ResultSchema), required=True)
+    losses = fields.String(
+        validate=validate.OneOf([one.value for one in LossOutcome if one is not LossOutcome.UNAVAILABLE]),
+        metadata={
+            "description": "What became of the report of losses. Missing: it was not recorded, send it again under "
+            "its id."
+        },
+    )
+    warnings = fields.List(
+        fields.Nested(WarningSchema), metadata={"description": "What was left out of the report of losses."}
+    )
 
 
 class ProblemSchema(Schema):
@@ -128,6 +140,10 @@ def describe(limits: Limits, version: str, public_url: str) -> dict[str, Any]:
     batch = _post(f"Up to {limits.batch_events} events of one project", "Batch", "BatchReceipt")
     batch["requestBody"]["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
     spec.path("/v1/batch", operations={"post": batch})
+    spec.path("/v1/pixel.gif", operations={"get": _pixel()})
+    for name, about in (("catchment", "The tracker"), ("catchment.plus", "The tracker with everything")):
+        spec.path(f"/{name}.js", operations={"get": _script(about)})
+        spec.path(f"/{name}.{{version}}.js", operations={"get": _script(f"{about}, one version, for good", True)})
     spec.path("/healthz", operations={"get": _get("Alive", {"200": _json("The process is alive")})})
     ready = {"200": _json("It may take traffic"), "503": _json("It may not")}
     spec.path("/readyz", operations={"get": _get("Ready", ready)})
@@ -154,9 +170,62 @@ def _batch(limits: Limits) -> dict[str, Any]:
                 "description": "Your clock, to correct timestamps by.",
             },
             "events": events,
+            "losses": _losses(limits),
         },
     }
     return {"oneOf": [envelope, events]}
+
+
+def _losses(limits: Limits) -> dict[str, Any]:
+    about = f"Events that you had to drop, by reason: {', '.join(KNOWN_REASONS)}, or a snake_case word of your own"
+    return {
+        "type": ["object", "null"],
+        "description": "What was lost before it got here. Counted once under its id, however often it is sent.",
+        "properties": {
+            "id": {"type": "string", "maxLength": limits.loss_id},
+            "counts": {"type": "object", "description": f"{about}.", "additionalProperties": {"type": "integer"}},
+        },
+    }
+
+
+def _pixel() -> dict[str, Any]:
+    text = {"type": "string"}
+    parameters = [
+        {"name": name, "in": "query", "schema": text, "description": f"`{field}`. {about}"}
+        for name, (field, about) in PARAMETERS.items()
+    ]
+    parameters.append(
+        {
+            "name": f"{DATA}label",
+            "in": "query",
+            "schema": text,
+            "description": f"A value of `event_data`: its key follows `{DATA}`. There may be several.",
+        }
+    )
+    picture = {
+        "description": "The picture, whatever became of the event: the headers say it",
+        "headers": {OUTCOME: {"schema": text}, REASON: {"schema": text}},
+        "content": {"image/gif": {"schema": text}},
+    }
+    return {**_get("One event in a query string", {"200": picture}), "parameters": parameters}
+
+
+def _script(summary: str, versioned: bool = False) -> dict[str, Any]:
+    tagged = {"ETag": {"required": True, "schema": {"type": "string"}}}
+    responses: dict[str, Any] = {
+        "200": {
+            "description": "The script",
+            "headers": tagged,
+            "content": {"text/javascript": {"schema": {"type": "string"}}},
+        },
+        "304": {"description": "What If-None-Match names is it", "headers": tagged},
+        "404": _problem([Reason.NOT_FOUND]),
+    }
+    if not versioned:
+        return _get(summary, responses)
+    responses["503"] = _problem([Reason.UNAVAILABLE], 503)
+    version = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {**_get(summary, responses), "parameters": [version]}
 
 
 def _post(summary: str, body: str, receipt: str) -> dict[str, Any]:

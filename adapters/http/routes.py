@@ -7,13 +7,20 @@ from catchment.core.limits import Limits
 from .collecting import Collecting
 from .exchange import Route, Routes
 from .operations import Operations
+from .tracker import Tracker
+
+_VERSIONED = ("/catchment.{version}.js", "/catchment.plus.{version}.js")
 
 
-def routes(collecting: Collecting, operations: Operations, limits: Limits) -> Routes:
+def routes(collecting: Collecting, operations: Operations, tracker: Tracker, limits: Limits) -> Routes:
     """All routes of a server."""
     return {
         "/v1/events": {"POST": Route(collecting.event, limits.body_bytes)},
         "/v1/batch": {"POST": Route(collecting.batch, limits.batch_bytes)},
+        "/v1/pixel.gif": {"GET": Route(collecting.pixel)},
+        "/catchment.js": {"GET": Route(tracker.short)},
+        "/catchment.plus.js": {"GET": Route(tracker.short)},
+        **{path: {"GET": Route(tracker.versioned, label=path)} for path in _VERSIONED},
         "/healthz": {"GET": Route(operations.healthz)},
         "/readyz": {"GET": Route(operations.readyz)},
         "/metrics": {"GET": Route(operations.metrics)},

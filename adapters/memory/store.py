@@ -16,6 +16,7 @@ from catchment.core.project import (
     Access,
     Account,
     Key,
+    KeyKind,
     Limit,
     Privacy,
     Project,
@@ -25,6 +26,7 @@ from catchment.core.project import (
     Window,
     limits_of,
 )
+from catchment.core.scripts import Script
 from catchment.core.times import next_period, period_of
 from catchment.core.usage import Difference, Usage
 
@@ -43,6 +45,11 @@ class Store:
     ids: set[tuple[str, str, str]] = field(default_factory=set)
     usage: _Counted = field(default_factory=dict)
     closed: set[date] = field(default_factory=set)
+    losses: dict[tuple[str, date, str], int] = field(default_factory=dict)
+    """By project, day and reason."""
+    loss_reports: dict[tuple[str, KeyKind, str], date] = field(default_factory=dict)
+    scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
+    """By name and version."""
     failing: Unavailable | None = None
     """What every look-up and every storing raises, while it is set."""
 

@@ -27,6 +27,7 @@ class Upkeep:
     partitions: tuple[str, ...] = ()
     """Made now."""
     ids_forgotten: int = 0
+    """Of events, and of reports of losses."""
     misplaced: tuple[date, ...] = ()
     """Months whose events are in the default partition."""
 
@@ -66,6 +67,10 @@ class Maintenance:
         forgotten, bite = 0, _BITE
         while bite == _BITE:
             bite = (await self._links.run("forget_ids", older_than=now - KNOWN_IDS, at_most=_BITE))[0][0]
+            forgotten += bite
+        bite = _BITE
+        while bite == _BITE:
+            bite = (await self._links.run("forget_loss_reports", older_than=now - KNOWN_IDS, at_most=_BITE))[0][0]
             forgotten += bite
         misplaced = await self._links.run("misplaced_months")
         return Upkeep(

@@ -206,6 +206,7 @@ class Oracle:
             self._check(await self._collecting.event(request), batch=False)
         dry = self._request(body, self._house.server_key, "application/json", query="dry_run=1")
         self._check(await self._collecting.event(dry), batch=False)
+        self._check_picture(await self._collecting.pixel(self._asked(body)))
         alone = self._request(body, None, "text/plain")
         self._check(await self._collecting.event(alone), batch=False)
 
@@ -227,6 +228,18 @@ class Oracle:
             received_at=clock.now(),
             monotonic=clock.monotonic(),
         )
+
+    def _asked(self, body: bytes) -> Request:
+        """The bytes as a query string, behind a good key."""
+        request = self._request(b"", None, "", query=f"k={self._house.browser_key}&{body.decode('latin-1')}")
+        request.method = "GET"
+        return request
+
+    def _check_picture(self, response: Response) -> None:
+        headers = dict(response.headers)
+        assert (response.status, response.content_type) == (200, "image/gif")
+        outcome = Outcome(headers["X-Catchment-Outcome"])
+        assert (outcome is Outcome.REFUSED) == ("X-Catchment-Reason" in headers)
 
     def _check(self, response: Response, *, batch: bool) -> None:
         """An answer is one of those that are described."""

@@ -13,13 +13,17 @@ from click.testing import CliRunner, Result
 
 from catchment.adapters.cli.actions import Managed
 from catchment.adapters.cli.commands import build
+from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, ToldClock
+from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import MemoryMeter, MemoryRegistry, MemorySink, Store
 from catchment.adapters.system.hosts import ascii_origin
 from catchment.core.administer import Administer
 from catchment.core.errors import NotFound, NotPossible, Unavailable
 from catchment.core.event import Event
+from catchment.core.limits import Limits
 from catchment.core.project import KeyKind
+from catchment.core.scripts import Script
 from catchment.core.usage import Usage
 
 OCTOBER = datetime(2026, 10, 5, tzinfo=UTC)
@@ -32,6 +36,8 @@ class Parts:
 
     administer: Administer
     meter: MemoryMeter
+    losses: MemoryLosses
+    archive: MemoryScripts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +68,15 @@ class Commands:
     failing: Exception | None = None
     """What getting at the database raises."""
 
+    scripts: dict[str, bytes] = field(default_factory=lambda: {"catchment": b"one", "catchment.plus": b"two"})
+    """The shipped ones, by name."""
+
     # actions
+
+    def script(self, name: str) -> Script:
+        if name not in self.scripts:
+            raise NotFound("not built: make assets")
+        return Script(name=name, content=self.scripts[name])
 
     def shown_settings(self) -> dict[str, Any]:
         return {"http": {"port": 8080, "trusted_proxies": []}, "plugins": {"csv": {"directory": "ü"}}}
@@ -72,7 +86,12 @@ class Commands:
         if self.failing is not None:
             raise self.failing
         registry = MemoryRegistry(self.store)
-        yield Parts(administer=Administer(registry, self.ids, ascii_origin), meter=MemoryMeter(self.store, ToldClock()))
+        yield Parts(
+            administer=Administer(registry, self.ids, ascii_origin),
+            meter=MemoryMeter(self.store, ToldClock()),
+            losses=MemoryLosses(self.store, Limits()),
+            archive=MemoryScripts(self.store),
+        )
 
     def serve(self, **given: Any) -> int:
         given.pop("listening")("127.0.0.1", 8080, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 
@@ -39,10 +40,70 @@ def test_a_project_is_made_with_a_browser_key_and_a_snippet(commands: Commands) 
     assert set(made) == {"id", "name", "account", "browser_key", "snippet"}
     assert (made["name"], made["account"]) == ("shop", "roastery")
     assert kind_of(made["browser_key"]) is KeyKind.BROWSER
-    assert made["browser_key"] in made["snippet"]
-    assert "https://collect.example/v1/events" in made["snippet"]
+    source = "https://collect.example/catchment.js"
+    assert made["snippet"] == f'<script defer src="{source}" data-key="{made["browser_key"]}"></script>'
     (key,) = commands.json("key", "list", "shop")
     assert (key["key"], key["kind"], key["revoked"]) == (made["browser_key"], "browser", False)
+
+
+@pytest.mark.parametrize(("options", "name"), [([], "catchment"), (["--plus"], "catchment.plus")])
+def test_a_snippet_is_the_short_tag(commands: Commands, options: list[str], name: str) -> None:
+    made = commands.project()
+    found = commands.json("project", "snippet", "shop", *options)
+    source = f"https://collect.example/{name}.js"
+    assert found == {
+        "project": made["id"],
+        "browser_key": made["browser_key"],
+        "src": source,
+        "version": None,
+        "integrity": None,
+        "snippet": f'<script defer src="{source}" data-key="{made["browser_key"]}"></script>',
+    }
+    assert commands.run("project", "snippet", "shop", *options).stdout == found["snippet"] + "\n"
+    assert commands.store.scripts == {}
+
+
+@pytest.mark.parametrize(("options", "name"), [([], "catchment"), (["--plus"], "catchment.plus")])
+def test_a_pinned_snippet_names_a_version_and_keeps_it(commands: Commands, options: list[str], name: str) -> None:
+    made = commands.project()
+    script = commands.script(name)
+    for _ in range(2):  # handing it out again changes nothing
+        found = commands.json("project", "snippet", made["id"], "--sri", *options)
+        source = f"https://collect.example/{name}.{script.version}.js"
+        assert (found["src"], found["version"], found["integrity"]) == (source, script.version, script.integrity)
+        assert found["snippet"] == (
+            f'<script defer src="{source}" data-key="{made["browser_key"]}"'
+            f' integrity="{script.integrity}" crossorigin="anonymous"></script>'
+        )
+        assert commands.store.scripts == {(name, script.version): script}
+
+
+def test_every_version_that_was_handed_out_stays(commands: Commands) -> None:
+    commands.project()
+    first = commands.json("project", "snippet", "shop", "--sri")
+    commands.scripts["catchment"] = b"after an upgrade"
+    second = commands.json("project", "snippet", "shop", "--sri")
+    assert {version for _, version in commands.store.scripts} == {first["version"], second["version"]}
+    assert first["version"] != second["version"]
+
+
+def test_a_script_that_was_not_built_can_t_be_pinned(commands: Commands) -> None:
+    commands.project()
+    commands.scripts.clear()
+    assert "make assets" in commands.refusal("project", "snippet", "shop", "--sri")
+    assert commands.json("project", "snippet", "shop")["version"] is None
+
+
+def test_a_snippet_has_the_newest_key_that_is_not_revoked(commands: Commands) -> None:
+    made = commands.project()
+    newer = commands.json("key", "create", "shop", "--kind", "browser")
+    commands.json("key", "create", "shop", "--kind", "server")
+    assert commands.json("project", "snippet", "shop")["browser_key"] == newer["key"]
+    commands.json("key", "revoke", newer["id"])
+    assert commands.json("project", "snippet", "shop")["browser_key"] == made["browser_key"]
+    commands.json("key", "revoke", made["browser_key"])
+    assert "catchment key create" in commands.refusal("project", "snippet", "shop", "--sri")
+    assert commands.store.scripts == {}
 
 
 def test_a_project_shows_its_settings(commands: Commands) -> None:
@@ -116,6 +177,8 @@ def test_a_name_that_two_accounts_have_must_be_told_apart(commands: Commands) ->
         ["project", "show", "shop"],
         ["project", "set", "shop", "--disable"],
         ["key", "create", "shop", "--kind", "server"],
+        ["project", "snippet", "shop"],
+        ["losses", "--project", "shop"],
         ["key", "list", "shop"],
         ["quota", "set", "--project", "shop", "--window", "day", "--hard", "1"],
     ):
@@ -131,6 +194,8 @@ def test_a_name_that_two_accounts_have_must_be_told_apart(commands: Commands) ->
     [
         ["project", "show", "nothing"],
         ["project", "set", "nothing", "--disable"],
+        ["project", "snippet", "nothing"],
+        ["losses", "--project", "nothing"],
         ["key", "list", "nothing"],
         ["key", "create", "nothing", "--kind", "server"],
         ["quota", "set", "--project", "nothing", "--window", "day", "--hard", "1"],
@@ -221,6 +286,27 @@ def test_a_mistyped_key_is_told_from_an_unknown_one(commands: Commands) -> None:
     key = commands.project()["browser_key"]
     mistyped = key[:-1] + ("a" if key[-1] != "a" else "b")
     assert "checksum" in commands.refusal("key", "revoke", mistyped)
+
+
+def test_losses_are_shown_by_day_and_reason(commands: Commands) -> None:
+    assert commands.json("losses") == []
+    assert commands.run("losses").stdout == "No sender says that it lost an event.\n"
+    shop, blog = commands.project(), commands.project("blog", "other")
+    commands.store.losses = {
+        (shop["id"], date(2026, 11, 2), "expired"): 1500,
+        (blog["id"], date(2026, 11, 1), "queue_full"): 2,
+    }
+    row = {
+        "account": "roastery",
+        "project": "shop",
+        "project_id": shop["id"],
+        "day": "2026-11-02",
+        "reason": "expired",
+        "events": 1500,
+    }
+    assert commands.json("losses", "--project", "shop") == [row]
+    assert [one["project"] for one in commands.json("losses")] == ["blog", "shop"]
+    assert "1,500" in commands.run("losses").stdout
 
 
 def test_quotas_are_set_in_place_of_those_there_are(commands: Commands) -> None:

@@ -7,6 +7,7 @@ import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from catchment.adapters.http.addresses import Clients, Networks
@@ -18,14 +19,19 @@ from catchment.adapters.http.openapi import describe
 from catchment.adapters.http.operations import Operations
 from catchment.adapters.http.routes import routes
 from catchment.adapters.http.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.tracker import Tracker
+from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, ToldClock
+from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
 from catchment.core.administer import Administer
 from catchment.core.collect import Collect
 from catchment.core.event import Enrichment, Event
 from catchment.core.limits import Limits
+from catchment.core.losses import LossReport, Recorded
 from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, StoreOutcome
 from catchment.core.project import KeyKind, Limit, Project, Window
+from catchment.core.scripts import TRACKER, TRACKER_PLUS, Script
 
 ORIGIN = "https://shop.example"
 PAGE = f"{ORIGIN}/beans?tab=1"
@@ -81,6 +87,41 @@ class GatedSink(MemorySink):
         return await super().store(batch, limits, deadline=deadline)
 
 
+class BreakableLosses(MemoryLosses):
+    """Raises what it was told to."""
+
+    failing: Exception | None = None
+
+    async def record(
+        self, project_id: str, kind: KeyKind, report: LossReport, received_at: datetime, *, deadline: float
+    ) -> Recorded:
+        if self.failing is not None:
+            raise self.failing
+        return await super().record(project_id, kind, report, received_at, deadline=deadline)
+
+
+class CountedScripts(MemoryScripts):
+    """Counts how often it is asked, and answers when the gate is open."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def find(self, name: str, version: str) -> Script | None:
+        self.asked += 1
+        await self.gate.wait()
+        return await super().find(name, version)
+
+
+SHIPPED = {
+    TRACKER: Script(name=TRACKER, content="/* the tracker: é */\n".encode() * 40),
+    TRACKER_PLUS: Script(name=TRACKER_PLUS, content=b"/* the tracker, plus */\n" * 40),
+}
+"""What stands for the built scripts."""
+
+
 class CountedProjects(MemoryProjects):
     """Counts how often it is asked."""
 
@@ -122,6 +163,10 @@ class Site:
     operators: Networks = field(default_factory=lambda: networks("127.0.0.0/8"))
     ready: tuple[bool, dict[str, Any]] = (True, {"queue": {"events": 0}})
     receive_bytes: int = 64 * 1024 * 1024
+    shipped: Mapping[str, Script] = field(default_factory=lambda: SHIPPED)
+    losses: BreakableLosses = field(init=False)
+    archive: CountedScripts = field(init=False)
+    tracker: Tracker = field(init=False)
     clients: Clients = field(init=False)
     projects: CountedProjects = field(init=False)
     sink: GatedSink = field(init=False)
@@ -139,10 +184,13 @@ class Site:
 
     def __post_init__(self) -> None:
         self.projects, self.sink = CountedProjects(self.storage), GatedSink(self.storage)
+        self.losses, self.archive = BreakableLosses(self.storage, self.limits), CountedScripts(self.storage)
+        self.tracker = Tracker(self.shipped, self.archive, clock=self.clock)
         self.administer = Administer(MemoryRegistry(self.storage), self.ids, lambda origin: origin)
         collect = Collect(
             projects=self.projects,
             sink=self.sink,
+            losses=self.losses,
             extensions=ScriptedExtensions(),
             anonymizer=MemoryAnonymizer(self.ids),
             rate_limiter=self.rate_limiter,
@@ -161,7 +209,7 @@ class Site:
             operators=self.operators,
             clients=self.clients,
         )
-        self.routes = routes(self.collecting, operations, self.limits)
+        self.routes = routes(self.collecting, operations, self.tracker, self.limits)
         self.application = Application(
             self.routes, clock=self.clock, metrics=self.metrics, receive_bytes=self.receive_bytes
         )

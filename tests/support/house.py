@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
 from catchment.core.administer import Administer
@@ -106,6 +107,7 @@ class House:
 
 async def build_house(origins: Sequence[str] = ("https://example.com",), limits: Limits | None = None) -> House:
     store, clock, ids, plugins = Store(), ToldClock(), CountingIds(), Plugins()
+    limits = limits or Limits()
     administer = Administer(MemoryRegistry(store), ids, lambda origin: origin)
     await administer.create_account("acme")
     project, browser_key = await administer.create_project("shop", "acme", origins)
@@ -113,11 +115,12 @@ async def build_house(origins: Sequence[str] = ("https://example.com",), limits:
     collect = Collect(
         projects=MemoryProjects(store),
         sink=MemorySink(store),
+        losses=MemoryLosses(store, limits),
         extensions=plugins,
         anonymizer=MemoryAnonymizer(ids),
         rate_limiter=NoRateLimit(),
         clock=clock,
         ids=ids,
-        limits=limits or Limits(),
+        limits=limits,
     )
     return House(store, clock, plugins, collect, administer, project, browser_key.text, server_key.text)

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, ToldClock
+from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import (
     MemoryAnonymizer,
     MemoryMeter,
@@ -19,18 +21,32 @@ from catchment.adapters.memory.store import (
 )
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors
+from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.core.administer import Administer
 from catchment.core.event import Event
+from catchment.core.limits import Limits
 from catchment.core.outcomes import StoreOutcome
-from catchment.core.ports import EventSink, IpAnonymizer, ProjectRepository, Registry, UsageMeter
+from catchment.core.ports import (
+    EventSink,
+    IpAnonymizer,
+    LossLedger,
+    ProjectRepository,
+    Registry,
+    ScriptArchive,
+    UsageMeter,
+)
 from catchment.core.project import Limit, Project
 
 from .database import Database
 from .waiting import eventually
+
+FEW = Limits(loss_words=3, loss_reports=5)
+"""Limits that a test reaches."""
 
 TIMEOUT = 10.0
 """Seconds for connecting and for a query: who meets it hangs."""
@@ -66,6 +82,8 @@ class Storage:
     sink: EventSink
     meter: UsageMeter
     anonymizer: IpAnonymizer
+    losses: LossLedger
+    archive: ScriptArchive
     administer: Administer
     project: Project
 
@@ -104,6 +122,8 @@ async def memory_storage() -> AsyncIterator[Storage]:
         sink=MemorySink(store),
         meter=MemoryMeter(store, clock),
         anonymizer=MemoryAnonymizer(CountingIds()),
+        losses=MemoryLosses(store, FEW),
+        archive=MemoryScripts(store),
     )
 
 
@@ -195,4 +215,6 @@ async def postgres_storage(database: Database) -> AsyncIterator[Storage]:
             sink=sink,
             meter=PostgresMeter(links, clock),
             anonymizer=SaltedAnonymizer(links, CountingIds()),
+            losses=PostgresLosses(links, clock=clock, limits=FEW),
+            archive=PostgresScripts(links),
         )

@@ -1,0 +1,63 @@
+"""`GET /v1/pixel.gif`: an event in a query string, for mail and for pages without scripts. Bytes to plain values."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from typing import Any
+from urllib.parse import parse_qsl
+
+from .bodies import Body
+from .decode import NotReadable, decode_exact
+
+GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
+"""One pixel that nobody sees."""
+
+PARAMETERS = {
+    "k": ("projectKey", "The project's browser key."),
+    "n": ("event_name", "What happened, such as `MailOpened`."),
+    "u": ("url", "The page's address, of one of the project's origins. Else the Referer header."),
+    "t": ("page_title", "The page's title."),
+    "r": ("referrer", "Where the visitor came from."),
+    "e": ("eventId", "Your own id: a second event with it is a duplicate."),
+    "sid": ("sessionId", "Groups events of one visit."),
+    "uid": ("userId", "Your own id of the person."),
+}
+"""By their names in the query: the field of an event that each is, and what it is for."""
+DATA = "d."
+"""Begins a parameter that is a value of `event_data`."""
+
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+_SERVER_KEY = "sk_"
+
+
+def read_pixel(query: str, referer: str | None) -> Body:
+    """The event of a query string. What is not UTF-8 becomes half surrogates, which the core knows what to do with; an
+    empty parameter is a missing one, of several the last counts, and others are not looked at."""
+    text = query.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+    event: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    for name, value in parse_qsl(text, errors="surrogateescape"):
+        if name in PARAMETERS:
+            event[PARAMETERS[name][0]] = value
+        elif name.startswith(DATA) and name != DATA:
+            data[name.removeprefix(DATA)] = _number(value) if name == "d.value" else value
+    if data:
+        event["event_data"] = data
+    if referer:
+        event.setdefault("url", referer)
+    return Body([event], _browser_key(event))
+
+
+def _browser_key(event: dict[str, Any]) -> str | None:
+    """The key, unless it is a secret one: whoever puts that into an address has published it, and it opens nothing."""
+    key = event.pop("projectKey", None)
+    return key[: len(_SERVER_KEY)] if isinstance(key, str) and key.startswith(_SERVER_KEY) else key
+
+
+def _number(text: str) -> Any:
+    """A number where the text is one: `d.value` goes into a column of numbers."""
+    try:
+        return decode_exact(text) if _NUMBER.fullmatch(text) else text
+    except NotReadable:
+        return text

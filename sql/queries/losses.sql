@@ -1,0 +1,17 @@
+-- name: record_losses
+-- Counts a report of losses, once; what was done.
+SELECT catchment.record_losses_v1(%(project_id)s, %(kind)s, %(report_id)s, %(received_at)s, %(counts)s::jsonb,
+                                  %(known)s::text[], %(most_words)s, %(most_reports)s)
+
+-- name: losses
+-- What senders lost, of all projects or of one.
+SELECT account.name, project.name, project.id::text, loss.day, loss.reason, loss.events
+FROM catchment.loss
+JOIN catchment.project ON project.id = loss.project_id
+JOIN catchment.account ON account.id = project.account_id
+WHERE (%(project)s::uuid IS NULL OR loss.project_id = %(project)s::uuid)
+ORDER BY account.name COLLATE "C", project.name COLLATE "C", loss.day DESC, loss.reason
+
+-- name: forget_loss_reports
+-- Deletes a bite of the ids of reports that are too old to matter.
+SELECT catchment.forget_loss_reports(%(older_than)s, %(at_most)s)
