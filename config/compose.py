@@ -33,9 +33,10 @@ from catchment.adapters.system.hosts import ascii_origin
 from catchment.adapters.system.ids import SystemIds
 from catchment.adapters.system.rate_limiter import TokenBuckets
 from catchment.core.administer import Administer
-from catchment.core.collect import Answer, Collect
+from catchment.core.collect import Collect
 from catchment.core.errors import Unavailable
 from catchment.core.ports import LossLedger, ScriptArchive, UsageMeter
+from catchment.core.submission import Answer
 from catchment.plugins.loading import load_plugins
 from catchment.plugins.manager import PluginExtensions
 

@@ -18,10 +18,10 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from catchment.adapters.demo_site.site import DemoSite
 from catchment.adapters.http.tracker import MISSING
 from catchment.core.administer import Administer
-from catchment.core.collect import Answer, Receipt
 from catchment.core.errors import NotFound, NotPossible
 from catchment.core.outcomes import Outcome
 from catchment.core.project import KeyKind, Project
+from catchment.core.submission import Answer, Receipt
 from catchment.core.times import period_of
 
 from .compose import Collector, Management, management

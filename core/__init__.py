@@ -3,20 +3,23 @@
 The smallest program that collects an event, with every port in memory::
 
     import asyncio
+    from catchment.adapters.memory.losses import MemoryLosses
     from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
     from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
     from catchment.core.administer import Administer
-    from catchment.core.collect import Collect, Submission
+    from catchment.core.collect import Collect
     from catchment.core.limits import Limits
+    from catchment.core.submission import Submission
 
     async def main():
-        store, clock, ids = Store(), ToldClock(), CountingIds()
+        store, clock, ids, limits = Store(), ToldClock(), CountingIds(), Limits()
         administer = Administer(MemoryRegistry(store), ids, ascii_origin=str)
         await administer.create_account("acme")
         project, key = await administer.create_project("shop", "acme", ["https://shop.example"])
         collect = Collect(
-            projects=MemoryProjects(store), sink=MemorySink(store), extensions=NoExtensions(),
-            anonymizer=MemoryAnonymizer(ids), rate_limiter=NoRateLimit(), clock=clock, ids=ids, limits=Limits(),
+            projects=MemoryProjects(store), sink=MemorySink(store), losses=MemoryLosses(store, limits),
+            extensions=NoExtensions(), anonymizer=MemoryAnonymizer(ids), rate_limiter=NoRateLimit(), clock=clock,
+            ids=ids, limits=limits,
         )
         event = {"event_name": "SignUp", "url": "https://shop.example/join"}
         answer = await collect(Submission(payloads=[event], key=key.text, received_at=clock.now(), deadline=5.0))
@@ -27,7 +30,8 @@ The smallest program that collects an event, with every port in memory::
 The concepts, in the order in which an event meets them:
 
 - `project`, `origins`, `keys`: whose event it is, and which websites may post with a browser key.
-- `collect`: the use case. A `Submission` goes in, an `Answer` with a `Receipt` for every event comes out.
+- `submission`: a `Submission` goes in, an `Answer` with a `Receipt` for every event comes out.
+- `collect`, `steps`: the use case, and the steps that it walks.
 - `limits`, `check`: the one table of limits, and the one place where a field is judged.
 - `event`: a `RawEvent` has arrived and is untrusted; an `Event` is anonymised, enriched, frozen, and stored.
 - `outcomes`: what can become of an event, in closed lists. `errors`: what is an exception instead.

@@ -19,7 +19,8 @@ from .outcomes import EventWarning, Outcome, WarningCode
 from .project import Access, KeyKind
 
 if TYPE_CHECKING:
-    from .collect import Collect, Receipt, Submission
+    from .collect import Collect
+    from .submission import Receipt, Submission
 
 KNOWN_REASONS = ("queue_full", "expired", "too_large", "storage_failed")
 """Why the shipped tracker drops an event. Other senders may have words of their own."""

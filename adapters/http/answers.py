@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from catchment.core.collect import Answer, Receipt
 from catchment.core.event import row_of
 from catchment.core.losses import LossOutcome
 from catchment.core.outcomes import IN_WORDS, EventWarning, Outcome, Reason, Refusal
+from catchment.core.submission import Answer, Receipt
 
 from .exchange import Request, Response
 from .pixel import GIF

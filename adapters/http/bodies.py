@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catchment.core.collect import Unreadable
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason, Refusal
+from catchment.core.submission import Unreadable
 
 from .decode import NotReadable, TooLarge, decode, sizes_of
 

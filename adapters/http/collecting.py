@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
-from catchment.core.collect import Answer, Collect, Submission, unavailable
+from catchment.core.collect import Collect, unavailable
 from catchment.core.errors import Fault, Unavailable
 from catchment.core.limits import Limits
 from catchment.core.losses import LossReceipt, shown_reason
 from catchment.core.outcomes import Outcome, Reason, Refusal
+from catchment.core.submission import Answer, Submission
 
 from . import answers
 from .addresses import Clients

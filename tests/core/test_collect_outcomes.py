@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from catchment.core.collect import Unreadable
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Enrichment
 from catchment.core.keys import make_key
 from catchment.core.outcomes import Filtered, Outcome, Reason, Refusal
 from catchment.core.project import Bots, DoNotTrack, KeyKind, Window
+from catchment.core.submission import Unreadable
 
 from ..support.house import FullBuckets, House, a_payload
 

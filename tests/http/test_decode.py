@@ -18,9 +18,9 @@ from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.bodies import Body, read_batch, read_event, read_lines
 from catchment.adapters.http.decode import NotReadable, TooLarge, decode, decode_exact, sizes_of, unpack
 from catchment.adapters.http.exchange import Request, Response
-from catchment.core.collect import Unreadable
 from catchment.core.limits import KNOWN_FIELDS, Limits
 from catchment.core.outcomes import Reason
+from catchment.core.submission import Unreadable
 
 from .serving import ORIGIN, PAGE, Site
 

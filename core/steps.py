@@ -1,0 +1,310 @@
+"""The steps of collecting: of a request, of each event, of each visitor.
+
+Every step is a function with one job and one way to fail. The lists of them, in order, are `REQUEST_STEPS`,
+`EVENT_STEPS` and `VISITOR_STEPS`; `catchment.core.collect` walks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import keys
+from .check import Checked, Findings, Sender, check_event, check_object
+from .event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
+from .origins import Url, read_origin_header, read_url
+from .outcomes import EventWarning, Filtered, Reason, Refusal
+from .project import Access, Bots, DoNotTrack, KeyKind
+from .submission import Submission, Unreadable
+
+if TYPE_CHECKING:
+    from .collect import Collect
+
+
+@dataclass(slots=True)
+class Visitor:
+    """Who stands behind events of one request: a user agent and an address. Asked about once, and thrown away with the
+    request."""
+
+    user_agent: str | None
+    address: str | None
+    """The full one."""
+    agent: UserAgent = NO_USER_AGENT
+    place: Place = NOWHERE
+    ip: str | None = None
+    """What may be kept of the address."""
+    warnings: list[EventWarning] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Passage:
+    """One event on its way. It belongs to one event of one request, and is thrown away after."""
+
+    payload: object
+    submission: Submission
+    access: Access
+    sender: Sender
+    findings: Findings
+    event_id: str
+    """The id it is stored under: its own, or the one it was given when it came."""
+    visitors: dict[tuple[str | None, str | None], Visitor]
+    """Those of this request, by user agent and address."""
+    raw: RawEvent | None = None
+    url: Url | None = None
+    event: Event | None = None
+
+    @property
+    def checked(self) -> RawEvent:
+        if self.raw is None:
+            raise AssertionError("the fields are checked first")
+        return self.raw
+
+    @property
+    def anonymised(self) -> Event:
+        if self.event is None:
+            raise AssertionError("the event is made first")
+        return self.event
+
+
+Verdict = Refusal | Filtered | None
+
+
+# The steps of a request
+
+
+async def find_project(collect: Collect, submission: Submission) -> Access | Refusal:
+    """The project of the key. A text that can't be a key needs no look-up."""
+    if not submission.key:
+        return Refusal(
+            reason=Reason.MISSING_KEY,
+            detail="Send the project's key as projectKey in the body, or as Authorization: Bearer.",
+        )
+    access = None
+    if keys.kind_of(submission.key) is not None:
+        access = await collect.projects.find(keys.fingerprint(submission.key))
+    if access is None:
+        return Refusal(reason=Reason.UNKNOWN_KEY)
+    if access.revoked:
+        return Refusal(reason=Reason.REVOKED_KEY)
+    if not access.project.settings.enabled:
+        return Refusal(reason=Reason.PROJECT_DISABLED)
+    return access
+
+
+def match_origin_header(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
+    """With a browser key, an `Origin` header must match a rule of the project; `null` where it allows that."""
+    sent = submission.origin
+    if access.kind is KeyKind.SERVER or sent is None:
+        return None
+    if sent == "null":
+        if access.project.settings.allow_null_origin:
+            return None
+        return Refusal(reason=Reason.ORIGIN_NOT_ALLOWED, detail="Origin: null is not allowed for this project.")
+    if access.project.origins.allow(read_origin_header(sent)):
+        return None
+    return Refusal(
+        reason=Reason.ORIGIN_NOT_ALLOWED,
+        detail="The Origin header matches none of the project's origins; add it with `catchment project set`.",
+    )
+
+
+def check_rate(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
+    """Not more events of a key, and of a client address, than the installation allows."""
+    wait = collect.rate_limiter.take(
+        key=keys.fingerprint(submission.key or ""),
+        address=submission.address,
+        events=max(1, len(submission.payloads)),  # one without events may report losses
+    )
+    return None if wait is None else Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)
+
+
+REQUEST_STEPS: tuple[Callable[[Collect, Submission, Access], Refusal | None], ...] = (
+    match_origin_header,
+    check_rate,
+)
+
+
+# The steps of an event
+
+
+def refuse_unreadable(collect: Collect, passage: Passage) -> Verdict:
+    """A line of a batch that is not JSON is refused at its index."""
+    return passage.payload.refusal if isinstance(passage.payload, Unreadable) else None
+
+
+def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
+    """One request, one project: an event may not name another key than the request's."""
+    if isinstance(passage.payload, dict):
+        named = passage.payload.get("projectKey")
+        if named is not None and named != passage.submission.key:
+            passage.findings.refuse("projectKey", "another key than the request's; one request, one project")
+            return Refusal(
+                reason=Reason.INVALID_EVENT,
+                detail="projectKey: another key than the request's",
+                errors=passage.findings.errors,
+            )
+    return None
+
+
+def check_fields(collect: Collect, passage: Passage) -> Verdict:
+    """A plain dict becomes a `RawEvent`."""
+    checked = check_event(
+        passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.event_id, passage.findings
+    )
+    if isinstance(checked, Checked):
+        passage.raw, passage.url = checked.raw, checked.url
+        return None
+    return checked
+
+
+def match_url(collect: Collect, passage: Passage) -> Verdict:
+    """With a browser key, the page's address must match a rule of the project."""
+    if passage.access.kind is KeyKind.SERVER:
+        return None
+    if passage.url is not None and passage.access.project.origins.allow(passage.url.origin):
+        return None
+    return Refusal(
+        reason=Reason.ORIGIN_NOT_ALLOWED,
+        detail="The event's url matches none of the project's origins; add it with `catchment project set`.",
+    )
+
+
+def drop_do_not_track(collect: Collect, passage: Passage) -> Verdict:
+    """Where the project honours it, a visitor who asks not to be tracked is not."""
+    asked = passage.submission.do_not_track and passage.access.kind is KeyKind.BROWSER
+    if asked and passage.access.project.settings.do_not_track is DoNotTrack.FILTER:
+        return Filtered(Reason.DO_NOT_TRACK)
+    return None
+
+
+def meet_visitor(collect: Collect, passage: Passage) -> Verdict | Awaitable[Verdict]:
+    """A `RawEvent` becomes an `Event`, with what is known of the visitor; a new one goes through `VISITOR_STEPS`."""
+    raw = passage.checked
+    visitor = passage.visitors.get((raw.user_agent, raw.ip))
+    if visitor is None:
+        return _meet_new_visitor(collect, passage)
+    passage.event = make_event(passage, visitor)
+    return None
+
+
+async def _meet_new_visitor(collect: Collect, passage: Passage) -> None:
+    raw = passage.checked
+    visitor = Visitor(raw.user_agent, raw.ip)
+    for step in VISITOR_STEPS:
+        await step(collect, passage, visitor)
+    passage.visitors[raw.user_agent, raw.ip] = visitor
+    passage.event = make_event(passage, visitor)
+
+
+def make_event(passage: Passage, visitor: Visitor) -> Event:
+    """The event as it will be stored, but for what plugins add. The full address ends here."""
+    raw = passage.checked
+    raw.ip = None
+    passage.findings.warnings.extend(visitor.warnings)
+    return Event.of(
+        {
+            "project_id": passage.access.project.id,
+            "key_kind": passage.access.kind,
+            "event_id": raw.event_id,
+            "name": raw.event_name,
+            "category": raw.category,
+            "label": raw.label,
+            "value": raw.value,
+            "data": raw.data,
+            "session_id": raw.session_id,
+            "user_id": raw.user_id,
+            "url": raw.url,
+            "page_title": raw.page_title,
+            "page_path": raw.page_path,
+            "referrer": raw.referrer,
+            "referrer_host": _host_of(raw.referrer) if raw.referrer else None,
+            "user_agent": raw.user_agent,
+            "agent": visitor.agent,
+            "ip": visitor.ip,
+            "place": visitor.place,
+            "campaign": NO_CAMPAIGN,
+            "is_bot": False,
+            "properties": {},
+            "occurred_at": raw.occurred_at,
+            "received_at": passage.sender.received_at,
+        }
+    )
+
+
+def _host_of(url: str) -> str | None:
+    parsed = read_url(url)
+    return parsed.origin.host if parsed is not None and parsed.origin is not None else None
+
+
+async def validate(collect: Collect, passage: Passage) -> Verdict:
+    """What plugins object to."""
+    return await collect.extensions.validate(passage.anonymised, passage.findings.warnings)
+
+
+async def enrich(collect: Collect, passage: Passage) -> Verdict:
+    """What plugins add: campaign tags, the bot flag, properties."""
+    found = await collect.extensions.enrich(passage.anonymised, passage.findings.warnings)
+    if not found:
+        return None
+    changes: dict[str, Any] = {}
+    properties: JsonObject = {}
+    for enrichment in found:
+        if enrichment.campaign is not None:
+            changes["campaign"] = enrichment.campaign
+        if enrichment.is_bot is not None:
+            changes["is_bot"] = enrichment.is_bot
+        properties.update(enrichment.properties)
+    if properties:
+        changes["properties"] = check_object(properties, "properties", collect.limits, passage.findings)
+    if changes:
+        passage.event = Event.of({**vars(passage.anonymised), **changes})
+    return None
+
+
+def drop_bots(collect: Collect, passage: Passage) -> Verdict:
+    """Where the project filters robots, an event of one is left out."""
+    if passage.anonymised.is_bot and passage.access.project.settings.bots is Bots.FILTER:
+        return Filtered(Reason.BOT)
+    return None
+
+
+EVENT_STEPS: tuple[Callable[[Collect, Passage], Verdict | Awaitable[Verdict]], ...] = (
+    refuse_unreadable,
+    refuse_another_key,
+    check_fields,
+    match_url,
+    drop_do_not_track,
+    meet_visitor,
+    validate,
+    enrich,
+    drop_bots,
+)
+
+
+# The steps of a visitor
+
+
+async def parse_user_agent(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+    """Browser, system and device out of the user agent."""
+    if visitor.user_agent:
+        visitor.agent = await collect.extensions.parse_user_agent(visitor.user_agent, visitor.warnings)
+
+
+async def locate(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+    """Country, region and city."""
+    if visitor.address:
+        visitor.place = await collect.extensions.locate(visitor.address, visitor.warnings)
+
+
+async def anonymise(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+    """The address as the project's privacy mode keeps it. The full one is used here for the last time."""
+    privacy, now = passage.access.project.settings.privacy, passage.sender.received_at
+    visitor.ip = await collect.anonymizer.anonymise(visitor.address, privacy, now)
+
+
+VISITOR_STEPS: tuple[Callable[[Collect, Passage, Visitor], Awaitable[None]], ...] = (
+    parse_user_agent,
+    locate,
+    anonymise,
+)

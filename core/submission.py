@@ -1,0 +1,70 @@
+"""What goes into the collecting use case, and what comes out: a request, and the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from .event import Event
+from .losses import LossReceipt
+from .outcomes import EventWarning, Outcome, Refusal
+from .project import Access
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One request: what was posted, and what the connection tells."""
+
+    payloads: Sequence[object]
+    """The events as plain values; an `Unreadable` where a line could not be read."""
+    key: str | None = None
+    """`Authorization`'s, else the envelope's, else the first event's."""
+    sent_at: object = None
+    """The sender's clock when it sent, as it came."""
+    losses: object = None
+    """The sender's report of what it lost, as it came."""
+    dry_run: bool = False
+    origin: str | None = None
+    """The `Origin` header."""
+    address: str | None = None
+    """The client's full address, behind trusted proxies."""
+    user_agent: str | None = None
+    do_not_track: bool = False
+    """`DNT: 1` or `Sec-GPC: 1`."""
+    received_at: datetime
+    deadline: float
+    """When the answer must be given, by `Clock.monotonic`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An event of a batch that could not be read, and why."""
+
+    refusal: Refusal
+
+
+@dataclass(slots=True, kw_only=True)
+class Receipt:
+    """The answer for one event."""
+
+    outcome: Outcome
+    event_id: str | None = None
+    session_id: str | None = None
+    reason: str | None = None
+    refusal: Refusal | None = None
+    """With `Outcome.REFUSED`: the whole of it."""
+    warnings: list[EventWarning] = field(default_factory=list)
+    event: Event | None = None
+    """What was stored, or would have been."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """The answer for one request: a receipt for every event, or one refusal for all."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    refusal: Refusal | None = None
+    access: Access | None = None
+    losses: LossReceipt | None = None
+    """Where the request had a report of losses, and was not refused as a whole."""
