@@ -81,7 +81,7 @@ lock: .lock-venv/.uv-$(UV_VERSION) ## write the locks anew from setup.cfg, requi
 	npm install --package-lock-only --ignore-scripts
 
 clean: ## remove everything that make has made
-	rm -rf $(venv) .lock-venv node_modules build dist catchment.egg-info $(country) $(scripts)
+	rm -rf $(venv) .lock-venv node_modules build dist catchment.egg-info $(country) $(scripts)/*.js $(scripts_built)
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
