@@ -65,9 +65,7 @@ class _Bridge(WebSocketHandler):
 
 
 async def main(program: str, *arguments: str) -> int:
-    firefox = await asyncio.create_subprocess_exec(
-        program, *arguments, stderr=asyncio.subprocess.PIPE, limit=_LARGEST
-    )
+    firefox = await asyncio.create_subprocess_exec(program, *arguments, stderr=asyncio.subprocess.PIPE, limit=_LARGEST)
     assert firefox.stderr is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, firefox.terminate)
     while line := (await firefox.stderr.readline()).decode(errors="replace"):

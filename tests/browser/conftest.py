@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -113,9 +112,7 @@ def visitor(kind: str, loop: Loop, browser: Browser, site: Site, collector: Coll
 
 
 @pytest.fixture
-def own_serving(
-    installation: Installation, collector: Collector, request: pytest.FixtureRequest
-) -> Iterator[Any]:
+def own_serving(installation: Installation, collector: Collector, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Starts servers of this test's own on the same database, with settings: for those that are to be stopped."""
     import contextlib
 

@@ -118,7 +118,9 @@ async def test_a_user_is_known_on_the_next_page_and_forgotten_when_told(visitor:
 async def test_nothing_of_a_page_s_mistakes_is_thrown_into_it(visitor: Visitor) -> None:
     visitor.site.page("/", visitor.tag())
     page = await visitor.open("/")
-    await page.evaluate("const round = {}; round.round = round; catchment('event', 'Round', round); catchment('nonsense')")
+    await page.evaluate(
+        "const round = {}; round.round = round; catchment('event', 'Round', round); catchment('nonsense')"
+    )
     await page.evaluate("catchment('event', 'After')")
     assert [row["name"] for row in await visitor.until_rows(2)] == ["PageView", "After"]
     await visitor.until_said("error")

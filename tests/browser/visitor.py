@@ -57,7 +57,8 @@ class Collector:
         """What senders of the project say that they lost, by reason."""
         return dict(
             self.database.execute(
-                "SELECT reason, sum(events)::int FROM catchment.loss WHERE project_id = %s GROUP BY reason", self.project.id
+                "SELECT reason, sum(events)::int FROM catchment.loss WHERE project_id = %s GROUP BY reason",
+                self.project.id,
             )
         )
 
@@ -125,6 +126,4 @@ class Visitor:
 
     async def until_sent(self, page: Page) -> None:
         """Until nothing is left in the page's storage that is to be sent."""
-        await page.wait_for_function(
-            "!Object.keys(localStorage).some(name => name.startsWith('catchment pk'))"
-        )
+        await page.wait_for_function("!Object.keys(localStorage).some(name => name.startsWith('catchment pk'))")

@@ -9,6 +9,8 @@ import { remove, store } from "./store.js";
 
 /** Milliseconds; longer than the server takes to answer. */
 const LEASE = 1e4;
+/** Milliseconds between looks, at least, while others hold what is left. */
+const LOOK_AGAIN = 3e3;
 const PAUSE = "catchmentPause";
 
 /** Events in one request, at most; fewer where the server finds it too much. */
@@ -79,7 +81,7 @@ export const sweep = safely(() => {
   const pause = held(PAUSE);
   const left = entries();
   const names = left.filter((name) => !held(name)).slice(0, most);
-  if (left[0]) sweepIn(pause || LEASE);
+  if (left[0]) sweepIn(pause || LOOK_AGAIN);
   if (names[0] && !pause) {
     names.map(lease(LEASE));
     post(names);
