@@ -1,4 +1,4 @@
-/** What `init` takes; every one but the first two has an attribute of the script tag: `doNotTrack` is `data-do-not-track`. */
+/** What `init` takes. Each is an attribute of the script tag, too: `doNotTrack` is `data-do-not-track`. */
 export interface Options {
   /** The project's browser key, `pk_…`. */
   key: string;

@@ -214,8 +214,8 @@ async def test_an_event_that_waited_for_a_month_is_dropped_and_counted(visitor: 
     visitor.site.page("/", visitor.tag())
     page = await visitor.open("/before")
     name = f"catchment {visitor.collector.project.browser_key} "
-    put = "(name, days) => { localStorage[name + (Date.now() - days * 864e5) + '-1-2-3'] = '1700000000000 ' + JSON.stringify("
-    put += "{event_name: 'Waited', url: location.href, eventId: 'waited-' + days}) }"
+    put = "(name, days) => { localStorage[name + (Date.now() - days * 864e5) + '-1-2-3'] = '1700000000000 '"
+    put += " + JSON.stringify({event_name: 'Waited', url: location.href, eventId: 'waited-' + days}) }"
     await page.evaluate(f"([name]) => [31, 29].forEach(days => ({put})(name, days))", [name])
     await page.goto(f"{visitor.site.origin}/")
     rows = await visitor.until_rows(2)

@@ -3,4 +3,5 @@
 import { trackElement } from "./attributes.js";
 import { listen } from "./say.js";
 
-export const startForms = () => listen("submit", (event) => trackElement(event.target.closest("[data-catchment-event]")));
+export const startForms = () =>
+  listen("submit", (event) => trackElement(event.target.closest("[data-catchment-event]")));

@@ -6,7 +6,8 @@ import { track } from "./track.js";
 
 /** The file endings that count, where the option names none. */
 const FILES =
-  "7z,apk,avi,csv,deb,dmg,doc,docx,epub,exe,gz,ics,iso,jar,key,mov,mp3,mp4,msi,odp,ods,odt,pdf,pkg,ppt,pptx,rar,rpm,rtf,tar,tgz,txt,wav,xls,xlsx,xml,zip";
+  "7z,apk,avi,csv,deb,dmg,doc,docx,epub,exe,gz,ics,iso,jar,key,mov,mp3,mp4,msi,odp,ods,odt,pdf,pkg,ppt,pptx,rar,rpm," +
+  "rtf,tar,tgz,txt,wav,xls,xlsx,xml,zip";
 
 /** @param {MouseEvent} event */
 function follow({ target, button }) {

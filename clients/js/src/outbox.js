@@ -1,6 +1,7 @@
 /**
  * Every event that was not finally answered, in storage: one entry an event, so that tabs never write over one another.
- * An entry is named by the project's key and the event's id, so names sort by time. It is held by the tab that sends it.
+ * An entry is named by the project's key and the event's id, so names sort by time. It is held by the tab that sends
+ * it.
  */
 
 import { lose } from "./losses.js";

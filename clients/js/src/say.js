@@ -25,5 +25,9 @@ export const safely = (work) => (...args) => {
   }
 };
 
-/** Listens before the page's own scripts can stop an event. @param {string} type @param {(event: any) => unknown} work */
+/**
+ * Listens before the page's own scripts can stop an event.
+ * @param {string} type
+ * @param {(event: any) => unknown} work
+ */
 export const listen = (type, work) => addEventListener(type, safely(work), true);
