@@ -4,7 +4,7 @@ import { newId } from "./ids.js";
 import { say } from "./say.js";
 import { namesOf, write } from "./store.js";
 
-const START = "catchment losses ";
+const START = "catchment lost ";
 
 /** @type {string} */
 let id;
@@ -15,7 +15,7 @@ let counts;
 export function lose(reason) {
   counts[reason] = -~counts[reason];
   write(START + id, JSON.stringify({ id, counts }));
-  say(reason, "dropped");
+  say(reason, "lost");
 }
 
 /** The name of what is to be reported. The server counts an id once, so what is lost from here on gets another. */

@@ -9,8 +9,8 @@ import { remove, store } from "./store.js";
 
 /** Milliseconds; longer than the server takes to answer. */
 const LEASE = 1e4;
-/** Milliseconds between looks, at least, while others hold what is left. */
-const LOOK_AGAIN = 3e3;
+/** Milliseconds, at least, to the next look while others hold what is left. */
+const LOOK_AGAIN = 1e3;
 const PAUSE = "catchmentPause";
 
 /** Events in one request, at most; fewer where the server finds it too much. */
@@ -45,7 +45,7 @@ async function post(names) {
   try {
     // A text is sent as text/plain, with mode cors: no preflight, and an Origin header under any Referrer-Policy.
     const response = await fetch(address, { method: "POST", body, keepalive: bytesLeft > 0, credentials: "omit" });
-    const after = Number(response.headers.get("Retry-After")) * 1e3;
+    const after = /** @type {any} */ (response.headers.get("Retry-After")) * 1e3;
     pause = after || pause;
     if (response.status == 413 && names[1]) {
       most = names.length >> 1;
@@ -91,7 +91,7 @@ export const sweep = safely(() => {
 export function startSender() {
   listen("online", () => {
     remove(PAUSE);
-    sweepIn(500);
+    sweepIn(LOOK_AGAIN);
   });
   // Where a request can't outlive its page, this can; under `Referrer-Policy: no-referrer` it says `Origin: null`.
   if (!("keepalive" in Request.prototype))
