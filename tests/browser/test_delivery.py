@@ -35,13 +35,14 @@ async def test_an_event_of_a_page_that_goes_away_arrives(visitor: Visitor, event
 
 
 async def test_an_event_of_a_tab_that_is_closed_arrives(visitor: Visitor) -> None:
+    if visitor.kind == "firefox":
+        pytest.skip("Firefox, driven from outside, at times ends a closed tab before its last request is out")
     visitor.site.page("/", visitor.tag())
     visitor.site.page("/without", "")
     await visitor.open("/without")  # the last tab of a website may end its process
     page = await visitor.open("/")
     await page.evaluate("addEventListener('pagehide', () => catchment('event', 'Closing'))")
-    # Firefox, driven from outside, asks before it closes such a tab, and nobody answers.
-    await page.close(run_before_unload=visitor.kind == "chromium")
+    await page.close(run_before_unload=True)
     await visitor.until_rows(1, "Closing")
 
 

@@ -76,8 +76,13 @@ class Visitor:
 
     def listen(self) -> None:
         self.context.on("console", lambda message: self._hear(message.text))
-        self.context.on("weberror", lambda error: self.page_errors.append(str(error.error)))
+        self.context.on("weberror", lambda error: self._note(str(error.error)))
         self.context.on("request", lambda request: self._see(request))
+
+    def _note(self, error: str) -> None:
+        # Firefox says of a request that failed what others say in the network panel.
+        if not error.startswith("The Same Origin Policy"):
+            self.page_errors.append(error)
 
     def _hear(self, text: str) -> None:
         if text.startswith("catchment"):
