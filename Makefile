@@ -21,7 +21,11 @@ installed := $(venv)/.installed
 npm_stamp := node_modules/.package-lock.json
 country_package := node_modules/@ip-location-db/geo-whois-asn-country-mmdb
 country := plugins/geography/data/geo-whois-asn-country.mmdb
-assets := $(country)
+tracker := clients/js
+tracker_sources := $(wildcard $(tracker)/src/*.js)
+scripts := adapters/http/scripts
+scripts_built := $(scripts)/.built
+assets := $(country) $(scripts_built)
 
 .PHONY: help setup assets run test faults breakages check fuzz bench wheel lock format clean
 
@@ -45,12 +49,14 @@ faults: setup ## kill, freeze, cut and fill up what there is, under load (KILLS=
 breakages: setup ## break the code on purpose, in a copy, and expect the fault suite to notice
 	$(bin)/python tests/faults/breakages.py $(ARGS)
 
-check: setup ## check style, types, the walls between the folders, and the packaging
+check: setup ## check style, types, the walls between the folders, the packaging, and what the tracker weighs
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/pytest tests/test_packaging.py tests/clients/python/test_packaging.py
+	node_modules/.bin/tsc --project $(tracker)
+	node $(tracker)/size.js $(scripts)
 
 fuzz: setup ## look for bytes that break the decoder (ARGS='--seconds 60'); what it finds goes into the corpus
 	$(bin)/python -m tests.bad_input.fuzz $(ARGS)
@@ -68,7 +74,7 @@ wheel: $(requirements) $(assets) ## build the wheels, the server's and the Pytho
 	$(bin)/python -m build --wheel --no-isolation
 	$(bin)/python -m build --wheel --no-isolation --outdir dist clients/python
 
-assets: $(assets) ## fetch the data and scripts of others that are shipped in the wheel
+assets: $(assets) ## fetch and build the data and scripts that are shipped in the wheel
 
 lock: .lock-venv/.uv-$(UV_VERSION) ## write the locks anew from setup.cfg, requirements/dev.in and package.json
 	$(call compile,run) setup.cfg --all-extras
@@ -76,7 +82,7 @@ lock: .lock-venv/.uv-$(UV_VERSION) ## write the locks anew from setup.cfg, requi
 	npm install --package-lock-only --ignore-scripts
 
 clean: ## remove everything that make has made
-	rm -rf $(venv) .lock-venv node_modules build dist catchment.egg-info $(assets)
+	rm -rf $(venv) .lock-venv node_modules build dist catchment.egg-info $(country) $(scripts)/*.js $(scripts_built)
 	rm -rf clients/python/build clients/python/src/catchment_client.egg-info
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -107,6 +113,10 @@ $(npm_stamp): package.json package-lock.json .npmrc
 $(country): $(npm_stamp)
 	@mkdir -p $(@D)
 	cp $(country_package)/$(@F) $@
+
+$(scripts_built): $(npm_stamp) $(tracker)/build.js $(tracker_sources)
+	node $(tracker)/build.js $(scripts)
+	@touch $@
 
 # No machine's pip settings and no index address may get into a lock.
 define compile

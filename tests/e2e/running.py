@@ -125,7 +125,7 @@ class Installation:
         (line,) = done.stdout.splitlines()
         return json.loads(line)
 
-    def project(self) -> Project:
+    def project(self, origin: str = ORIGIN) -> Project:
         """A new project of a new account. Without a process: how commands make one is tested elsewhere."""
         name = f"p-{uuid.uuid4().hex[:8]}"
 
@@ -133,17 +133,17 @@ class Installation:
             settings = load(None, {"CATCHMENT_DATABASE__URL": self.dsn})
             async with management(settings, self.dsn) as parts:
                 await parts.administer.create_account(name)
-                made, key = await parts.administer.create_project(name, name, [ORIGIN])
+                made, key = await parts.administer.create_project(name, name, [origin])
             return Project(id=made.id, name=name, browser_key=key.text)
 
         return asyncio.run(make())
 
     @contextlib.contextmanager
-    def serving(self, workers: int = 1, *, wait: bool = True, **settings: str) -> Iterator[Serving]:
-        """A server, ended at the end whatever happened to it. `wait`: until it is ready."""
+    def serving(self, workers: int = 1, *, port: int = 0, wait: bool = True, **settings: str) -> Iterator[Serving]:
+        """A server, ended at the end whatever happened to it. `port` 0: a free one. `wait`: until it is ready."""
         env = {**self.env(), **{f"CATCHMENT_{name}": value for name, value in settings.items()}}
         log = self.folder / f"log-{uuid.uuid4().hex[:8]}"
-        command = [*COMMAND, "serve", "--host", "127.0.0.1", "--port", "0", "--workers", str(workers)]
+        command = [*COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
         with log.open("wb") as written:
             process = subprocess.Popen(
                 command,

@@ -1,0 +1,5 @@
+/** The file `catchment.js`. */
+
+import { startTag } from "./tag.js";
+
+startTag();

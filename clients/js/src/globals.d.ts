@@ -1,0 +1,19 @@
+/** What the page gives and takes that TypeScript's own descriptions lack. */
+
+interface Catchment {
+  (...args: any[]): void;
+  /** Calls made before the script was there; 1 once it is. */
+  q?: any;
+}
+
+interface Window {
+  catchment?: Catchment;
+}
+
+interface Navigator {
+  globalPrivacyControl?: boolean;
+}
+
+interface Document {
+  prerendering?: boolean;
+}

@@ -1,0 +1,31 @@
+/** Links to other websites, and to files. */
+
+import { listen } from "./say.js";
+import { settings } from "./settings.js";
+import { track } from "./track.js";
+
+/** The file endings that count, where the option names none. */
+const FILES =
+  "7z,apk,avi,csv,deb,dmg,doc,docx,epub,exe,gz,ics,iso,jar,key,mov,mp3,mp4,msi,odp,ods,odt,pdf,pkg,ppt,pptx,rar,rpm," +
+  "rtf,tar,tgz,txt,wav,xls,xlsx,xml,zip";
+
+/** @param {MouseEvent} event */
+function follow({ target, button }) {
+  /** @type {HTMLAnchorElement | null} */
+  const link = /** @type {Element} */ (target).closest("a[href]");
+  // A link in a drawing has no host; the right button opens a menu.
+  if (!link?.host || button > 1) return;
+  const { downloads, outbound } = settings;
+  const data = { url: link.href };
+  const ending = String(/[^.]*$/.exec(link.pathname)).toLowerCase();
+  const endings = /^(true)?$/.test(downloads) ? FILES : String(downloads).replace(/\s/g, "");
+  if (downloads != null && (link.hasAttribute("download") || endings.split(",").includes(ending)))
+    track("FileDownload", data);
+  else if (outbound != null && link.host != location.host) track("OutboundLink", data);
+}
+
+export function startLinks() {
+  listen("click", follow);
+  // The middle button.
+  listen("auxclick", follow);
+}

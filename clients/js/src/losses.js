@@ -1,0 +1,26 @@
+/** Counts what had to be dropped, until the server has the numbers. */
+
+import { newId } from "./ids.js";
+import { say } from "./say.js";
+import { namesOf, write } from "./store.js";
+
+const START = "catchment lost ";
+
+/** @type {string} */
+let id;
+/** @type {Record<string, number>} */
+let counts;
+
+/** @param {string} reason */
+export function lose(reason) {
+  counts[reason] = -~counts[reason];
+  write(START + id, JSON.stringify({ id, counts }));
+  say(reason, "lost");
+}
+
+/** The name of what is to be reported. The server counts an id once, so what is lost from here on gets another. */
+export function nextReport() {
+  counts = {};
+  id = newId();
+  return namesOf(START)[0];
+}

@@ -1,0 +1,1 @@
+"""The tracker in real browsers, against the real server: what is asserted on are rows in the database."""

@@ -1,0 +1,126 @@
+"""Browsers, a website, a server, and a visitor for each test.
+
+A test here is a coroutine: it runs in the loop in which the browsers live.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+from playwright.async_api import Browser
+
+from ..e2e.running import Installation, Serving
+from ..support.database import Database, Server
+from .browsers import find, launched
+from .loop import Loop
+from .site import SCRIPTS, Site
+from .visitor import Collector, Visitor
+
+T = TypeVar("T")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """Runs a coroutine in the browsers' loop."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    loop: Loop = pyfuncitem.funcargs["loop"]
+    names = pyfuncitem._fixtureinfo.argnames
+    loop.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+def _during(loop: Loop, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    value = loop.run(context.__aenter__())
+    try:
+        yield value
+    finally:
+        loop.run(context.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[Loop]:
+    with Loop() as loop:
+        yield loop
+
+
+@pytest.fixture(scope="session", params=["chromium", "firefox"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every browser there is."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def browser(kind: str, loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = find(kind)
+    if program is None:
+        pytest.skip(f"this machine has no {kind}")
+    yield from _during(loop, launched(kind, program, tmp_path_factory.mktemp(kind)))
+
+
+@pytest.fixture(scope="session")
+def site(loop: Loop) -> Iterator[Site]:
+    assert (SCRIPTS / "catchment.js").exists(), "the tracker is not built: make assets"
+    yield from _during(loop, Site())
+
+
+@pytest.fixture(scope="session")
+def browsers_database(embedded_server: Server) -> Iterator[Database]:
+    with embedded_server.copy() as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def installation(browsers_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """One for all tests; each has a project of its own."""
+    return Installation(browsers_database.dsn, tmp_path_factory.mktemp("browsers"))
+
+
+@pytest.fixture(scope="session")
+def serving(installation: Installation) -> Iterator[Serving]:
+    with installation.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def collector(installation: Installation, browsers_database: Database, serving: Serving) -> Collector:
+    """The server, and a project of this test's own, which takes events of `localhost`."""
+    return Collector(browsers_database, installation.project("http://localhost:*"), serving.port)
+
+
+@pytest.fixture
+def visitor(kind: str, loop: Loop, browser: Browser, site: Site, collector: Collector) -> Iterator[Visitor]:
+    """A visitor with a fresh profile. At the end no page may have met an error that it did not make itself."""
+
+    @asynccontextmanager
+    async def visiting() -> AsyncIterator[Visitor]:
+        site.pages.clear()
+        context = await browser.new_context()
+        visitor = Visitor(kind, context, site, collector)
+        visitor.listen()
+        try:
+            yield visitor
+        finally:
+            await context.close()
+        assert visitor.page_errors == []
+
+    yield from _during(loop, visiting())
+
+
+@pytest.fixture
+def own_serving(installation: Installation, collector: Collector, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Starts servers of this test's own on the same database, with settings: for those that are to be stopped."""
+    import contextlib
+
+    with contextlib.ExitStack() as stack:
+
+        def start(**settings: Any) -> Serving:
+            server = stack.enter_context(installation.serving(**settings))
+            collector.port = server.port
+            return server
+
+        yield start

@@ -1,0 +1,224 @@
+"""Nothing is lost on the way, and nothing is stored twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import pytest
+from playwright.async_api import Page
+
+from ..e2e.running import Serving
+from ..support.waiting import eventually
+from .visitor import ARRIVES, Visitor
+
+CUT = float(os.environ.get("CATCHMENT_TEST_CUT", "3"))
+"""Seconds for which the server is away in the middle of a visit."""
+PAGES = 16
+
+Start = Callable[..., Serving]
+
+
+async def leave(page: Page, event: str) -> None:
+    """To a page without the tag, so that nothing of the website is there to send what was left."""
+    await page.evaluate(f"addEventListener('{event}', () => catchment('event', 'Leaving'))")
+    await page.goto("about:blank")
+
+
+@pytest.mark.parametrize("event", ["pagehide", "beforeunload"])
+async def test_an_event_of_a_page_that_goes_away_arrives(visitor: Visitor, event: str) -> None:
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/")
+    await leave(page, event)
+    await visitor.until_rows(1, "Leaving")
+
+
+async def test_an_event_of_a_tab_that_is_closed_arrives(visitor: Visitor) -> None:
+    if visitor.kind == "firefox":
+        pytest.skip("Firefox, driven from outside, at times ends a closed tab before its last request is out")
+    visitor.site.page("/", visitor.tag())
+    visitor.site.page("/without", "")
+    await visitor.open("/without")  # the last tab of a website may end its process
+    page = await visitor.open("/")
+    await page.evaluate("addEventListener('pagehide', () => catchment('event', 'Closing'))")
+    await page.close(run_before_unload=True)
+    await visitor.until_rows(1, "Closing")
+
+
+async def test_a_click_that_leads_away_within_moments_arrives(visitor: Visitor) -> None:
+    body = (
+        '<a href="about:blank" data-catchment-event="Away" onclick="setTimeout(() => location = this.href, 20)">go</a>'
+    )
+    visitor.site.page(
+        "/", visitor.tag(), body.replace('href="about:blank"', f'href="{visitor.site.other_origin}/there"')
+    )
+    visitor.site.page("/there", "")
+    page = await visitor.open("/")
+    await page.click("a")
+    await page.wait_for_url("**/there")
+    await visitor.until_rows(1, "Away")
+
+
+async def test_where_requests_cannot_outlive_their_page_a_beacon_does(visitor: Visitor) -> None:
+    await visitor.context.add_init_script(
+        "delete Request.prototype.keepalive; window.fetch = () => new Promise(() => {})"
+    )
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/")
+    await leave(page, "beforeunload")
+    assert {row["name"] for row in await visitor.until_rows(2)} == {"PageView", "Leaving"}
+
+
+@pytest.mark.parametrize("policy", ["no-referrer", "same-origin"])
+async def test_any_referrer_policy_will_do(visitor: Visitor, policy: str) -> None:
+    visitor.site.page("/", visitor.tag(), Referrer_Policy=policy)
+    page = await visitor.open("/")
+    await leave(page, "pagehide")
+    assert [row["name"] for row in await visitor.until_rows(2)] == ["PageView", "Leaving"]
+
+
+async def test_a_strict_content_security_policy_needs_the_server_s_address_alone(visitor: Visitor) -> None:
+    collector = visitor.collector.address
+    policy = (
+        f"default-src 'none'; script-src 'self' {collector}; connect-src {collector};"
+        " img-src data:; require-trusted-types-for 'script'"
+    )
+    body = '<button data-catchment-event="Press">press</button>'
+    visitor.site.page("/", visitor.tag("catchment.plus.js"), body, Content_Security_Policy=policy)
+    page = await visitor.open("/")
+    await page.click("button")
+    assert [row["name"] for row in await visitor.until_rows(2)] == ["PageView", "Press"]
+
+
+async def test_what_happens_offline_goes_out_when_the_network_is_back(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/")
+    await visitor.until_rows(1)
+    await visitor.until_sent(page)
+    await visitor.context.set_offline(True)
+    await page.evaluate("for (let n = 0; n < 70; n++) catchment('event', 'Offline', {n})")
+    await eventually(lambda: len(visitor.sent) > 1, "it tried", ARRIVES)
+    await visitor.context.set_offline(False)
+    rows = await visitor.until_rows(70, "Offline")
+    assert sorted(row["data"]["n"] for row in rows) == list(range(70))
+    await visitor.until_sent(page)
+    await visitor.until_rows(71)
+
+
+async def test_two_tabs_send_no_event_twice(visitor: Visitor, own_serving: Start) -> None:
+    server = own_serving()
+    visitor.site.page("/", visitor.tag(endpoint=visitor.collector.address))
+    tabs = [await visitor.open("/"), await visitor.open("/")]
+    await visitor.until_rows(2)
+    server.end()
+    for number, tab in enumerate(tabs):
+        await tab.evaluate(f"for (let n = 0; n < 5; n++) catchment('event', 'Tab', {{n: {number} * 5 + n}})")
+    await eventually(lambda: len(visitor.sent) > 3, "both tried", ARRIVES)
+    server = await asyncio.to_thread(own_serving, port=server.port)
+    rows = await visitor.until_rows(10, "Tab")
+    assert sorted(row["data"]["n"] for row in rows) == list(range(10))
+    for tab in tabs:
+        await visitor.until_sent(tab)
+    counted = await asyncio.to_thread(server.get, "/metrics")
+    assert b'outcome="stored"' in counted.body
+    assert b'outcome="duplicate"' not in counted.body
+    await visitor.until_rows(12)
+
+
+async def test_a_server_that_is_cut_off_in_the_middle_of_a_visit_costs_no_event(
+    visitor: Visitor, own_serving: Start
+) -> None:
+    """`CATCHMENT_TEST_CUT=30` cuts it off for half a minute."""
+    server = own_serving()
+    links = '<a href="/{next}" data-catchment-event="Go" data-catchment-to="{next}">on</a>'
+    for number in range(PAGES):
+        # The website has the script: the server is away, and browsers need not keep it.
+        tag = visitor.tag(endpoint=visitor.collector.address).replace(f'src="{visitor.collector.address}/', 'src="/')
+        visitor.site.page(f"/{number}", tag, links.replace("{next}", str(number + 1)))
+    page = await visitor.open("/0")
+    loop = asyncio.get_running_loop()
+    back = 0.0
+    visited = 1
+    while visited < PAGES:
+        if visited == 5:
+            await asyncio.to_thread(server.end)
+            back = loop.time() + CUT
+        if back and (loop.time() > back or visited == PAGES - 3):
+            await asyncio.sleep(max(0.0, back - loop.time()))
+            back = 0.0
+            await asyncio.to_thread(own_serving, port=server.port)
+        if back:
+            await asyncio.sleep(CUT / 8)
+        await page.click("a")
+        await page.wait_for_url(f"**/{visited}")
+        visited += 1
+    views = await visitor.until_rows(PAGES, "PageView")
+    assert [row["page_path"] for row in views] == [f"/{number}" for number in range(PAGES)]
+    clicks = await visitor.until_rows(PAGES - 1, "Go")
+    assert [row["data"]["to"] for row in clicks] == [str(number) for number in range(1, PAGES)]
+    assert len({row["session_id"] for row in views + clicks}) == 1
+    await visitor.until_sent(page)
+    await visitor.until_rows(2 * PAGES - 1)
+
+
+async def test_a_server_that_says_when_is_not_asked_before(visitor: Visitor, own_serving: Start) -> None:
+    """One event a second, and ten in hand: the eleventh is told to wait."""
+    own_serving(LIMITS__RATE_PER_KEY="1")
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/")
+    for number in range(12):
+        await page.evaluate(f"catchment('event', 'Much', {{n: {number}}})")
+    await visitor.until_rows(12, "Much")
+    told = []
+    for request in visitor.sent:
+        response = await request.response()
+        if response is not None and response.status == 429:
+            seconds = float(response.headers["retry-after"])
+            told.append((request.timing["startTime"], seconds))
+    assert told, "it was never told"
+    starts = [request.timing["startTime"] for request in visitor.sent]
+    for start, seconds in told:
+        assert not [other for other in starts if start + 100 < other < start + seconds * 1000]
+
+
+async def test_a_batch_that_is_too_large_is_sent_in_parts(visitor: Visitor, own_serving: Start) -> None:
+    own_serving(LIMITS__BATCH_EVENTS="3")
+    visitor.site.page("/", visitor.tag(manual=""))
+    page = await visitor.open("/")
+    await page.evaluate("for (let n = 0; n < 10; n++) catchment('event', 'Many', {n})")
+    rows = await visitor.until_rows(10)
+    assert sorted(row["data"]["n"] for row in rows) == list(range(10))
+
+
+async def test_what_had_to_be_dropped_is_counted_and_reported(visitor: Visitor, own_serving: Start) -> None:
+    server = own_serving()
+    if not visitor.collector.database.one("SELECT to_regclass('catchment.loss_day')"):
+        pytest.skip("this server records no losses")
+    visitor.site.page("/", visitor.tag(endpoint=visitor.collector.address))
+    page = await visitor.open("/")
+    await visitor.until_rows(1)
+    await visitor.until_sent(page)
+    await asyncio.to_thread(server.end)
+    await page.evaluate("catchment('event', 'Huge', {text: 'x'.repeat(70000)})")
+    await page.evaluate("for (let n = 0; n < 300; n++) catchment('event', 'Many', {text: 'x'.repeat(1500)})")
+    kept = await page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('catchment pk')).length")
+    assert 100 < kept < 200
+    await asyncio.to_thread(own_serving, port=server.port)
+    await visitor.until_rows(kept, "Many")
+    counted = await eventually(lambda: visitor.collector.losses(), "losses are recorded", ARRIVES)
+    assert counted == {"queue_full": 300 - kept, "too_large": 1}
+
+
+async def test_an_event_that_waited_for_a_month_is_dropped_and_counted(visitor: Visitor) -> None:
+    visitor.site.page("/before", "")
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/before")
+    name = f"catchment {visitor.collector.project.browser_key} "
+    put = "(name, days) => { localStorage[name + (Date.now() - days * 864e5) + '-1-2-3'] = '1700000000000 '"
+    put += " + JSON.stringify({event_name: 'Waited', url: location.href, eventId: 'waited-' + days}) }"
+    await page.evaluate(f"([name]) => [31, 29].forEach(days => ({put})(name, days))", [name])
+    await page.goto(f"{visitor.site.origin}/")
+    rows = await visitor.until_rows(2)
+    assert {row["event_id"] for row in rows if row["name"] == "Waited"} == {"waited-29"}
+    await visitor.until_said("expired")

@@ -1,0 +1,108 @@
+"""Page views: of pages, of pages within pages, and of those that come back."""
+
+from __future__ import annotations
+
+from .visitor import Visitor
+
+
+def paths(rows: list[dict[str, object]]) -> list[str]:
+    return [str(row["url"]).split("/", 3)[3] for row in rows]
+
+
+async def test_one_tag_makes_a_page_view(visitor: Visitor) -> None:
+    visitor.site.page("/beans", visitor.tag(), title="Beans")
+    visitor.site.page("/", "", '<a href="/beans?utm_source=news&utm_campaign=autumn#top">Beans</a>')
+    page = await visitor.open("/")
+    await page.click("a")
+    (row,) = await visitor.until_rows(1)
+    assert (row["name"], row["page_title"], row["page_path"]) == ("PageView", "Beans", "/beans")
+    assert row["url"] == f"{visitor.site.origin}/beans?utm_source=news&utm_campaign=autumn"
+    assert row["referrer"] == f"{visitor.site.origin}/"
+    assert (row["utm_source"], row["utm_campaign"]) == ("news", "autumn")
+    assert row["session_id"]
+    assert row["user_id"] is None
+    assert visitor.console == []
+    assert await visitor.context.cookies() == []
+
+
+async def test_two_tags_make_one_page_view(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag() + visitor.tag())
+    page = await visitor.open("/")
+    await page.evaluate("catchment('event', 'After')")
+    assert [row["name"] for row in await visitor.until_rows(2)] == ["PageView", "After"]
+
+
+async def test_a_page_within_the_page_is_a_page_view_of_its_own(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/")
+    await page.evaluate("history.pushState({}, '', '/one'); document.title = 'One'")
+    await page.evaluate("history.pushState({}, '', '/two?page=2')")
+    await page.evaluate("history.replaceState({}, '', '/two?page=3')")  # another query, replaced
+    await page.evaluate("history.replaceState({}, '', '/three')")
+    await page.evaluate("location.hash = 'below'")
+    await page.evaluate("history.pushState({}, '', '/three#further')")
+    await page.evaluate("history.go(-3)")
+    await page.wait_for_url("**/one")
+    rows = await visitor.until_rows(5)
+    assert paths(rows) == ["", "one", "two?page=2", "three", "one"]
+    assert [row["page_title"] for row in rows[:2]] == ["/", "One"]
+    assert [row["referrer"] for row in rows[1:3]] == [f"{visitor.site.origin}/", f"{visitor.site.origin}/one"]
+    assert len({row["session_id"] for row in rows}) == 1
+
+
+async def test_two_moves_at_once_are_two_page_views(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/")
+    await page.evaluate("history.pushState({}, '', '/one'); history.pushState({}, '', '/two')")
+    assert sorted(paths(await visitor.until_rows(3))) == ["", "one", "two"]
+
+
+async def test_with_hash_routing_the_fragment_names_the_page(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag("catchment.plus.js", hash=""))
+    page = await visitor.open("/#/home")
+    await page.evaluate("location.hash = '/beans'")
+    await page.evaluate("history.pushState({}, '', '#/club')")
+    assert paths(await visitor.until_rows(3)) == ["#/home", "#/beans", "#/club"]
+
+
+async def test_by_hand_there_are_no_page_views_but_those_that_are_asked_for(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag(manual=""))
+    page = await visitor.open("/")
+    await page.evaluate("history.pushState({}, '', '/one')")
+    await page.evaluate("catchment('page', {category: 'Shop'})")
+    (row,) = await visitor.until_rows(1)
+    assert (row["name"], row["page_path"], row["category"]) == ("PageView", "/one", "Shop")
+
+
+async def test_a_page_back_from_the_cache_is_a_new_page_view(visitor: Visitor) -> None:
+    body = "<script>onpageshow = event => { if (event.persisted) catchment('event', 'Back') }</script>"
+    visitor.site.page("/", visitor.tag(), body)
+    visitor.site.page("/next", visitor.tag())
+    page = await visitor.open("/")
+    await visitor.until_rows(1)
+    await visitor.until_sent(page)
+    await page.goto(f"{visitor.site.origin}/next")
+    await visitor.until_rows(2)
+    await page.evaluate("setTimeout(() => history.back())")
+    rows = await visitor.until_rows(4)
+    assert [(row["name"], row["page_path"]) for row in rows[:2]] == [("PageView", "/"), ("PageView", "/next")]
+    assert {(row["name"], row["page_path"]) for row in rows[2:]} == {("PageView", "/"), ("Back", "/")}
+
+
+async def test_a_prerendered_page_counts_when_it_is_shown(visitor: Visitor) -> None:
+    await visitor.context.add_init_script(
+        "let hidden = true; Object.defineProperty(document, 'prerendering', { get: () => hidden });"
+        "window.show = () => { hidden = false; document.dispatchEvent(new Event('prerenderingchange')) }"
+    )
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/")
+    assert visitor.sent == []
+    await page.evaluate("show()")
+    await visitor.until_rows(1)
+
+
+async def test_a_long_address_is_cut_where_the_server_would_refuse_it(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag())
+    await visitor.open("/?q=" + "x" * 3000)
+    (row,) = await visitor.until_rows(1)
+    assert len(row["url"]) == 2048

@@ -1,0 +1,63 @@
+"""What a person who sets it up sees where something is wrong: one line, with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .visitor import Visitor
+
+
+async def once(visitor: Visitor, words: str) -> str:
+    line = await visitor.until_said(words)
+    assert [other for other in visitor.console if words in other] == [line]
+    return line
+
+
+async def test_a_website_that_is_not_allowed_is_told_so_once(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/", visitor.site.other_origin)
+    await visitor.until_sent(page)
+    await page.evaluate("catchment('event', 'Again')")
+    await visitor.until_sent(page)
+    line = await once(visitor, "origin_not_allowed")
+    assert visitor.site.other_origin in line
+    assert "catchment project set" in line
+    assert visitor.collector.rows() == []
+
+
+async def test_a_wrong_key_is_said_once(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag(key="pk_wrong"))
+    page = await visitor.open("/")
+    await visitor.until_sent(page)
+    await page.evaluate("catchment('event', 'Again')")
+    await visitor.until_sent(page)
+    await once(visitor, "unknown_key")
+
+
+async def test_a_key_that_was_forgotten_is_said(visitor: Visitor) -> None:
+    tag = visitor.tag().replace(f'data-key="{visitor.collector.project.browser_key}"', "")
+    visitor.site.page("/", tag)
+    await visitor.open("/")
+    await once(visitor, "_key")
+
+
+async def test_one_bad_event_is_refused_with_its_reason_and_hurts_no_other(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/")
+    await page.evaluate("catchment('event', 'x'.repeat(200)); catchment('event', 'Good')")
+    assert [row["name"] for row in await visitor.until_rows(2)] == ["PageView", "Good"]
+    await once(visitor, "invalid_event")
+
+
+async def test_a_local_file_is_left_alone_with_one_line(visitor: Visitor, tmp_path: Path) -> None:
+    script = (visitor.site_scripts() / "catchment.js").as_uri()
+    file = tmp_path / "page.html"
+    key = visitor.collector.project.browser_key
+    file.write_text(
+        f'<script src="{script}" data-key="{key}" data-endpoint="{visitor.collector.address}"></script>'
+        "<script>catchment('event', 'No')</script>"
+    )
+    page = await visitor.context.new_page()
+    await page.goto(file.as_uri())
+    await once(visitor, "off")
+    assert visitor.sent == []

@@ -1,0 +1,134 @@
+"""One visitor of the website: his pages, what their consoles say, and what arrived in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2.extras
+from playwright.async_api import BrowserContext, Page, Request
+
+from ..e2e.running import Project
+from ..support.database import Database
+from ..support.waiting import eventually
+from .site import SCRIPTS, Site
+
+ARRIVES = 30.0
+"""Seconds within which an event is in the database, however slow the machine."""
+
+
+@dataclass(slots=True)
+class Collector:
+    """The server, as a website knows it, and the rows behind it."""
+
+    database: Database
+    project: Project
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def has_script(self) -> bool:
+        """Whether the server hands out the tracker itself."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", "/catchment.js")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+
+    def rows(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The project's events as they happened, or those of one name."""
+        with contextlib.closing(self.database.connect()) as connection:
+            cursor = connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)
+            cursor.execute(
+                "SELECT * FROM catchment.event WHERE project_id = %s ORDER BY occurred_at, event_id",
+                (self.project.id,),
+            )
+            found = [dict(row) for row in cursor.fetchall()]
+        return [row for row in found if name is None or row["name"] == name]
+
+    def losses(self) -> dict[str, int]:
+        """What senders of the project say that they lost, by reason."""
+        return dict(
+            self.database.execute(
+                "SELECT reason, sum(events)::int FROM catchment.loss WHERE project_id = %s GROUP BY reason",
+                self.project.id,
+            )
+        )
+
+
+@dataclass(slots=True)
+class Visitor:
+    kind: str
+    context: BrowserContext
+    site: Site
+    collector: Collector
+    console: list[str] = field(default_factory=list)
+    """What the consoles say of the tracker."""
+    page_errors: list[str] = field(default_factory=list)
+    sent: list[Request] = field(default_factory=list)
+
+    def listen(self) -> None:
+        self.context.on("console", lambda message: self._hear(message.text))
+        self.context.on("weberror", lambda error: self._note(str(error.error)))
+        self.context.on("request", lambda request: self._see(request))
+
+    def _note(self, error: str) -> None:
+        # Firefox says of a request that failed what others say in the network panel.
+        if not error.startswith("The Same Origin Policy"):
+            self.page_errors.append(error)
+
+    def _hear(self, text: str) -> None:
+        if text.startswith("catchment"):
+            self.console.append(text)
+
+    def _see(self, request: Request) -> None:
+        if request.url.endswith("/v1/batch"):
+            self.sent.append(request)
+
+    def tag(self, script: str = "catchment.js", *, key: str | None = None, **options: Any) -> str:
+        """The one tag. The server's own script where it has one; else the website's, told where the server is."""
+        source = f"{self.collector.address}/{script}"
+        if not self.collector.has_script():
+            source = f"/{script}"
+            options = {"endpoint": self.collector.address, **options}
+        attributes = self.site.attributes({"key": key or self.collector.project.browser_key, **options})
+        return f'<script defer src="{source}" {attributes}></script>'
+
+    def site_scripts(self) -> Path:
+        """Where the built scripts are."""
+        return SCRIPTS
+
+    async def open(self, path: str, origin: str | None = None) -> Page:
+        """A new tab, with the page loaded."""
+        page = await self.context.new_page()
+        await page.goto((origin or self.site.origin) + path)
+        return page
+
+    async def until_rows(self, count: int, name: str | None = None) -> list[dict[str, Any]]:
+        """The rows, once there are so many. More than that is an error."""
+
+        async def enough() -> list[dict[str, Any]] | None:
+            rows = await asyncio.to_thread(self.collector.rows, name)
+            return rows if len(rows) >= count else None
+
+        rows: list[dict[str, Any]] = await eventually(enough, f"there are {count} rows", ARRIVES)
+        assert len(rows) == count, [(row["name"], row["url"]) for row in rows]
+        return rows
+
+    async def until_said(self, words: str) -> str:
+        """The line of the console with these words."""
+        line: str = await eventually(
+            lambda: next((line for line in self.console if words in line), None), f"the console says {words}", ARRIVES
+        )
+        return line
+
+    async def until_sent(self, page: Page) -> None:
+        """Until nothing is left in the page's storage that is to be sent."""
+        await page.wait_for_function("!Object.keys(localStorage).some(name => name.startsWith('catchment pk'))")
