@@ -22,6 +22,7 @@ for (const name of ["catchment.js", "catchment.plus.js"]) {
     format: "iife",
     target: "es2020",
     charset: "utf8",
+    tsconfigRaw: "{}", // that of the type check would have a "use strict" added
   });
   const { code } = await minify(bundle.outputFiles[0].text, {
     ecma: 2020,

@@ -7,7 +7,7 @@ const said = {};
 export function say(reason, detail) {
   if (!said[reason]) {
     said[reason] = 1;
-    console.warn(`catchment: ${reason}: ${detail} (${location.origin})`);
+    console.warn(`catchment: ${reason}: ${detail} (${origin})`);
   }
 }
 

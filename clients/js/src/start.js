@@ -24,7 +24,7 @@ export function start(options, base, before) {
     !/^http/.test(/** @type {any} */ (location)) ||
     (options.doNotTrack != null && (/** @type {any} */ (navigator.doNotTrack) > 0 || navigator.globalPrivacyControl))
   )
-    say("off", "no website, or doNotTrack");
+    say("off", "nothing sent");
   else {
     openStore();
     nextReport();

@@ -43,7 +43,7 @@ export function track(name, data, url = pageUrl()) {
       page_title: document.title,
       referrer: previous || document.referrer,
       sessionId: session(),
-      userId: store.catchmentUser || undefined,
+      userId: store.catchmentUser,
       eventId,
       timestamp: new Date(),
       event_data: data,
