@@ -54,7 +54,7 @@ class Limits:
     loss_count: int = 1_000_000
     """Events for one reason in one report."""
     loss_words: int = 50
-    """Reasons of a project's day that no shipped tracker has; more are counted as ``other``."""
+    """Reasons of a project's day that no client of ours has; more are counted as ``other``."""
     loss_reports: int = 100_000
     """Reports of a project's day."""
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .collect import Collect
     from .submission import Receipt, Submission
 
-KNOWN_REASONS = ("queue_full", "expired", "too_large", "storage_failed")
-"""Why the shipped tracker drops an event. Other senders may have words of their own."""
+KNOWN_REASONS = ("queue_full", "expired", "too_large", "gave_up", "closed")
+"""Why the tracker and the Python client drop an event. Other senders may have words of their own."""
 
 OTHER_REASON = "other"
 """Stands for the words of a project that has used up its day's."""

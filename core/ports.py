@@ -81,7 +81,7 @@ class LossLedger(Protocol):
         """Adds a report's counts to its project and day (of the arrival, in UTC), in a transaction of its own;
         returns after its commit.
 
-        An id of the same project and kind of key is counted once in 32 days. Reasons that no shipped tracker has are
+        An id of the same project and kind of key is counted once in 32 days. Reasons that no client of ours has are
         kept apart up to `Limits.loss_words` a day, and are `other` from then on; over `Limits.loss_reports` a day
         nothing is counted. Raises `Unavailable`, by `deadline` (`Clock.monotonic`); recording again is safe.
         """

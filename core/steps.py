@@ -70,6 +70,9 @@ class Passage:
 Verdict = Refusal | Filtered | None
 
 
+_ADD_IT = "add it with `catchment project set P --add-origin ORIGIN`."
+
+
 # The steps of a request
 
 
@@ -78,7 +81,7 @@ async def find_project(collect: Collect, submission: Submission) -> Access | Ref
     if not submission.key:
         return Refusal(
             reason=Reason.MISSING_KEY,
-            detail="Send the project's key as projectKey in the body, or as Authorization: Bearer.",
+            detail="Send the project's key as projectKey in the body (the tag: data-key), or as Authorization: Bearer.",
         )
     access = None
     if keys.kind_of(submission.key) is not None:
@@ -105,7 +108,7 @@ def match_origin_header(collect: Collect, submission: Submission, access: Access
         return None
     return Refusal(
         reason=Reason.ORIGIN_NOT_ALLOWED,
-        detail="The Origin header matches none of the project's origins; add it with `catchment project set`.",
+        detail=f"The Origin header matches none of the project's origins; {_ADD_IT}",
     )
 
 
@@ -166,7 +169,7 @@ def match_url(collect: Collect, passage: Passage) -> Verdict:
         return None
     return Refusal(
         reason=Reason.ORIGIN_NOT_ALLOWED,
-        detail="The event's url matches none of the project's origins; add it with `catchment project set`.",
+        detail=f"The event's url matches none of the project's origins; {_ADD_IT}",
     )
 
 

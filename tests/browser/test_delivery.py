@@ -162,6 +162,44 @@ async def test_a_server_that_is_cut_off_in_the_middle_of_a_visit_costs_no_event(
     await visitor.until_rows(2 * PAGES - 1)
 
 
+async def test_a_server_that_never_answers_is_given_up_and_asked_again_later(visitor: Visitor) -> None:
+    """It takes connections and says nothing. The page's clock for answers runs fifty times as fast."""
+    await visitor.context.add_init_script(
+        "const timeout = AbortSignal.timeout; AbortSignal.timeout = (milliseconds) => timeout(milliseconds / 50)"
+    )
+    given_up: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        given_up.append(await reader.read())
+        writer.close()
+
+    silent = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    visitor.site.page("/", visitor.tag(endpoint=f"http://127.0.0.1:{port}"))
+    page = await visitor.open("/")
+    await eventually(lambda: len(given_up) > 1, "it gave up, and tried again", ARRIVES)
+    assert all(b"PageView" in request for request in given_up)
+    silent.close()
+    visitor.site.page("/", visitor.tag())
+    await page.evaluate("localStorage.removeItem('catchmentPause')")
+    await page.goto(f"{visitor.site.origin}/")
+    await visitor.until_rows(2)
+
+
+async def test_storage_that_something_else_spoiled_does_not_stop_the_tracker(visitor: Visitor) -> None:
+    visitor.site.page("/before", "")
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/before")
+    name = f"catchment {visitor.collector.project.browser_key} "
+    for spoiled in ("", "x", "0000000000000 {]", "1700000000000 "):
+        await page.evaluate("([name, text]) => localStorage[name + Date.now() + '-1-2-3'] = text", [name, spoiled])
+    await page.goto(f"{visitor.site.origin}/")
+    await visitor.until_said("invalid_json")
+    await page.evaluate("catchment('event', 'After')")
+    await visitor.until_rows(1, "After")
+    await visitor.until_sent(page)
+
+
 async def test_a_server_that_says_when_is_not_asked_before(visitor: Visitor, own_serving: Start) -> None:
     """One event a second, and ten in hand: the eleventh is told to wait."""
     own_serving(LIMITS__RATE_PER_KEY="1")
@@ -193,8 +231,6 @@ async def test_a_batch_that_is_too_large_is_sent_in_parts(visitor: Visitor, own_
 
 async def test_what_had_to_be_dropped_is_counted_and_reported(visitor: Visitor, own_serving: Start) -> None:
     server = own_serving()
-    if not visitor.collector.database.one("SELECT to_regclass('catchment.loss_day')"):
-        pytest.skip("this server records no losses")
     visitor.site.page("/", visitor.tag(endpoint=visitor.collector.address))
     page = await visitor.open("/")
     await visitor.until_rows(1)

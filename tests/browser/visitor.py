@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,15 +31,6 @@ class Collector:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def has_script(self) -> bool:
-        """Whether the server hands out the tracker itself."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", "/catchment.js")
-            return connection.getresponse().status == 200
-        finally:
-            connection.close()
 
     def rows(self, name: str | None = None) -> list[dict[str, Any]]:
         """The project's events as they happened, or those of one name."""
@@ -93,13 +83,9 @@ class Visitor:
             self.sent.append(request)
 
     def tag(self, script: str = "catchment.js", *, key: str | None = None, **options: Any) -> str:
-        """The one tag. The server's own script where it has one; else the website's, told where the server is."""
-        source = f"{self.collector.address}/{script}"
-        if not self.collector.has_script():
-            source = f"/{script}"
-            options = {"endpoint": self.collector.address, **options}
+        """The one tag, with the server's own script."""
         attributes = self.site.attributes({"key": key or self.collector.project.browser_key, **options})
-        return f'<script defer src="{source}" {attributes}></script>'
+        return f'<script defer src="{self.collector.address}/{script}" {attributes}></script>'
 
     def site_scripts(self) -> Path:
         """Where the built scripts are."""

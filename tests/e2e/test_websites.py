@@ -161,12 +161,12 @@ def test_losses_are_counted_once_over_retries_workers_and_restarts(
 def test_a_report_alone_and_one_of_a_stranger(
     shared: Installation, shared_server: Serving, shared_project: Project
 ) -> None:
-    report = {**batch(shared_project, "", "r-1", storage_failed=2), "events": []}
+    report = {**batch(shared_project, "", "r-1", too_large=2), "events": []}
     assert shared_server.post(report, "/v1/batch", Origin="https://evil.example").status == 403
     assert shared_server.post(report, "/v1/batch").json["losses"] == "refused"
     assert losses(shared, shared_project) == {}
     assert shared_server.post(report, "/v1/batch", Origin=ORIGIN).json["losses"] == "recorded"
-    assert losses(shared, shared_project) == {"storage_failed": 2}
+    assert losses(shared, shared_project) == {"too_large": 2}
 
 
 def test_losses_that_can_t_be_recorded_change_no_event(installation: Installation, project: Project) -> None:
