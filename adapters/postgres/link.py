@@ -92,6 +92,7 @@ class Link:
         self._timeout = timeout
         self._descriptors = descriptors
         self._connection: Any = None
+        self._cursor: Any = None
         self._in_transaction = False
 
     @property
@@ -156,7 +157,7 @@ class Link:
         if self._connection is not None:
             with contextlib.suppress(psycopg2.Error, OSError):
                 self._connection.close()
-            self._connection = None
+            self._connection = self._cursor = None
             self._descriptors.take_back()
 
     async def run(self, name: str, timeout: float | None = None, /, **parameters: Any) -> Rows:
@@ -188,9 +189,9 @@ class Link:
 
     async def _execute(self, text: str, parameters: dict[str, Any], doing: str, timeout: float) -> Rows:
         try:
-            async with self._connection.cursor(timeout=timeout) as cursor:
-                await cursor.execute(text, parameters or None, timeout=timeout)
-                return list(cursor.raw.fetchall()) if cursor.raw.description else []
+            cursor = await self._open_cursor()
+            await cursor.execute(text, parameters or None, timeout=timeout)
+            return list(cursor.raw.fetchall()) if cursor.raw.description else []
         except asyncio.CancelledError as error:
             self._drop_if_broken()
             task = asyncio.current_task()
@@ -206,6 +207,13 @@ class Link:
             else:
                 self._drop_if_broken()
             raise DatabaseError(failure, sqlstate, doing) from _without_data(error)
+
+    async def _open_cursor(self) -> Any:
+        """The session's one cursor. aiopg's have a reference to themselves, and to the text of their last statement: one
+        for each statement would stay in memory until the garbage collector comes by."""
+        if self._cursor is None or self._cursor.closed:
+            self._cursor = await self._connection.cursor()
+        return self._cursor
 
     def _drop_if_broken(self) -> None:
         if not self.connected:

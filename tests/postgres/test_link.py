@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import traceback
 
+import aiopg
 import pytest
 
 from catchment.adapters.postgres.errors import DatabaseError, Failure, NotConnected
@@ -306,3 +308,18 @@ async def test_nobody_hangs_when_all_busy_sessions_end(database: Database) -> No
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(one) for one in ended} <= {list, DatabaseError}
         assert await links.run("heartbeat") == [(1,)]
+
+
+async def test_statements_leave_nothing_for_the_garbage_collector(database: Database) -> None:
+    """A cursor of aiopg has a reference to itself, and holds the text of its statement: a megabyte of events."""
+    async with open_link(database) as link:
+        await link.run("heartbeat")
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await link.run("heartbeat")
+            left = [one for one in gc.get_objects() if isinstance(one, aiopg.connection.Cursor)]
+        finally:
+            gc.enable()
+    assert len(left) == 1
