@@ -109,31 +109,25 @@ def _shared(event: Event) -> dict[str, Any]:
 
 
 _OWN = (
+    "event_id",
+    "name",
     "category",
     "label",
     "value",
+    "session_id",
     "user_id",
     "url",
     "page_title",
     "page_path",
     "referrer",
     "referrer_host",
+    "occurred_at",
 )
-"""Columns that may be null."""
 
 
 def _own(event: Event) -> dict[str, Any]:
     columns = vars(event)
-    values: dict[str, Any] = {
-        "event_id": event.event_id,
-        "name": event.name,
-        "session_id": event.session_id,
-        "occurred_at": event.occurred_at,
-    }
-    for name in _OWN:
-        value = columns[name]
-        if value is not None:
-            values[name] = value
+    values = {name: value for name in _OWN if (value := columns[name]) is not None}
     if event.data:
         values["data"] = event.data
     if event.properties:
