@@ -109,7 +109,7 @@ def batches(bench: Bench, seconds: float, say: Say) -> Iterator[Row]:
     with bench.server() as server:
 
         def ours() -> float:
-            return 100 * load(server.port, keys, seconds=seconds, connections=8, batch=100)["rate"]
+            return 100 * load(server.port, keys, seconds=seconds, connections=16, batch=100)["rate"]
 
         ours()
         rate, copied, ratio = _pairs(ours, lambda: _copy_rate(bench.dsn))
