@@ -166,14 +166,18 @@ def _show(answer: Answer, dry_run: bool, say: Callable[[str], None]) -> None:
 def _line(project: str, receipt: Receipt) -> str:
     outcome = click.style(f"{receipt.outcome:10}", fg=_COLOURS.get(receipt.outcome, "white"))
     event = receipt.event
-    name = "".join(c if c.isprintable() else "\ufffd" for c in event.name) if event is not None else ""
+    name = _printable(event.name) if event is not None else ""
     about = (
         " ".join(part for part in (event.agent.browser, event.agent.os, event.place.country, event.ip) if part)
         if event is not None
         else ""
     )
     reason = f" {receipt.reason}" if receipt.reason else ""
-    return f"{outcome}{reason} {project} {name}  {click.style(about, dim=True)}  {receipt.event_id}"
+    return f"{outcome}{reason} {project} {name}  {click.style(about, dim=True)}  {_printable(receipt.event_id or '')}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 # The check

@@ -47,11 +47,13 @@ class Findings:
     """What the check has to say of one event."""
 
     limits: Limits
+    most: int = 2**31
+    """So many warnings are said, and never more than `limits.warnings`."""
     warnings: list[EventWarning] = field(default_factory=list)
     errors: dict[str, list[str]] = field(default_factory=dict)
 
     def warn(self, code: WarningCode, path: str, detail: str) -> None:
-        if len(self.warnings) < self.limits.warnings:
+        if len(self.warnings) < min(self.limits.warnings, self.most):
             self.warnings.append(EventWarning(code, clean(path[:_SHOWN]), detail))
 
     def refuse(self, path: str, what: str) -> None:

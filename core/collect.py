@@ -84,23 +84,31 @@ class Collect:
         return tuple(_sent_id(payload, self.limits) or self.ids.new_id() for payload in payloads)
 
     async def _collect(self, submission: Submission, access: Access, ids: Sequence[str]) -> Answer:
+        receipts = await self._check(submission, access, ids)
+        to_store = [r for r in receipts if r.outcome is Outcome.STORED]
+        if to_store and not submission.dry_run:
+            await self._store(submission, access, to_store)
+        return Answer(receipts=receipts, access=access)
+
+    async def _check(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
+        """Leads each event through its steps; what is to be stored has the outcome `STORED` by now."""
         sender, wrong_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
         visitors: dict[tuple[str | None, str | None], Visitor] = {}
-        for number, payload in enumerate(submission.payloads, 1):
+        payloads, to_say = submission.payloads, self.limits.batch_warnings
+        for number, payload in enumerate(payloads, 1):
             if number % _TURN == 0:
                 await asyncio.sleep(0)  # others have their turn
                 if self.clock.monotonic() >= submission.deadline:
                     raise Unavailable("the deadline passed while the events were checked")
             event_id = ids[number - 1]
-            passage = Passage(payload, submission, access, sender, Findings(self.limits), event_id, visitors)
+            passage = Passage(payload, submission, access, sender, Findings(self.limits, to_say), event_id, visitors)
             if wrong_clock:
                 passage.findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
             receipts.append(_receipt(passage, await self._walk(passage)))
-        to_store = [r for r in receipts if r.outcome is Outcome.STORED]
-        if to_store and not submission.dry_run:
-            await self._store(submission, access, to_store)
-        return Answer(receipts=receipts, access=access)
+            to_say -= len(passage.findings.warnings)
+            payloads[number - 1] = None
+        return receipts
 
     async def _walk(self, passage: Passage) -> Verdict:
         for step in EVENT_STEPS:

@@ -44,8 +44,12 @@ class Limits:
     """How old a browser key's timestamp may be, in seconds."""
     future: int = 5 * 60
     """How far ahead any timestamp may be, in seconds."""
+    json_values: int = 150_000
+    """Values in a body, about: commas and opening brackets. Two kilobytes of gzip unpack to a million of them."""
     warnings: int = 50
     """Warnings on one receipt; more are not said."""
+    batch_warnings: int = 1_000
+    """Warnings on all receipts of a batch together; more are not said."""
 
     loss_id: int = 64
     loss_reason: int = 32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,8 +15,9 @@ from .project import Access
 class Submission:
     """One request: what was posted, and what the connection tells."""
 
-    payloads: Sequence[object]
-    """The events as plain values; an `Unreadable` where a line could not be read."""
+    payloads: list[object]
+    """The events as plain values; an `Unreadable` where a line could not be read. Emptied while they are collected:
+    what waits for the database is what will be stored, and no more."""
     key: str | None = None
     """`Authorization`'s, else the envelope's, else the first event's."""
     sent_at: object = None

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from catchment.core.check import too_deep
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason, Refusal
 from catchment.core.submission import Unreadable
 
-from .decode import NotReadable, TooLarge, decode, sizes_of
+from .decode import NotReadable, TooLarge, decode, parse, sizes_of, words_of_depth
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """What a body says."""
 
-    payloads: Sequence[object]
+    payloads: list[object]
     key: str | None
     """The key it names: the envelope's, else the first event's."""
     sent_at: object = None
@@ -35,17 +36,21 @@ def read_event(body: bytes, limits: Limits) -> Body:
 
 def read_batch(body: bytes, limits: Limits) -> Body:
     """A batch: an array of events, or an object with `events`. Raises `NotReadable` and `TooLarge`."""
-    value = decode(body, limits.json_depth)
+    value = parse(body)
     envelope: dict[str, Any] = value if isinstance(value, dict) else {"events": value}
     events = envelope.get("events")
     if not isinstance(events, list):
         raise NotReadable("expected an array of events, or an object with the array `events`")
     _check_count(len(events), limits)
-    if len(body) > limits.body_bytes:
-        for number, size in enumerate(sizes_of(body)):
-            if size > limits.body_bytes:
-                events[number] = Unreadable(_one_too_large(limits))
-    return Body(events, _named_key(envelope) or _first_key(events), envelope.get("sentAt"), envelope.get("losses"))
+    key = _named_key(envelope) or _first_key(events)
+    sizes = sizes_of(body, events) if len(body) > limits.body_bytes else [0] * len(events)
+    for number, event in enumerate(events):
+        if sizes[number] > limits.body_bytes:
+            events[number] = Unreadable(_one_too_large(limits))
+        elif too_deep(event, limits.json_depth):
+            detail = words_of_depth(limits.json_depth)
+            events[number] = Unreadable(Refusal(reason=Reason.INVALID_JSON, detail=detail))
+    return Body(events, key, envelope.get("sentAt"), envelope.get("losses"))
 
 
 def read_lines(body: bytes, limits: Limits) -> Body:

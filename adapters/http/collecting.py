@@ -16,7 +16,7 @@ from catchment.core.submission import Answer, Submission
 from . import answers
 from .addresses import Clients
 from .bodies import Body, read_batch, read_event, read_lines
-from .decode import NotReadable, TooLarge, unpack
+from .decode import NotReadable, TooLarge, check_values, unpack
 from .exchange import Request, Response
 from .faults import log_fault
 from .metrics import Metrics
@@ -112,6 +112,8 @@ class Collecting:
             body = unpack(body, limit)
         elif encoding != "identity":
             raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
+        request.body = b""  # what was read of it is enough, while the events wait for the database
+        check_values(body, self._limits.json_values)
         return reader(body, self._limits)
 
     async def _collected(self, request: Request, body: Body, key: str | None, dry_run: bool) -> Answer:

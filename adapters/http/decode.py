@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -30,17 +31,32 @@ class TooLarge(NotReadable):
 
 def decode(body: bytes, levels: int) -> Any:
     """The value of a JSON text in UTF-8. Raises `NotReadable`."""
+    value = parse(body)
+    if too_deep(value, levels):
+        raise NotReadable(words_of_depth(levels))
+    return value
+
+
+def words_of_depth(levels: int) -> str:
+    return f"nested deeper than {levels} levels"
+
+
+def check_values(body: bytes, most: int) -> None:
+    """Raises `NotReadable` for a body of more values than so many, about, before anything is made of them."""
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > most:
+        raise NotReadable(f"more than {most} values")
+
+
+def parse(body: bytes) -> Any:
+    """The same, however deep it is nested."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NotReadable(f"not UTF-8, from byte {error.start} on") from None
     try:
-        value = _decode_fast(text)
+        return _decode_fast(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        value = decode_exact(text)
-    if too_deep(value, levels):
-        raise NotReadable(f"nested deeper than {levels} levels")
-    return value
+        return decode_exact(text)
 
 
 def decode_exact(text: str) -> Any:
@@ -69,15 +85,13 @@ def _integer(digits: str) -> int | float:
 _exact = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
 
 
-def sizes_of(text: bytes) -> list[int]:
-    """The bytes of each event in a batch's body that is known to be JSON: an array, or an object with `events`."""
+def sizes_of(text: bytes, events: Sequence[object]) -> list[int]:
+    """The bytes of each event in a batch's body, an array or an object with `events`; these are what was read of it."""
     try:
         if text.lstrip()[:1] == b"{":
             text = bytes(msgspec.json.decode(text, type=dict[str, msgspec.Raw])["events"])
         return [len(bytes(raw)) for raw in msgspec.json.decode(text, type=list[msgspec.Raw])]
     except (msgspec.MsgspecError, KeyError):
-        value = decode_exact(text.decode("utf-8"))
-        events = value["events"] if isinstance(value, dict) else value
         return [len(json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass")) for event in events]
 
 

@@ -94,6 +94,8 @@ class Phase(Enum):
     BODY = 2
     ANSWER = 3
     """Ours."""
+    TAKING = 4
+    """The client, to take our answer."""
 
 
 class Exchange(HTTPMessageDelegate):
@@ -223,6 +225,7 @@ class Exchange(HTTPMessageDelegate):
             else:
                 start_line = ResponseStartLine("HTTP/1.1", response.status, reason)
                 connection.write_headers(start_line, cast(HTTPHeaders, headers), body or None)
+            self._phase, self._since = Phase.TAKING, self._app.clock.monotonic()
             connection.finish()
         except (StreamClosedError, OSError):
             log.debug("the client of request %s is gone", request.id)

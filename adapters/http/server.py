@@ -56,6 +56,7 @@ class ConnectionLimits:
     idle: float = 65.0
     """From one request to the headers of the next, whole."""
     body: float = 20.0
+    """For sending a body, and for taking our answer."""
     header_bytes: int = 16 * 1024
 
 
@@ -122,9 +123,12 @@ class Server:
         loop = asyncio.get_running_loop()
         now = self._application.clock.monotonic()
         for connection, exchange in list(self._application.connections.items()):
-            if exchange.waits_since(Phase.HEADERS, now) > self._limits.idle or (
-                exchange.waits_since(Phase.BODY, now) > self._limits.body
-            ):
+            late = (
+                exchange.waits_since(Phase.HEADERS, now) > self._limits.idle
+                or exchange.waits_since(Phase.BODY, now) > self._limits.body
+                or exchange.waits_since(Phase.TAKING, now) > self._limits.body
+            )
+            if late:
                 connection.stream.close()
         self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
 

@@ -209,8 +209,8 @@ class Link:
             raise DatabaseError(failure, sqlstate, doing) from _without_data(error)
 
     async def _open_cursor(self) -> Any:
-        """The session's one cursor. aiopg's have a reference to themselves, and to the text of their last statement: one
-        for each statement would stay in memory until the garbage collector comes by."""
+        """The session's one cursor. aiopg's refer to themselves, and to the text of their last statement: one for each
+        statement would stay in memory until the garbage collector comes by."""
         if self._cursor is None or self._cursor.closed:
             self._cursor = await self._connection.cursor()
         return self._cursor

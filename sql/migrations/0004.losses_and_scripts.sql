@@ -39,6 +39,15 @@ DECLARE
     the_day date := (arrival AT TIME ZONE 'UTC')::date;
     lost    record;
 BEGIN
+    -- A day that is full takes no more writing.
+    IF EXISTS (SELECT FROM catchment.loss_day
+               WHERE project_id = the_project AND day = the_day AND reports >= most_reports)
+        AND NOT EXISTS (SELECT FROM catchment.loss_report
+                        WHERE project_id = the_project AND key_kind = the_kind AND report_id = the_report)
+    THEN
+        RETURN 'full';
+    END IF;
+
     INSERT INTO catchment.loss_report (project_id, key_kind, report_id, received_at)
     VALUES (the_project, the_kind, the_report, arrival) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN

@@ -21,6 +21,11 @@ def in_name(text: bytes) -> bytes:
     return event(event_name=b'"' + CANARY.encode() + text + b'"')
 
 
+DEEP = {
+    "65 levels": value(b"[" * 63 + b"]" * 63),
+    "65 levels of objects": value(b'{"a":' * 63 + b"1" + b"}" * 63),
+    "65 levels in a key that is thrown away": event(unknown=b"[" * 64 + b"]" * 64),
+}
 SYNTAX = {
     "empty": b"",
     "blank": b" \r\n\t ",
@@ -91,9 +96,7 @@ SYNTAX = {
     "URL-encoded": b"event_name=" + CANARY.encode(),
     "XML": b"<event>" + CANARY.encode() + b"</event>",
     "pickle": b"\x80\x04\x95" + CANARY.encode(),
-    "65 levels": value(b"[" * 63 + b"]" * 63),
-    "65 levels of objects": value(b'{"a":' * 63 + b"1" + b"}" * 63),
-    "65 levels in a key that is thrown away": event(unknown=b"[" * 64 + b"]" * 64),
+    **DEEP,
     "30,000 levels": b"[" * 30_000 + b"]" * 30_000,
     "30,000 levels that never end": value(b"[" * 30_000),
     "10,000 levels of objects": value(b'{"a":' * 10_000 + b"1" + b"}" * 10_000),
@@ -105,7 +108,7 @@ def test_what_is_no_json_is_refused(site: Collector, row: Row) -> None:
     check_refused(site, row)
 
 
-@table(Row(name=name, body=body, path="/v1/batch") for name, body in SYNTAX.items())
+@table(Row(name=name, body=body, path="/v1/batch") for name, body in SYNTAX.items() if name not in DEEP)
 def test_what_is_no_json_refuses_its_batch(site: Collector, row: Row) -> None:
     check_refused(site, Row(name=row.name, body=b"[" + GOOD + b", " + row.body + b"]", path=row.path))
 
@@ -165,10 +168,8 @@ def test_what_is_no_array_is_no_batch(site: Collector, row: Row) -> None:
 @table(
     [
         Row(
-            name="a megabyte of empty arrays are too many events",
+            name="a megabyte of empty arrays are too many values",
             body=b"[" + b"[]," * 349_000 + b"[]]",
-            code="too_large",
-            status=413,
             path="/v1/batch",
         ),
         Row(

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import weakref
 from datetime import UTC, datetime
 
 import pytest
 
 from catchment.core.project import KeyKind
+from catchment.core.submission import Submission
 
+from ..support.waiting import eventually
 from .serving import ORIGIN, STORED, Site, check_batch, check_problem, refused
 
 pytestmark = pytest.mark.gen_test
 NDJSON = "application/x-ndjson"
 FOREIGN = "https://evil.example/"
+
+
+class Mark:
+    """Something that is seen to go away."""
 
 
 def lines(*events: object) -> bytes:
@@ -114,6 +122,41 @@ async def test_an_empty_batch_with_a_key_is_answered(site: Site) -> None:
 
 
 # limits
+
+
+async def test_an_event_that_is_nested_too_deep_is_refused_alone(site: Site) -> None:
+    good, deep = site.event(eventId="good"), site.event(eventId="deep", event_data={"v": 0})
+    body = json.dumps([deep, good]).replace('"v": 0', '"v": ' + "[" * 65 + "]" * 65)
+    check_batch(await site.batch(body.encode()), refused("invalid_json"), ("stored", None))
+
+
+async def test_the_warnings_of_a_batch_are_bounded(site: Site) -> None:
+    batch = [site.event(**{f"odd{n}": n for n in range(30)}) for _ in range(100)]
+    answer = await site.batch(batch)
+    results = check_batch(answer, *[("stored", None)] * 100)
+    assert [len(result["warnings"]) for result in results[:2]] == [30, 30]
+    assert sum(len(result["warnings"]) for result in results) == 1000
+
+
+async def test_what_waits_for_the_database_is_not_what_came(site: Site) -> None:
+    """Unknown fields, which are not stored, would be kept in memory as long as the database stalls."""
+    site.sink.gate.clear()
+    marks = [Mark() for _ in range(3)]
+    submission = Submission(
+        payloads=[site.event(odd=mark) for mark in marks],
+        key=site.browser_key,
+        origin=ORIGIN,
+        received_at=site.clock.now(),
+        deadline=site.clock.monotonic() + 5,
+    )
+    kept = [weakref.ref(mark) for mark in marks]
+    del marks
+    task = asyncio.ensure_future(site.collecting._collect(submission))
+    await eventually(lambda: site.sink.waiting, "they wait to be stored")
+    assert submission.payloads == [None] * 3
+    assert [mark() for mark in kept] == [None] * 3
+    site.sink.gate.set()
+    assert {receipt.outcome for receipt in (await task).receipts} == {"stored"}
 
 
 async def test_a_thousand_events_are_taken(site: Site) -> None:

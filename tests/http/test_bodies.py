@@ -110,7 +110,16 @@ async def test_sixty_four_levels_are_read(site: Site) -> None:
 
 async def test_a_megabyte_of_arrays_is_answered(site: Site) -> None:
     body = b"[" + b"[]," * 349_000 + b"[]]"
-    check_problem(await site.batch(body), 413, "too_large")
+    check_problem(await site.batch(body), 400, "invalid_json")
+
+
+async def test_a_body_of_too_many_values_is_refused_before_they_are_made(site: Site) -> None:
+    """Two kilobytes on the wire. Half a surrogate pair would have sent all of it through the slower parser, twice."""
+    body = b'{"events": [{"a": [' + b"[]," * 600_000 + rb'"\ud800"]}]}'
+    answer = await site.batch(gzip.compress(body), Content_Encoding="gzip")
+    problem = check_problem(answer, 400, "invalid_json")
+    assert "values" in problem["detail"]
+    check_receipt(await site.post(site.event()), "stored")
 
 
 BAD_NUMBERS = {

@@ -231,6 +231,22 @@ async def test_a_client_whose_body_does_not_come_in_time_is_closed(site: Site) -
     assert site.storage.events == []
 
 
+async def test_a_client_that_does_not_take_its_answer_in_time_is_closed(site: Site) -> None:
+    events = [site.event(event_data={f"k{n}": "x" * 1900 for n in range(20)}) for _ in range(50)]
+    asking = request("POST", "/v1/batch?dry_run=1", json.dumps(events).encode(), HEADERS)
+    wire = await site.connect()
+    wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    await eventually(lambda: site.application.connections, "it is connected")
+    for connection in site.application.connections:
+        connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    await wire.send(asking)
+    await eventually(lambda: site.application.in_flight == 0, "the answer is on its way")
+    await asyncio.sleep(1.1)
+    assert site.application.connections, "there was no time to take it yet"
+    site.clock.advance(timedelta(seconds=21))
+    await eventually(lambda: not site.application.connections, "the connection is closed")
+
+
 async def test_a_client_that_waits_for_us_is_not_closed(site: Site) -> None:
     site.sink.gate.clear()
     wire = await site.connect()

@@ -142,7 +142,7 @@ def test_the_sizes_of_a_batch_s_events_are_those_of_their_bytes(events: list[Any
     written_events = [json.dumps(event) for event in events]
     array = f"[{blank}" + f"{blank},{blank}".join(written_events) + f"{blank}]"
     text = f'{{"sentAt": [1], "events":{blank}{array}, "more": "events"}}' if envelope else array
-    assert sizes_of(text.encode()) == [len(event) for event in written_events]
+    assert sizes_of(text.encode(), events) == [len(event) for event in written_events]
 
 
 @pytest.mark.parametrize("reader", [read_event, read_batch, read_lines])

@@ -85,7 +85,7 @@ class House:
             "address": "81.2.69.142",
             "user_agent": "Mozilla/5.0",
         }
-        return await self.collect(Submission(payloads=payloads, **{**defaults, **submission}))
+        return await self.collect(Submission(payloads=list(payloads), **{**defaults, **submission}))
 
     async def receipt(self, payload: object = None, **submission: Any) -> Receipt:
         """The receipt of one event."""
