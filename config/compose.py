@@ -34,7 +34,7 @@ from catchment.adapters.system.ids import SystemIds
 from catchment.adapters.system.rate_limiter import TokenBuckets
 from catchment.core.administer import Administer
 from catchment.core.collect import Collect
-from catchment.core.errors import Unavailable
+from catchment.core.errors import Invalid, Unavailable
 from catchment.core.ports import LossLedger, ScriptArchive, UsageMeter
 from catchment.core.submission import Answer
 from catchment.plugins.loading import load_plugins
@@ -88,6 +88,7 @@ class Collector:
     """A whole collecting server but its sockets: one of these runs in each worker.
 
     `watch` is told every answer, and whether it was a dry run, for a person who looks on.
+    `revive` starts the database while it is down, where nobody else looks after it; it may block, and raise `Invalid`.
     """
 
     def __init__(
@@ -97,7 +98,9 @@ class Collector:
         *,
         on_death: Callable[[BaseException], None],
         watch: Callable[[Answer, bool], None] | None = None,
+        revive: Callable[[], object] | None = None,
     ) -> None:
+        self._revive = revive
         clock, ids = SystemClock(), SystemIds()
         count = settings.database.writers + settings.database.readers + 2
         deadline = settings.collect.deadline
@@ -231,6 +234,11 @@ class Collector:
             self.metrics.plugin_failures({k: n - self._told_failures.get(k, 0) for k, n in counts.items()})
             self._told_failures = counts
             self.metrics.flush()
+            if self.sink.down is not None and self._revive is not None:
+                try:
+                    await asyncio.to_thread(self._revive)
+                except Invalid as error:
+                    log.error("%s", error)
 
     async def _readiness(self) -> tuple[bool, dict[str, Any]]:
         down = self.sink.down

@@ -25,7 +25,7 @@ from catchment.core.submission import Answer, Receipt
 from catchment.core.times import period_of
 
 from .compose import Collector, Management, management
-from .running import bind_sockets, run_collector
+from .running import bind_sockets, reviver, run_collector
 from .settings import Settings
 
 ACCOUNT = "demo"
@@ -115,7 +115,11 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     collector = Collector(
-        settings, dsn, on_death=lambda _: stop.set(), watch=lambda answer, dry: _show(answer, dry, say)
+        settings,
+        dsn,
+        on_death=lambda _: stop.set(),
+        watch=lambda answer, dry: _show(answer, dry, say),
+        revive=reviver(settings),
     )
     async with management(settings, dsn) as parts:
         ready = await _set_up(parts.administer)

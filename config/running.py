@@ -10,15 +10,17 @@ import signal
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from catchment.adapters.http.metrics import forget_worker, share_files
 from catchment.adapters.http.server import ConnectionLimits, Server, bind
 from catchment.adapters.http.workers import Workers
+from catchment.adapters.postgres.embedded import start_embedded
 from catchment.core.errors import Invalid
 
 from .compose import Collector, plugin_extensions
-from .settings import Settings
+from .settings import EMBEDDED, Settings
 
 log = logging.getLogger(__name__)
 
@@ -85,9 +87,16 @@ async def _work(settings: Settings, dsn: str, sockets: list[socket.socket], pare
     watch = None if parent is None else loop.create_task(_orphaned(parent), name="parent watch")
     if watch is not None:
         watch.add_done_callback(lambda _: stop.set())
-    collector = Collector(settings, dsn, on_death=on_death)
+    collector = Collector(settings, dsn, on_death=on_death, revive=reviver(settings))
     await run_collector(collector, settings, sockets, stop.wait)
     return 1 if died else 0
+
+
+def reviver(settings: Settings) -> Callable[[], object] | None:
+    """What starts the database again: nobody but us looks after an embedded one."""
+    if settings.database.url != EMBEDDED:
+        return None
+    return partial(start_embedded, settings.database.directory)
 
 
 async def run_collector(

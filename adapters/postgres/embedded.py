@@ -15,8 +15,9 @@ from catchment.core.errors import Invalid
 
 
 def start_embedded(directory: Path) -> str:
-    """Starts the embedded PostgreSQL, or joins it where it runs, and returns its address. The folder is made (0700)
-    where it is missing. Raises `Invalid` where it is not installed or does not start."""
+    """Starts the embedded PostgreSQL, or joins it where it runs, and returns its address; again in the same process,
+    it starts one that died. The folder is made (0700) where it is missing. Raises `Invalid` where it is not installed,
+    does not start, or the folder is somebody else's."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -28,6 +29,7 @@ def start_embedded(directory: Path) -> str:
             "to a postgresql:// address"
         ) from error
     directory = directory.expanduser().resolve()
+    _refuse_foreign(directory)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -38,10 +40,25 @@ def start_embedded(directory: Path) -> str:
     PostgresServer._lock = InterProcessLock(directory.parent / f".{directory.name}.lock")
     try:
         server = get_server(directory)
+        with server._lock:  # which it does for the first of a process only
+            server.ensure_postgres_running()
         _forget_dead(server)
     except Exception as error:  # what a start of PostgreSQL can raise is open-ended
         raise Invalid(f"the embedded database in {directory} does not start: {error}") from error
     return str(server.get_uri())
+
+
+def _refuse_foreign(directory: Path) -> None:
+    """Before anything is changed: a folder with other files in it would change its owner and its mode."""
+    try:
+        foreign = directory.is_dir() and not (directory / "PG_VERSION").exists() and any(directory.iterdir())
+    except OSError as error:
+        raise Invalid(f"the embedded database can't have the folder {directory}: {error.strerror}") from error
+    if foreign:
+        raise Invalid(
+            f"the embedded database can't have the folder {directory}: it holds other files; name an empty folder, "
+            "or one that is not there, as database.directory"
+        )
 
 
 def _forget_dead(server: object) -> None:

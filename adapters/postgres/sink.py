@@ -71,6 +71,8 @@ class GroupCommit:
     that can't write must not go on.
     """
 
+    HEARTBEAT_SECONDS = 5.0
+
     def __init__(
         self,
         links: Sequence[Link],
@@ -171,7 +173,12 @@ class GroupCommit:
     async def _write(self, link: Link) -> None:
         while True:
             await self._connect(link)
-            await self._work.wait()
+            try:
+                async with asyncio.timeout(self.HEARTBEAT_SECONDS):
+                    await self._work.wait()
+            except TimeoutError:
+                await self._look_at(link)
+                continue
             group = self._take()
             if not group:
                 continue
@@ -184,6 +191,14 @@ class GroupCommit:
                 self._writing.difference_update(group)
                 if not self._queue and not self._writing:
                     self._idle.set()
+
+    async def _look_at(self, link: Link) -> None:
+        """Asks a session that has nothing to do whether it lives: else the next event would be the one to find out."""
+        try:
+            await link.run("heartbeat")
+        except DatabaseError as error:
+            self._observer.failed(error.failure, error.sqlstate)
+            link.drop()
 
     async def _connect(self, link: Link) -> None:
         """Makes sure of the session. As long as none can be made, what waits is told so at once."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from catchment.core.project import KeyKind
 
 from ..support import database as databases
 from .load import loaded
-from .running import Installation, poll
+from .running import ORIGIN, Installation, Project, poll
 
 
 @dataclass(slots=True)
@@ -158,3 +159,18 @@ def test_a_server_that_is_started_while_the_database_is_down_says_so(tmp_path: P
     assert all(line.startswith("catchment: ") for line in done.stderr.splitlines())
     with pytest.raises(psycopg2.OperationalError):
         psycopg2.connect(installation.dsn)
+
+
+def test_an_embedded_database_that_is_killed_is_started_again_by_its_server(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="catchment-") as folder:
+        data = Path(folder) / "pg"
+        installation = Installation("embedded", tmp_path, {"CATCHMENT_DATABASE__DIRECTORY": str(data)})
+        installation.json("account", "create", "acme")
+        made = installation.json("project", "create", "shop", "--account", "acme", "--origin", ORIGIN)
+        project = Project(id=made["id"], name="shop", browser_key=made["browser_key"])
+        with installation.serving() as server:
+            assert server.post(project.event()).outcome == "stored"
+            kill_all(data)
+            poll(lambda: server.post(project.event(eventId="after")).status == 200, "it is back", 60)
+            assert server.post(project.event(eventId="after")).outcome == "duplicate"
+        assert not (data / "postmaster.pid").exists(), "who ends last stops it"

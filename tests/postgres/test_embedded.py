@@ -39,6 +39,17 @@ def test_who_comes_later_joins_it(embedded_server: Server) -> None:
     psycopg2.connect(address).close()
 
 
+def test_a_folder_with_other_files_is_refused_before_it_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("somebody's")
+    tmp_path.chmod(0o750)
+    before = tmp_path.stat()
+    with pytest.raises(Invalid, match="holds other files"):
+        start_embedded(tmp_path)
+    after = tmp_path.stat()
+    assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
+    assert [file.name for file in tmp_path.iterdir()] == ["precious"]
+
+
 def test_a_folder_that_can_not_be_one_is_said() -> None:
     with tempfile.NamedTemporaryFile() as file, pytest.raises(Invalid):
         start_embedded(Path(file.name))

@@ -284,3 +284,15 @@ async def test_a_lock_that_is_held_too_long_is_waited_for_until_the_deadline(dat
 async def test_a_clock_that_stands_still_changes_nothing(database: Database) -> None:
     async with open_sink(database, clock=ToldClock()) as sink:
         assert await stored(sink, events(PROJECT, 1)) == [STORED]
+
+
+async def test_a_sink_with_nothing_to_do_notices_that_the_database_is_gone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GroupCommit, "HEARTBEAT_SECONDS", 0.05)
+    async with open_sink(database) as sink:
+        await eventually(lambda: sink.down is None, "it has its sessions")
+        with closed(database):
+            await eventually(lambda: sink.down is not None, "it knows that nothing can be stored")
+        await eventually(lambda: sink.down is None, "it is back")
+        assert await stored(sink, [an_event(PROJECT, "one")]) == [STORED]
