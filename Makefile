@@ -34,7 +34,7 @@ help: ## list the targets
 
 setup: $(installed) $(assets) ## make the environment (.venv) with everything in it, and the assets
 
-run: setup ## start a server with a demonstration website and its own database
+run: setup ## start a server with a demonstration website, on the embedded database
 	$(bin)/catchment demo
 
 test: setup ## run the tests (ARGS='…' is handed to pytest)
