@@ -61,14 +61,6 @@ class Findings:
             self.errors.setdefault(path, []).append(what)
 
 
-@dataclass(slots=True)
-class Checked:
-    """An event whose fields are good."""
-
-    raw: RawEvent
-    url: Url | None
-
-
 def is_clean(text: str) -> bool:
     """Whether PostgreSQL can hold this text: no NUL, no lone surrogate."""
     return (text.isascii() and "\x00" not in text) or _BAD_CHARACTERS.search(text) is None
@@ -80,39 +72,35 @@ def clean(text: str) -> str:
 
 def check_event(
     payload: object, sender: Sender, limits: Limits, new_id: Callable[[], str], event_id: str, findings: Findings
-) -> Checked | Refusal:
-    """The payload's fields, checked against the table of limits. Warnings and errors are left in `findings`.
+) -> tuple[RawEvent, Url | None] | Refusal:
+    """The payload's fields, checked against the table of limits, and its url, read. Warnings and errors are left in
+    `findings`.
 
     `event_id` is the event's where it names none itself.
     """
     if not isinstance(payload, dict):
         findings.refuse("event", f"expected an object, not {_type_name(payload)}")
         return _refusal(findings)
-    texts = _texts(payload, limits, findings)
-    data, columns = _data(payload.get("event_data"), limits, findings)
-    url = _url(texts["url"], sender, findings)
-    if texts["event_name"] is None or not texts["event_name"].strip():
+    columns = _texts(payload, limits, findings)
+    _put_data(columns, payload.get("event_data"), limits, findings)
+    url = _url(columns["url"], sender, findings)
+    name = columns["name"]
+    if name is None or not name.strip():
         findings.refuse("event_name", "required: a text that is not blank")
+    columns["event_id"] = _event_id(columns["event_id"], findings) or event_id
+    columns["occurred_at"] = _occurred_at(payload.get("timestamp"), sender, limits, findings)
     if findings.errors:
-        _event_id(texts["event_id"], findings)
-        _occurred_at(payload.get("timestamp"), sender, limits, findings)
         return _refusal(findings)
-    raw = RawEvent(
-        event_name=texts["event_name"] or "",
-        event_id=_event_id(texts["event_id"], findings) or event_id,
-        session_id=texts["session_id"] or new_id(),
-        user_id=texts["user_id"] or None,
-        url=texts["url"] or None,
-        page_title=texts["page_title"],
-        page_path=texts["page_path"] or (url.path or "/" if url else None),
-        referrer=texts["referrer"] or None,
-        user_agent=texts["user_agent"] or _header_user_agent(sender.user_agent, limits, findings),
-        ip=_address(payload.get("ip"), sender, findings),
-        data=data,
-        occurred_at=_occurred_at(payload.get("timestamp"), sender, limits, findings),
-        **columns,
-    )
-    return _refusal(findings) if findings.errors else Checked(raw, url)
+    for attribute in _EMPTY_IS_NONE:
+        columns[attribute] = columns[attribute] or None
+    if not columns["session_id"]:
+        columns["session_id"] = new_id()
+    if not columns["page_path"]:
+        columns["page_path"] = url.path or "/" if url else None
+    if not columns["user_agent"]:
+        columns["user_agent"] = _header_user_agent(sender.user_agent, limits, findings)
+    columns["ip"] = _address(payload.get("ip"), sender, findings)
+    return _refusal(findings) if findings.errors else (RawEvent.of(columns), url)
 
 
 def _refusal(findings: Findings) -> Refusal:
@@ -120,9 +108,9 @@ def _refusal(findings: Findings) -> Refusal:
     return Refusal(reason=Reason.INVALID_EVENT, detail=detail, errors=findings.errors)
 
 
-def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str, str | None]:
-    """The text fields, checked; what else is in the payload and is no field is said."""
-    texts: dict[str, str | None] = dict.fromkeys(_TEXTS)
+def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str, Any]:
+    """The text fields by attribute, checked; what else is in the payload and is no field is said."""
+    texts: dict[str, Any] = dict.fromkeys(_TEXTS)
     for wire, value in payload.items():
         rule = _RULES.get(wire)
         if rule is None:
@@ -134,18 +122,19 @@ def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str,
         if type(value) is not str:
             findings.refuse(wire, f"expected text, not {_type_name(value)}")
             continue
-        attribute, over = rule
-        if not (value.isascii() and "\x00" not in value) and not is_clean(value) and attribute != "event_id":
+        attribute, limit, over = rule
+        if (not value.isascii() or "\x00" in value) and not is_clean(value) and attribute != "event_id":
             findings.warn(WarningCode.CHARACTERS_REPLACED, wire, _REPLACED)
             value = clean(value)
-        if len(value) > (limit := getattr(limits, attribute)):
-            value = _too_long(value, wire, over, limit, findings)
+        if len(value) > (most := getattr(limits, limit)):
+            value = _too_long(value, wire, over, most, findings)
         texts[attribute] = value
     return texts
 
 
 _TEXTS = tuple(rule.attribute for rule in TEXT_FIELDS)
-_RULES = {rule.wire: (rule.attribute, rule.over) for rule in TEXT_FIELDS}
+_RULES = {rule.wire: (rule.attribute, rule.limit, rule.over) for rule in TEXT_FIELDS}
+_EMPTY_IS_NONE = ("user_id", "url", "referrer")
 
 
 def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings) -> str | None:
@@ -219,31 +208,41 @@ def _occurred_at(value: object, sender: Sender, limits: Limits, findings: Findin
     return moment
 
 
-def _data(value: object, limits: Limits, findings: Findings) -> tuple[JsonObject, dict[str, Any]]:
-    columns: dict[str, Any] = {}
-    if value is None:
-        return {}, columns
-    if type(value) is not dict:
+def _put_data(columns: dict[str, Any], value: object, limits: Limits, findings: Findings) -> None:
+    """`event_data`, and what of it goes into columns of its own."""
+    data: JsonObject = {}
+    category = label = number = None
+    if type(value) is dict:
+        data = check_object(value, "event_data", limits, findings)
+        category = _taken_text(data, "category", findings)
+        label = _taken_text(data, "label", findings)
+        number = _taken_number(data, findings)
+    elif value is not None:
         findings.refuse("event_data", f"expected an object, not {_type_name(value)}")
-        return {}, columns
-    data = check_object(value, "event_data", limits, findings)
-    for name in ("category", "label"):
-        text = data.get(name)
-        if type(text) is str:
-            columns[name] = data.pop(name)
-        elif text is not None:
-            findings.warn(WarningCode.WRONG_TYPE, f"event_data.{name}", "not text; it stays in the data")
+    columns["data"], columns["category"], columns["label"], columns["value"] = data, category, label, number
+
+
+def _taken_text(data: JsonObject, name: str, findings: Findings) -> str | None:
+    text = data.get(name)
+    if type(text) is str:
+        del data[name]
+        return text
+    if text is not None:
+        findings.warn(WarningCode.WRONG_TYPE, f"event_data.{name}", "not text; it stays in the data")
+    return None
+
+
+def _taken_number(data: JsonObject, findings: Findings) -> float | None:
     number = data.get("value")
-    if number is not None:
-        if _is_double(number):
-            columns["value"] = float(data.pop("value"))
-        else:
-            findings.warn(
-                WarningCode.WRONG_TYPE,
-                "event_data.value",
-                "not a number that a double holds exactly; it stays in the data",
-            )
-    return data, columns
+    if number is None:
+        return None
+    if _is_double(number):
+        del data["value"]
+        return float(number)
+    findings.warn(
+        WarningCode.WRONG_TYPE, "event_data.value", "not a number that a double holds exactly; it stays in the data"
+    )
+    return None
 
 
 def _is_double(number: object) -> bool:
@@ -267,12 +266,12 @@ def check_object(value: JsonObject, path: str, limits: Limits, findings: Finding
         if len(key) > limits.data_key:
             findings.warn(WarningCode.DROPPED, f"{path}.{key}", f"a key longer than {limits.data_key} characters")
             continue
-        if not is_clean(key):
+        if (not key.isascii() or "\x00" in key) and not is_clean(key):
             key = clean(key)
             findings.warn(WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", _REPLACED)
         kind = type(item)
         if kind is str:
-            if len(item) > limits.data_string or not is_clean(item):
+            if len(item) > limits.data_string or not item.isascii() or "\x00" in item:
                 item = _check_text(item, f"{path}.{key}", limits, findings)
         elif kind is dict or kind is list or kind is float:
             item = _check_value(item, f"{path}.{key}", limits, findings, depth)

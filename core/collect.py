@@ -28,6 +28,7 @@ from .steps import EVENT_STEPS, REQUEST_STEPS, Passage, Verdict, Visitor, find_p
 from .submission import Answer, Receipt, Submission
 from .times import read_time
 
+_VERDICTS = (Refusal, Filtered)
 _TURN = 50
 """So many events of a batch are checked before other requests have their turn, and the deadline is looked at."""
 
@@ -113,7 +114,7 @@ class Collect:
     async def _walk(self, passage: Passage) -> Verdict:
         for step in EVENT_STEPS:
             verdict = step(self, passage)
-            if verdict is not None and not isinstance(verdict, Refusal | Filtered):
+            if verdict is not None and not isinstance(verdict, _VERDICTS):
                 verdict = await verdict
             if verdict is not None:
                 return verdict

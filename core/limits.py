@@ -87,7 +87,9 @@ class TextField:
     wire: str
     """Its name in the payload."""
     attribute: str
-    """Its name on `RawEvent`, and of its limit on `Limits`."""
+    """Its name on `RawEvent` and on `Event`."""
+    limit: str
+    """The name of its limit on `Limits`."""
     over: Over
     about: str
 
@@ -95,40 +97,48 @@ class TextField:
 TEXT_FIELDS: tuple[TextField, ...] = (
     TextField(
         wire="event_name",
-        attribute="event_name",
+        attribute="name",
+        limit="event_name",
         over=Over.REFUSE,
         about="What happened, such as `SignUp`. Required, not blank.",
     ),
     TextField(
         wire="eventId",
         attribute="event_id",
+        limit="event_id",
         over=Over.REFUSE,
         about="The sender's own id: a second event with it is a duplicate. Case counts. Generated where missing.",
     ),
     TextField(
         wire="sessionId",
         attribute="session_id",
+        limit="session_id",
         over=Over.DROP,
         about="Groups events of one visit. Generated where missing, and returned.",
     ),
-    TextField(wire="userId", attribute="user_id", over=Over.DROP, about="Your own id of the person."),
+    TextField(wire="userId", attribute="user_id", limit="user_id", over=Over.DROP, about="Your own id of the person."),
     TextField(
         wire="url",
         attribute="url",
+        limit="url",
         over=Over.REFUSE,
         about="The page's address, http or https. With a browser key required, and of one of the project's origins.",
     ),
-    TextField(wire="page_title", attribute="page_title", over=Over.CUT, about="The page's title."),
+    TextField(wire="page_title", attribute="page_title", limit="page_title", over=Over.CUT, about="The page's title."),
     TextField(
         wire="page_path",
         attribute="page_path",
+        limit="page_path",
         over=Over.CUT,
         about="The page's path; falls back to the url's.",
     ),
-    TextField(wire="referrer", attribute="referrer", over=Over.CUT, about="Where the visitor came from."),
+    TextField(
+        wire="referrer", attribute="referrer", limit="referrer", over=Over.CUT, about="Where the visitor came from."
+    ),
     TextField(
         wire="userAgent",
         attribute="user_agent",
+        limit="user_agent",
         over=Over.CUT,
         about="The visitor's browser; with a browser key it falls back to the header.",
     ),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import keys
-from .check import Checked, Findings, Sender, check_event, check_object
+from .check import Findings, Sender, check_event, check_object
 from .event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
 from .origins import Url, read_origin_header, read_url
 from .outcomes import EventWarning, Filtered, Reason, Refusal
@@ -155,10 +155,10 @@ def check_fields(collect: Collect, passage: Passage) -> Verdict:
     checked = check_event(
         passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.event_id, passage.findings
     )
-    if isinstance(checked, Checked):
-        passage.raw, passage.url = checked.raw, checked.url
-        return None
-    return checked
+    if isinstance(checked, Refusal):
+        return checked
+    passage.raw, passage.url = checked
+    return None
 
 
 def match_url(collect: Collect, passage: Passage) -> Verdict:
@@ -207,29 +207,16 @@ def make_event(passage: Passage, visitor: Visitor) -> Event:
     passage.findings.warnings.extend(visitor.warnings)
     return Event.of(
         {
+            **vars(raw),
             "project_id": passage.access.project.id,
             "key_kind": passage.access.kind,
-            "event_id": raw.event_id,
-            "name": raw.event_name,
-            "category": raw.category,
-            "label": raw.label,
-            "value": raw.value,
-            "data": raw.data,
-            "session_id": raw.session_id,
-            "user_id": raw.user_id,
-            "url": raw.url,
-            "page_title": raw.page_title,
-            "page_path": raw.page_path,
-            "referrer": raw.referrer,
             "referrer_host": _host_of(raw.referrer) if raw.referrer else None,
-            "user_agent": raw.user_agent,
             "agent": visitor.agent,
             "ip": visitor.ip,
             "place": visitor.place,
             "campaign": NO_CAMPAIGN,
             "is_bot": False,
             "properties": {},
-            "occurred_at": raw.occurred_at,
             "received_at": passage.sender.received_at,
         }
     )
@@ -240,9 +227,9 @@ def _host_of(url: str) -> str | None:
     return parsed.origin.host if parsed is not None and parsed.origin is not None else None
 
 
-async def validate(collect: Collect, passage: Passage) -> Verdict:
+def validate(collect: Collect, passage: Passage) -> Awaitable[Verdict]:
     """What plugins object to."""
-    return await collect.extensions.validate(passage.anonymised, passage.findings.warnings)
+    return collect.extensions.validate(passage.anonymised, passage.findings.warnings)
 
 
 async def enrich(collect: Collect, passage: Passage) -> Verdict:
@@ -260,8 +247,7 @@ async def enrich(collect: Collect, passage: Passage) -> Verdict:
         properties.update(enrichment.properties)
     if properties:
         changes["properties"] = check_object(properties, "properties", collect.limits, passage.findings)
-    if changes:
-        passage.event = Event.of({**vars(passage.anonymised), **changes})
+    vars(passage.anonymised).update(changes)  # frozen for everybody else: it is still on its way
     return None
 
 

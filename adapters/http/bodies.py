@@ -44,10 +44,11 @@ def read_batch(body: bytes, limits: Limits) -> Body:
     _check_count(len(events), limits)
     key = _named_key(envelope) or _first_key(events)
     sizes = sizes_of(body, events) if len(body) > limits.body_bytes else [0] * len(events)
+    deep = too_deep(events, limits.json_depth + 1)  # one look at all of them: it is rarely so
     for number, event in enumerate(events):
         if sizes[number] > limits.body_bytes:
             events[number] = Unreadable(_one_too_large(limits))
-        elif too_deep(event, limits.json_depth):
+        elif deep and too_deep(event, limits.json_depth):
             detail = words_of_depth(limits.json_depth)
             events[number] = Unreadable(Refusal(reason=Reason.INVALID_JSON, detail=detail))
     return Body(events, key, envelope.get("sentAt"), envelope.get("losses"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
@@ -157,9 +158,10 @@ class Collecting:
 
     def _count(self, answer: Answer, dry_run: bool) -> None:
         if answer.refusal is not None:
-            self._metrics.event(Outcome.REFUSED, answer.refusal.reason)
-        for receipt in answer.receipts:
-            self._metrics.event(Outcome.DRY_RUN if dry_run else receipt.outcome, receipt.reason)
+            self._metrics.events(Outcome.REFUSED, answer.refusal.reason, 1)
+        became = Counter([(receipt.outcome, receipt.reason) for receipt in answer.receipts])
+        for (outcome, reason), count in became.items():
+            self._metrics.events(Outcome.DRY_RUN if dry_run else outcome, reason, count)
 
 
 def _bearer(header: str | None) -> str | None:

@@ -80,10 +80,10 @@ class Metrics:
     def _gauge(self, name: str, about: str, summed: Literal["livesum", "livemax"]) -> Gauge:
         return Gauge(name, about, registry=self.registry, multiprocess_mode=summed)
 
-    def event(self, outcome: str, reason: str | None) -> None:
+    def events(self, outcome: str, reason: str | None, count: int) -> None:
         if reason is not None and reason.startswith("plugin:"):
             reason = "plugin"
-        self._pending_events[outcome, reason or ""] += 1
+        self._pending_events[outcome, reason or ""] += count
 
     def response(self, route: str, status: int, seconds: float) -> None:
         self._pending_responses[route, status] += 1

@@ -23,7 +23,7 @@ def event_schema(limits: Limits) -> type[Schema]:
     """One event, as it is posted. What is cut or dropped has no length here: it is not refused."""
     declared: dict[str, fields.Field[Any]] = {}
     for rule in TEXT_FIELDS:
-        limit = getattr(limits, rule.attribute)
+        limit = getattr(limits, rule.limit)
         about = rule.about if rule.over is Over.REFUSE else f"{rule.about} Longer than {limit}: {_DONE[rule.over]}."
         checks = [validate.Length(min=1, max=limit), _NOT_BLANK] if rule.over is Over.REFUSE else None
         declared[rule.wire] = fields.String(

@@ -10,35 +10,38 @@ from catchment.core.event import Event
 
 from .errors import DatabaseError, Failure
 from .link import Link
-from .rows import Row, batch_of
+from .rows import NotJson, batch_of, rows_of
 
 
 class _NotReally(Exception):
     """Ends a transaction that was only a try."""
 
 
-async def find_culprits(link: Link, rows: Sequence[Row]) -> list[int]:
-    """The numbers of the rows that can't be stored, by trying halves in transactions that are rolled back.
+async def find_culprits(link: Link, events: Sequence[Event]) -> set[int]:
+    """The numbers of the events that can't be stored, by trying halves in transactions that are rolled back.
 
     Raises `DatabaseError` for any failure but bad data.
     """
-    if await _can_be_stored(link, rows):
-        return []
-    if len(rows) == 1:
-        return [0]
-    middle = len(rows) // 2
-    first = await find_culprits(link, rows[:middle])
-    second = await find_culprits(link, rows[middle:])
-    return first + [middle + n for n in second]
+    if await _can_be_stored(link, events):
+        return set()
+    if len(events) == 1:
+        return {0}
+    middle = len(events) // 2
+    first = await find_culprits(link, events[:middle])
+    second = await find_culprits(link, events[middle:])
+    return first | {middle + n for n in second}
 
 
-async def _can_be_stored(link: Link, rows: Sequence[Row]) -> bool:
+async def _can_be_stored(link: Link, events: Sequence[Event]) -> bool:
     try:
+        batch = batch_of([rows_of(events)])
         async with link.transaction():
-            await link.run("log_events", batch=batch_of(rows), limits="[]")
+            await link.run("log_events", batch=batch, limits="[]")
             raise _NotReally
     except _NotReally:
         return True
+    except NotJson:
+        return False
     except DatabaseError as error:
         if error.failure is Failure.BAD_DATA:
             return False

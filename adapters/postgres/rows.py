@@ -1,4 +1,4 @@
-"""Events as the rows that `catchment.log_events_v1` takes: JSON objects, nulls left out.
+"""Events as the rows that `catchment.log_events_v1` takes: objects of JSON, nulls left out.
 
 What the events of a request have in common (the project, the visitor, the arrival) is said once: it is half of what
 the database would have to read.
@@ -11,9 +11,8 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -23,72 +22,48 @@ from catchment.core.project import Limit
 _encode = msgspec.json.Encoder().encode
 
 
-class Row(NamedTuple):
-    """One event in JSON, in two parts."""
-
-    shared: bytes
-    """What it shares with the event before it; an object whose end is missing. The same object where it is the same."""
-    own: bytes
+class NotJson(Exception):
+    """An event holds what JSON can't: a plugin may have left something else in it."""
 
 
-def rows_of(events: Sequence[Event]) -> list[Row | None]:
-    """The rows of events; None for one that holds what JSON can't."""
-    rows: list[Row | None] = []
+def rows_of(events: Sequence[Event]) -> bytes:
+    """Events as elements of the argument of `log_events_v1`, in order, joined by commas. Raises `NotJson`."""
+    groups: list[dict[str, Any]] = []
+    own: list[dict[str, Any]] = []
     known: tuple[Any, ...] = ()
-    shared = b""
     for event in events:
-        common = (
-            event.project_id,
-            event.key_kind,
-            event.received_at,
-            event.user_agent,
-            event.agent,
-            event.ip,
-            event.place,
-        )
-        try:
-            if common != known:
-                shared, known = _encode(_shared(event))[:-1], common
-            rows.append(Row(shared, _encode_own(event)))
-        except (TypeError, ValueError):
-            rows.append(None)
-    return rows
-
-
-def size_of(rows: Iterable[Row | None]) -> int:
-    """How many bytes rows have, what is shared counted once."""
-    size, shared = 0, b""
-    for row in rows:
-        if row is None:
-            continue
-        size += len(row.own)
-        if row.shared is not shared:
-            shared = row.shared
-            size += len(shared)
-    return size
-
-
-def batch_of(rows: Iterable[Row]) -> str:
-    """Rows as the argument of `log_events_v1`."""
-    requests = (
-        shared + b',"events":[' + b",".join(own for _, own in group) + b"]}"
-        for shared, group in groupby(rows, itemgetter(0))
-    )
-    return (b"[" + b",".join(requests) + b"]").decode()
-
-
-def _encode_own(event: Event) -> bytes:
-    values = _own(event)
+        common = _common(vars(event))
+        if common != known:
+            known, own = common, []
+            groups.append({**_shared(event), "events": own})
+        own.append(_own(event))
     try:
-        return _encode(values)
+        return _encode(groups)[1:-1]
     except OverflowError:  # an integer beyond 64 bit, which the standard library writes exactly
+        return _encode_exact(groups)[1:-1]
+    except (TypeError, ValueError) as error:
+        raise NotJson from error
+
+
+def batch_of(rows: Iterable[bytes]) -> str:
+    """What `rows_of` gave, of several requests, as the argument of `log_events_v1`."""
+    return (b"[" + b",".join(rows) + b"]").decode()
+
+
+def _encode_exact(values: object) -> bytes:
+    try:
         return json.dumps(values, ensure_ascii=False, allow_nan=False, default=_moment, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise NotJson from error
 
 
 def _moment(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"JSON holds no {type(value).__name__}")
+
+
+_common = itemgetter("project_id", "key_kind", "received_at", "user_agent", "agent", "ip", "place")
 
 
 def _shared(event: Event) -> dict[str, Any]:

@@ -23,13 +23,14 @@ from catchment.core.project import Limit
 from .culprits import find_culprits, quarantine
 from .errors import DatabaseError, Failure, NotConnected, as_outcome
 from .link import Link, end
-from .rows import Row, batch_of, limit_rows, rows_of, size_of
+from .rows import NotJson, batch_of, limit_rows, rows_of
 
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.1
 _RECONNECT_SECONDS = (0.05, 1.0)
 _RETRIED_AT_ONCE = frozenset({"40001", "40P01", "55P03"})
+_OUTCOMES = {str(outcome): outcome for outcome in StoreOutcome}
 
 
 class SinkObserver(Protocol):
@@ -55,13 +56,17 @@ class Waiting:
     """One request's events in the queue, or in a group that is being written."""
 
     events: Sequence[Event]
-    rows: list[Row | None]
-    """None for an event that is not JSON at all: a plugin may have left something else in one."""
-    size: int
+    rows: bytes | None
+    """What is sent to the database; None where one of the events is not JSON at all."""
     limits: tuple[Limit, ...]
     deadline: float
     since: float
     answer: asyncio.Future[Sequence[StoreOutcome]]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.rows or b"")
 
 
 class GroupCommit:
@@ -143,18 +148,20 @@ class GroupCommit:
             raise Unavailable("the server is stopping")
         if not batch:
             return []
-        rows = rows_of(batch)
-        size = size_of(rows)
+        try:
+            rows = rows_of(batch)
+        except NotJson:
+            rows = None
+        answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(batch, rows, tuple(limits), deadline, self._clock.monotonic(), answer)
         if (
-            self._queued_events + len(rows) > self._limits.queue_events
-            or self._queued_bytes + size > self._limits.queue_bytes
+            self._queued_events + len(batch) > self._limits.queue_events
+            or self._queued_bytes + waiting.size > self._limits.queue_bytes
         ):
             raise Unavailable("the queue is full", retry_after=2)
-        answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(batch, rows, size, tuple(limits), deadline, self._clock.monotonic(), answer)
         self._queue.append(waiting)
-        self._queued_events += len(rows)
-        self._queued_bytes += size
+        self._queued_events += len(batch)
+        self._queued_bytes += waiting.size
         self._idle.clear()
         self._work.set()
         return await answer
@@ -226,14 +233,15 @@ class GroupCommit:
         while self._queue:
             waiting = self._queue[0]
             if group and (
-                events + len(waiting.rows) > self._limits.group_events or size + waiting.size > self._limits.group_bytes
+                events + len(waiting.events) > self._limits.group_events
+                or size + waiting.size > self._limits.group_bytes
             ):
                 break
             self._leave_queue()
             if waiting.answer.done():
                 continue
             group.append(waiting)
-            events += len(waiting.rows)
+            events += len(waiting.events)
             size += waiting.size
         if not self._queue:
             self._work.clear()
@@ -243,14 +251,12 @@ class GroupCommit:
 
     def _leave_queue(self) -> Waiting:
         waiting = self._queue.popleft()
-        self._queued_events -= len(waiting.rows)
+        self._queued_events -= len(waiting.events)
         self._queued_bytes -= waiting.size
         return waiting
 
     async def _write_group(self, link: Link, group: list[Waiting]) -> None:
         try:
-            if any(None in waiting.rows for waiting in group):
-                raise DatabaseError(Failure.BAD_DATA, "", "encoding")
             await self._commit(link, group)
         except DatabaseError as error:
             if error.failure is Failure.BAD_DATA and len(group) > 1:
@@ -264,13 +270,16 @@ class GroupCommit:
 
     async def _commit(self, link: Link, group: list[Waiting]) -> None:
         """One call, one transaction; then every request of the group has its answer."""
-        batch = batch_of(row for waiting in group for row in waiting.rows if row is not None)
+        rows = [waiting.rows for waiting in group if waiting.rows is not None]
+        if len(rows) < len(group):
+            raise DatabaseError(Failure.BAD_DATA, "", "encoding")
+        batch = batch_of(rows)
         limits = {waiting.events[0].project_id: waiting.limits for waiting in group if waiting.limits}
         started = self._clock.monotonic()
         last = max(waiting.deadline for waiting in group)
         while True:
             try:
-                rows = await link.run(
+                answer = await link.run(
                     "log_events",
                     max(0.05, last - self._clock.monotonic()),
                     batch=batch,
@@ -282,49 +291,40 @@ class GroupCommit:
                 if error.sqlstate not in _RETRIED_AT_ONCE or self._clock.monotonic() >= last:
                     raise
                 await asyncio.sleep(0.01)
-        outcomes = [StoreOutcome(text) for text in rows[0][0]]
+        outcomes = [_OUTCOMES[text] for text in answer[0][0]]
         self._observer.committed(len(outcomes), self._clock.monotonic() - started)
         self.alert = None
         start = 0
         for waiting in group:
-            _succeed(waiting, outcomes[start : start + len(waiting.rows)])
-            start += len(waiting.rows)
+            _succeed(waiting, outcomes[start : start + len(waiting.events)])
+            start += len(waiting.events)
 
     async def _without_culprits(self, link: Link, waiting: Waiting) -> None:
         """Stores a request's events but those that the database can't hold; these go into quarantine."""
-        encoded = [(n, one) for n, one in enumerate(waiting.rows) if one is not None]
         try:
-            found = (
-                {encoded[n][0] for n in await find_culprits(link, [one for _, one in encoded])} if encoded else set()
-            )
-            good = [n for n, _ in encoded if n not in found]
-            culprits = [event for n, event in enumerate(waiting.events) if n not in good]
-            await quarantine(link, culprits)
+            culprits = await find_culprits(link, waiting.events)
+            await quarantine(link, [waiting.events[n] for n in culprits])
         except DatabaseError as error:
             self._failed([waiting], error)
             return
         self._observer.quarantined(len(culprits))
         log.error("%d events could not be held by the database, and are in quarantine", len(culprits))
-        answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
-        rest = Waiting(
-            [waiting.events[n] for n in good],
-            [waiting.rows[n] for n in good],
-            waiting.size,
-            waiting.limits,
-            waiting.deadline,
-            waiting.since,
-            answer,
-        )
+        good = [event for n, event in enumerate(waiting.events) if n not in culprits]
+        stored: Sequence[StoreOutcome] = ()
         if good:
+            answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
+            rest = Waiting(good, rows_of(good), waiting.limits, waiting.deadline, waiting.since, answer)
             try:
                 await self._commit(link, [rest])
             except DatabaseError as error:
                 self._failed([waiting], error)
                 return
-        outcomes = [StoreOutcome.INVALID_EVENT] * len(waiting.rows)
-        for n, outcome in zip(good, answer.result() if good else (), strict=True):
-            outcomes[n] = outcome
-        _succeed(waiting, outcomes)
+            stored = answer.result()
+        outcomes = iter(stored)
+        _succeed(
+            waiting,
+            [StoreOutcome.INVALID_EVENT if n in culprits else next(outcomes) for n in range(len(waiting.events))],
+        )
 
     def _failed(self, group: list[Waiting], error: DatabaseError) -> None:
         if error.failure is Failure.HOLD:

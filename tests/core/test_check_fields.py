@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from catchment.core.check import Checked, Findings, Sender, check_event
+from catchment.core.check import Findings, Sender, check_event
 from catchment.core.event import RawEvent
 from catchment.core.limits import TEXT_FIELDS, Limits, Over, TextField
-from catchment.core.outcomes import Reason, WarningCode
+from catchment.core.outcomes import Reason, Refusal, WarningCode
 from catchment.core.project import KeyKind
 
 from ..support.house import a_payload
@@ -42,11 +42,11 @@ def check(payload: object, sender: Sender = BROWSER, limits: Limits = LIMITS) ->
     findings = Findings(limits)
     numbers = count(1)
     checked = check_event(payload, sender, limits, lambda: f"made-{next(numbers)}", "made", findings)
-    if not isinstance(checked, Checked):
+    if isinstance(checked, Refusal):
         assert checked.reason is Reason.INVALID_EVENT
         assert checked.errors == findings.errors != {}
     return Found(
-        checked.raw if isinstance(checked, Checked) else None,
+        None if isinstance(checked, Refusal) else checked[0],
         findings.errors,
         [(warning.code, warning.field) for warning in findings.warnings],
     )
@@ -54,7 +54,7 @@ def check(payload: object, sender: Sender = BROWSER, limits: Limits = LIMITS) ->
 
 def long_text(rule: TextField, over: int) -> str:
     text = "https://example.com/" if rule.wire in ("url", "referrer") else ""
-    return text + "x" * (getattr(LIMITS, rule.attribute) + over - len(text))
+    return text + "x" * (getattr(LIMITS, rule.limit) + over - len(text))
 
 
 def named(*overs: Over) -> list[Any]:
@@ -145,7 +145,7 @@ def test_a_whole_character_beyond_16_bits_is_kept() -> None:
 @pytest.mark.parametrize("text", ["<img onerror>", "=cmd|' /C'!A0", "a\r\nb", "\x1b[31m", "\u202egnp.exe", "__proto__"])
 def test_what_is_harmless_here_is_stored_as_it_came(text: str) -> None:
     found = check(a_payload(event_name=text, page_title=text, event_data={text: text}))
-    assert (found.event.event_name, found.event.page_title, found.event.data) == (text, text, {text: text})
+    assert (found.event.name, found.event.page_title, found.event.data) == (text, text, {text: text})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchment.core.check import Checked, Findings, Sender, check_event, is_clean
+from catchment.core.check import Findings, Sender, check_event, is_clean
+from catchment.core.event import RawEvent
 from catchment.core.limits import KNOWN_FIELDS, TEXT_FIELDS, Limits
 from catchment.core.outcomes import Reason, Refusal
 
@@ -46,9 +47,10 @@ senders = st.builds(
 )
 
 
-def verdict_on(payload: object, sender: Sender) -> tuple[Checked | Refusal, Findings]:
+def verdict_on(payload: object, sender: Sender) -> tuple[RawEvent | Refusal, Findings]:
     findings = Findings(LIMITS)
-    return check_event(payload, sender, LIMITS, lambda: "made", "made", findings), findings
+    checked = check_event(payload, sender, LIMITS, lambda: "made", "made", findings)
+    return checked if isinstance(checked, Refusal) else checked[0], findings
 
 
 def texts_of(value: Any) -> list[str]:
@@ -67,7 +69,7 @@ def depth_of(value: Any) -> int:
 @given(any_value | any_event, senders)
 def test_there_is_a_verdict_on_every_value(payload: object, sender: Sender) -> None:
     verdict, findings = verdict_on(payload, sender)
-    assert isinstance(verdict, Checked | Refusal)
+    assert isinstance(verdict, RawEvent | Refusal)
     assert len(findings.warnings) <= LIMITS.warnings
     if isinstance(verdict, Refusal):
         assert verdict.reason is Reason.INVALID_EVENT
@@ -88,27 +90,26 @@ def test_what_is_said_can_be_sent(payload: object, sender: Sender) -> None:
 @given(any_event, senders)
 def test_what_is_accepted_can_be_stored(payload: dict[str, Any], sender: Sender) -> None:
     verdict, _ = verdict_on(payload, sender)
-    if not isinstance(verdict, Checked):
+    if isinstance(verdict, Refusal):
         return
-    raw = verdict.raw
-    row = asdict(raw)
+    row = asdict(verdict)
     assert all(map(is_clean, texts_of(row)))
     for rule in TEXT_FIELDS:
         text = row[rule.attribute]
-        assert text is None or len(text) <= getattr(LIMITS, rule.attribute)
-    assert raw.event_name.strip()
-    assert raw.event_id.strip()
-    assert raw.session_id
-    assert raw.value is None or isfinite(raw.value)
-    assert raw.occurred_at.utcoffset() == timedelta()
+        assert text is None or len(text) <= getattr(LIMITS, rule.limit)
+    assert verdict.name.strip()
+    assert verdict.event_id.strip()
+    assert verdict.session_id
+    assert verdict.value is None or isfinite(verdict.value)
+    assert verdict.occurred_at.utcoffset() == timedelta()
 
 
 @given(any_event, senders)
 def test_the_data_that_is_accepted_is_within_its_limits_and_json(payload: dict[str, Any], sender: Sender) -> None:
     verdict, _ = verdict_on(payload, sender)
-    if not isinstance(verdict, Checked):
+    if isinstance(verdict, Refusal):
         return
-    data = verdict.raw.data
+    data = verdict.data
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert depth_of(data) <= LIMITS.data_depth
     assert len(data) <= LIMITS.data_keys
@@ -126,10 +127,10 @@ def test_checking_changes_nothing_of_what_was_sent(payload: dict[str, Any], send
 @given(any_event)
 def test_checking_what_was_accepted_again_changes_nothing(payload: dict[str, Any]) -> None:
     first, _ = verdict_on(payload, SERVER)
-    if not isinstance(first, Checked):
+    if isinstance(first, Refusal):
         return
-    again = dict(payload, event_data=first.raw.data)
+    again = dict(payload, event_data=first.data)
     second, findings = verdict_on(again, SERVER)
-    assert isinstance(second, Checked)
-    assert second.raw.data == first.raw.data
+    assert isinstance(second, RawEvent)
+    assert second.data == first.data
     assert not [warning for warning in findings.warnings if warning.code in ("cut", "dropped")]

@@ -40,7 +40,7 @@ def test_what_a_sink_answers_is_an_outcome_or_a_reason() -> None:
 
 def test_every_text_field_has_a_limit() -> None:
     limits = Limits()
-    assert all(getattr(limits, rule.attribute) > 0 for rule in TEXT_FIELDS)
+    assert all(getattr(limits, rule.limit) > 0 for rule in TEXT_FIELDS)
     assert len(KNOWN_FIELDS) == 13
 
 

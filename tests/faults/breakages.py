@@ -83,7 +83,7 @@ BREAKAGES = (
                 '"""One call, one transaction; then every request of the group has its answer."""\n',
                 '"""One call, one transaction."""\n'
                 "        for waiting in group:\n"
-                "            _succeed(waiting, [StoreOutcome.STORED] * len(waiting.rows))\n",
+                "            _succeed(waiting, [StoreOutcome.STORED] * len(waiting.events))\n",
             ),
         ),
         (
@@ -145,7 +145,7 @@ ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + exc
                 _SINK,
                 "                    limits=limit_rows(limits.items()),\n                )\n",
                 "                    limits=limit_rows(limits.items()),\n                )\n"
-                '                await link.run("add_usage", batch=batch.decode(), outcomes=rows[0][0])\n',
+                '                await link.run("add_usage", batch=batch, outcomes=answer[0][0])\n',
             ),
         ),
         ("test_refusals.py::test_a_locked_table_is_answered_503_and_stores_nothing_by_halves[usage_count]",),

@@ -24,8 +24,9 @@ pytestmark = pytest.mark.gen_test
 
 async def call(storage_link: Any, batch: list[Event], *limits: Limit) -> list[str]:
     """The outcomes of the procedure, called as the sink calls it."""
-    text = batch_of(row for row in rows_of(batch) if row is not None)
-    rows = await storage_link.run("log_events", batch=text, limits=limit_rows([(batch[0].project_id, limits)]))
+    rows = await storage_link.run(
+        "log_events", batch=batch_of([rows_of(batch)]), limits=limit_rows([(batch[0].project_id, limits)])
+    )
     return list(rows[0][0])
 
 

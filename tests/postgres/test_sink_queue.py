@@ -10,7 +10,7 @@ import pytest
 
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.link import Link, LowDescriptors
-from catchment.adapters.postgres.rows import rows_of, size_of
+from catchment.adapters.postgres.rows import rows_of
 from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Event
@@ -164,7 +164,7 @@ async def test_what_queued_up_is_one_commit(database: Database) -> None:
         assert notes.commits == [1, 40]
 
 
-_REQUEST = size_of(rows_of(events(PROJECT, 3, "request-0")))
+_REQUEST = len(rows_of(events(PROJECT, 3, "request-0")))
 """Bytes of a request of three events."""
 
 
