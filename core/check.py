@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
 
-from .event import JsonObject, RawEvent
+from .event import BLANK, JsonObject, RawEvent
 from .limits import OTHER_FIELDS, TEXT_FIELDS, Limits, Over
 from .origins import Url, read_url
 from .outcomes import EventWarning, Reason, Refusal, WarningCode
@@ -26,6 +26,9 @@ _BAD_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 _REPLACED = "NUL or half a surrogate pair, now U+FFFD"
 _SHOWN = 100
+"""Characters of a path."""
+_TOLD = 5
+"""Errors that are put into words; all are in `errors`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,7 @@ class Findings:
 
     limits: Limits
     most: int = 2**31
-    """So many warnings are said, and never more than `limits.warnings`."""
+    """So many warnings and so many errors are said, and never more than `limits.warnings` of each."""
     warnings: list[EventWarning] = field(default_factory=list)
     errors: dict[str, list[str]] = field(default_factory=dict)
 
@@ -57,8 +60,9 @@ class Findings:
             self.warnings.append(EventWarning(code, clean(path[:_SHOWN]), detail))
 
     def refuse(self, path: str, what: str) -> None:
-        if len(self.errors) < self.limits.warnings:
-            self.errors.setdefault(path, []).append(what)
+        """Says what is wrong. At least once: an event without an error is accepted."""
+        if len(self.errors) < min(self.limits.warnings, max(self.most, 1)):
+            self.errors.setdefault(clean(path[:_SHOWN]), []).append(what)
 
 
 def is_clean(text: str) -> bool:
@@ -104,13 +108,15 @@ def check_event(
 
 
 def _refusal(findings: Findings) -> Refusal:
-    detail = "; ".join(f"{path}: {', '.join(what)}" for path, what in findings.errors.items())
+    told = [f"{path}: {', '.join(what)}" for path, what in findings.errors.items()]
+    more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
+    detail = "; ".join(told[:_TOLD] + more)
     return Refusal(reason=Reason.INVALID_EVENT, detail=detail, errors=findings.errors)
 
 
 def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str, Any]:
     """The text fields by attribute, checked; what else is in the payload and is no field is said."""
-    texts: dict[str, Any] = dict.fromkeys(_TEXTS)
+    texts = BLANK.copy()
     for wire, value in payload.items():
         rule = _RULES.get(wire)
         if rule is None:
@@ -132,7 +138,6 @@ def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str,
     return texts
 
 
-_TEXTS = tuple(rule.attribute for rule in TEXT_FIELDS)
 _RULES = {rule.wire: (rule.attribute, rule.limit, rule.over) for rule in TEXT_FIELDS}
 _EMPTY_IS_NONE = ("user_id", "url", "referrer")
 

@@ -29,8 +29,10 @@ from .submission import Answer, Receipt, Submission
 from .times import read_time
 
 _VERDICTS = (Refusal, Filtered)
-_TURN = 50
-"""So many events of a batch are checked before other requests have their turn, and the deadline is looked at."""
+_TURN = 0.005
+"""Seconds for which the events of a batch are checked before other requests have their turn."""
+_AT_ONCE = 8
+"""Batches that are checked at the same time. More that came together would all be late, instead of some."""
 
 
 class Collect:
@@ -58,6 +60,7 @@ class Collect:
         self.clock = clock
         self.ids = ids
         self.limits = limits
+        self._checking = asyncio.Semaphore(_AT_ONCE)
 
     async def __call__(self, submission: Submission) -> Answer:
         """Collects the events of a request. Never raises for what a sender or the database did; raises `Fault` for
@@ -92,33 +95,43 @@ class Collect:
         return Answer(receipts=receipts, access=access)
 
     async def _check(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
+        if len(ids) == 1:
+            return await self._check_each(submission, access, ids)
+        async with self._checking:
+            return await self._check_each(submission, access, ids)
+
+    async def _check_each(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
         """Leads each event through its steps; what is to be stored has the outcome `STORED` by now."""
         sender, wrong_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
         visitors: dict[tuple[str | None, str | None], Visitor] = {}
-        payloads, to_say = submission.payloads, self.limits.batch_warnings
-        for number, payload in enumerate(payloads, 1):
-            if number % _TURN == 0:
+        to_say = self.limits.batch_warnings
+        until = self._in_time(submission) + _TURN
+        for number, event_id in enumerate(ids):
+            if self.clock.monotonic() >= until:
                 await asyncio.sleep(0)  # others have their turn
-                if self.clock.monotonic() >= submission.deadline:
-                    raise Unavailable("the deadline passed while the events were checked")
-            event_id = ids[number - 1]
-            passage = Passage(payload, submission, access, sender, Findings(self.limits, to_say), event_id, visitors)
+                until = self._in_time(submission) + _TURN
+            payload, submission.payloads[number] = submission.payloads[number], None
+            findings = Findings(self.limits, to_say)
+            passage = Passage(payload, submission, access, sender, findings, event_id, visitors)
             if wrong_clock:
-                passage.findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
-            receipts.append(_receipt(passage, await self._walk(passage)))
-            to_say -= len(passage.findings.warnings)
-            payloads[number - 1] = None
+                findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
+            verdict: Verdict = None
+            for step in EVENT_STEPS:
+                found = step(self, passage)
+                verdict = found if found is None or isinstance(found, _VERDICTS) else await found
+                if verdict is not None:
+                    break
+            receipts.append(_receipt(passage, verdict))
+            to_say -= len(findings.warnings) + len(findings.errors)
+        submission.checked()
         return receipts
 
-    async def _walk(self, passage: Passage) -> Verdict:
-        for step in EVENT_STEPS:
-            verdict = step(self, passage)
-            if verdict is not None and not isinstance(verdict, _VERDICTS):
-                verdict = await verdict
-            if verdict is not None:
-                return verdict
-        return None
+    def _in_time(self, submission: Submission) -> float:
+        now = self.clock.monotonic()
+        if now >= submission.deadline:
+            raise Unavailable("the deadline passed while the events were checked")
+        return now
 
     async def _store(self, submission: Submission, access: Access, receipts: list[Receipt]) -> None:
         events = [receipt.event for receipt in receipts if receipt.event is not None]
@@ -156,11 +169,11 @@ def sender_of(submission: Submission, access: Access) -> tuple[Sender, bool]:
 
 
 def _receipt(passage: Passage, verdict: Verdict) -> Receipt:
-    raw = passage.raw
+    known = passage.event or passage.raw
     receipt = Receipt(
         outcome=Outcome.STORED,
-        event_id=raw.event_id if raw else _sent_id(passage.payload, passage.findings.limits),
-        session_id=raw.session_id if raw else None,
+        event_id=known.event_id if known else _sent_id(passage.payload, passage.findings.limits),
+        session_id=known.session_id if known else None,
         warnings=passage.findings.warnings,
         event=passage.event,
     )

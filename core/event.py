@@ -8,7 +8,7 @@ an `Event` alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
@@ -130,6 +130,10 @@ class Event(_Columns):
     properties: JsonObject = field(default_factory=dict)
     occurred_at: datetime
     received_at: datetime
+
+
+BLANK: dict[str, Any] = {column.name: None for column in fields(Event)}
+"""The columns of an event, all empty. A copy is filled for the `RawEvent` and becomes the `Event`, and never grows."""
 
 
 def row_of(event: Event) -> JsonObject:

@@ -202,12 +202,11 @@ async def _meet_new_visitor(collect: Collect, passage: Passage) -> None:
 
 def make_event(passage: Passage, visitor: Visitor) -> Event:
     """The event as it will be stored, but for what plugins add. The full address ends here."""
-    raw = passage.checked
-    raw.ip = None
+    raw, passage.raw = passage.checked, None
     passage.findings.warnings.extend(visitor.warnings)
-    return Event.of(
+    columns = vars(raw)
+    columns.update(
         {
-            **vars(raw),
             "project_id": passage.access.project.id,
             "key_kind": passage.access.kind,
             "referrer_host": _host_of(raw.referrer) if raw.referrer else None,
@@ -220,6 +219,7 @@ def make_event(passage: Passage, visitor: Visitor) -> Event:
             "received_at": passage.sender.received_at,
         }
     )
+    return Event.of(columns)
 
 
 def _host_of(url: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,6 +36,8 @@ class Submission:
     received_at: datetime
     deadline: float
     """When the answer must be given, by `Clock.monotonic`."""
+    checked: Callable[[], object] = bool
+    """Called when the payloads are not needed any more."""
 
 
 @dataclass(frozen=True, slots=True)

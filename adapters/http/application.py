@@ -19,6 +19,7 @@ from .answers import OUTCOME, REASON, problem
 from .exchange import Exchange, Request, Response, Route, Routes
 from .faults import log_fault
 from .metrics import Metrics
+from .room import Room
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,8 +44,7 @@ class Application(HTTPServerConnectionDelegate):
     """Takes requests off connections and answers them by the routes."""
 
     def __init__(self, routes: Routes, *, clock: Clock, metrics: Metrics, receive_bytes: int) -> None:
-        self._receive_bytes = receive_bytes
-        self._held_bytes = 0
+        self.room = Room(receive_bytes)
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._patterns = [(_pattern(path), methods) for path, methods in routes.items() if "{" in path]
         self._metrics = metrics
@@ -74,16 +74,6 @@ class Application(HTTPServerConnectionDelegate):
 
     def idle(self, exchange: Exchange) -> None:
         self._busy.discard(exchange)
-
-    def hold(self, size: int) -> bool:
-        """Whether so many bytes more of bodies may be held while they come in; they are counted then."""
-        if self._held_bytes + size > self._receive_bytes:
-            return False
-        self._held_bytes += size
-        return True
-
-    def let_go(self, size: int) -> None:
-        self._held_bytes -= size
 
     @property
     def in_flight(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from catchment.core.submission import Answer, Submission
 from . import answers
 from .addresses import Clients
 from .bodies import Body, read_batch, read_event, read_lines
-from .decode import NotReadable, TooLarge, check_values, unpack
+from .decode import NotReadable, TooLarge, count_values, unpack
 from .exchange import Request, Response
 from .faults import log_fault
 from .metrics import Metrics
@@ -25,6 +26,7 @@ from .pixel import read_pixel
 
 log = logging.getLogger(__name__)
 
+_NO_ROOM = "too many bodies are being received"
 _Reader = Callable[[bytes, Limits], Body]
 _EVENT_READERS: dict[str, _Reader] = {"application/json": read_event, "text/plain": read_event}
 _BATCH_READERS: dict[str, _Reader] = {
@@ -32,6 +34,10 @@ _BATCH_READERS: dict[str, _Reader] = {
     "text/plain": read_batch,
     "application/x-ndjson": read_lines,
 }
+
+
+_VALUE_BYTES = 100
+"""What a value of JSON takes in memory, about: an empty object and its place in an array are 88."""
 
 
 class _NotSupported(Exception):
@@ -57,6 +63,8 @@ class Collecting:
         self._clients = clients
         self._metrics = metrics
         self._watch = watch
+        self._reading = asyncio.Lock()
+        """One batch is read at a time: hundreds that came at the same moment would hold up everybody else."""
 
     async def event(self, request: Request) -> Response:
         """One event."""
@@ -78,9 +86,11 @@ class Collecting:
     async def _answer(self, request: Request, readers: Mapping[str, _Reader], limit: int, *, batch: bool) -> Response:
         dry_run = "dry_run=" in request.query and parse_qs(request.query).get("dry_run", [""])[-1] not in ("", "0")
         try:
-            if request.no_memory:
-                raise Unavailable("too many bodies are being received")
-            body = self._read(request, readers, limit)
+            if batch:
+                async with self._reading:
+                    body = self._read(request, readers, limit)
+            else:
+                body = self._read(request, readers, limit)
         except Unavailable as error:
             answer = Answer(refusal=unavailable(error))
         except TooLarge as error:
@@ -98,6 +108,10 @@ class Collecting:
 
     def _read(self, request: Request, readers: Mapping[str, _Reader], limit: int) -> Body:
         headers = request.headers
+        if request.no_memory:
+            raise Unavailable(_NO_ROOM)
+        if self._collect.clock.monotonic() >= request.monotonic + self._deadline:
+            raise Unavailable("the deadline passed before the body was read")
         if request.too_large:
             raise TooLarge(f"larger than {limit} bytes")
         media, _, parameters = headers.get("Content-Type", "").partition(";")
@@ -113,8 +127,9 @@ class Collecting:
             body = unpack(body, limit)
         elif encoding != "identity":
             raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
-        request.body = b""  # what was read of it is enough, while the events wait for the database
-        check_values(body, self._limits.json_values)
+        request.body = b""  # what was read of it is enough, while the events wait
+        if not request.hold.more(_VALUE_BYTES * count_values(body, self._limits.json_values)):
+            raise Unavailable(_NO_ROOM)
         return reader(body, self._limits)
 
     async def _collected(self, request: Request, body: Body, key: str | None, dry_run: bool) -> Answer:
@@ -131,6 +146,7 @@ class Collecting:
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,
             deadline=request.monotonic + self._deadline,
+            checked=request.hold.let_go,
         )
         try:
             answer = await self._collect(submission)

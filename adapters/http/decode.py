@@ -41,10 +41,12 @@ def words_of_depth(levels: int) -> str:
     return f"nested deeper than {levels} levels"
 
 
-def check_values(body: bytes, most: int) -> None:
-    """Raises `NotReadable` for a body of more values than so many, about, before anything is made of them."""
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > most:
+def count_values(body: bytes, most: int) -> int:
+    """How many values a body has, about, before anything is made of them. Raises `NotReadable` over `most`."""
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > most:
         raise NotReadable(f"more than {most} values")
+    return values
 
 
 def parse(body: bytes) -> Any:

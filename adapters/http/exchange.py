@@ -20,6 +20,8 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
 from tornado.iostream import StreamClosedError
 
+from .room import Hold
+
 if TYPE_CHECKING:
     from .application import Application
 
@@ -43,6 +45,7 @@ class Request:
     headers: HTTPHeaders
     peer: str | None
     """The address of the connection's other end."""
+    hold: Hold
     body: bytes = b""
     keeps_alive: bool = False
     """HTTP/1.1, whose connections stay open unless somebody says otherwise."""
@@ -107,7 +110,6 @@ class Exchange(HTTPMessageDelegate):
         "_body",
         "_connection",
         "_dropped",
-        "_held",
         "_peer",
         "_phase",
         "_request",
@@ -123,7 +125,6 @@ class Exchange(HTTPMessageDelegate):
         self._request: Request | None = None
         self._route: Route | None = None
         self._body: list[bytes] = []
-        self._held = 0
         self._size = 0
         self._dropped = False
         self._answering = False
@@ -139,7 +140,9 @@ class Exchange(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         path, _, query = start_line.path.partition("?")  # type: ignore[union-attr]
         method = start_line.method  # type: ignore[union-attr]
-        self._request = Request(self._app.new_request_id(), method, path, query, headers, self._peer)
+        self._request = Request(
+            self._app.new_request_id(), method, path, query, headers, self._peer, Hold(self._app.room)
+        )
         self._request.keeps_alive = start_line.version == "HTTP/1.1"
         self._route = self._app.route(method, path)
         self._phase, self._since = Phase.BODY, self._app.clock.monotonic()
@@ -159,24 +162,19 @@ class Exchange(HTTPMessageDelegate):
         if self._request is None:
             return None
         self._size += len(chunk)
-        if not self._dropped and self._size <= self._limit and self._app.hold(len(chunk)):
-            self._held += len(chunk)
+        if not self._dropped and self._size <= self._limit and self._request.hold.more(len(chunk)):
             self._body.append(chunk)
             return None
         if not self._dropped:
             self._dropped = True
             self._request.no_memory = self._size <= self._limit
-            self._let_go()
+            self._request.hold.let_go()
+            self._body.clear()
         if self._size > self._limit and self._route is not None:
             self._request.too_large = True
         if self._size > _DRAINED:
             self._answer()
         return None
-
-    def _let_go(self) -> None:
-        self._app.let_go(self._held)
-        self._held = 0
-        self._body.clear()
 
     def finish(self) -> None:
         self._answer()
@@ -185,20 +183,22 @@ class Exchange(HTTPMessageDelegate):
         """The client went away, or an error (there was no memory left) ended the connection. What is being answered
         goes on: it may be stored."""
         if not self._answering:
+            if self._request is not None:
+                self._request.hold.let_go()
             self._request = None
-            self._let_go()
+            self._body.clear()
             self._app.idle(self)
 
     def _answer(self) -> Awaitable[None] | None:
-        request, self._request = self._request, None
+        request = self._request
         if request is None:
             return None
         self._phase = Phase.ANSWER
         request.body = b"".join(self._body)
-        self._let_go()
+        self._body.clear()
         request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()
         task = asyncio.get_running_loop().create_task(self._respond(request))
-        self._answering = True
+        self._answering, self._request = True, None
         self._app.tasks.add(task)
         task.add_done_callback(self._app.tasks.discard)
         return task
@@ -209,6 +209,7 @@ class Exchange(HTTPMessageDelegate):
             self._write(request, response)
             self._app.measured(request, self._route, response)
         finally:
+            request.hold.let_go()
             self._app.idle(self)
 
     def _write(self, request: Request, response: Response) -> None:

@@ -27,6 +27,7 @@ from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.exchange import Request, Response
 from catchment.adapters.http.metrics import Metrics
+from catchment.adapters.http.room import Hold, Room
 from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.core.check import is_clean
 from catchment.core.event import Event, row_of
@@ -222,6 +223,7 @@ class Oracle:
             query=query,
             headers=headers,
             peer="127.0.0.1",
+            hold=Hold(Room(2**30)),
             body=body,
             received_at=clock.now(),
             monotonic=clock.monotonic(),

@@ -289,7 +289,7 @@ async def test_bodies_that_come_in_together_are_bounded(make_site: MakeSite) -> 
     half = request("POST", "/v1/events", padded(site, 60 * KIB), headers)[:-1]
     first = await site.connect()
     await first.send(half)
-    await eventually(lambda: site.application._held_bytes > 59 * KIB, "the first body is held")
+    await eventually(lambda: site.application.room.held > 59 * KIB, "the first body is held")
     answer = await site.post(padded(site, 60 * KIB))
     assert answer.status == 503
     assert answer.json["code"] == "unavailable"
@@ -306,11 +306,11 @@ async def test_no_body_is_held_after_its_end_whatever_that_was(make_site: MakeSi
     gone = await site.connect()
     headers = [("Content-Type", "application/json"), ("Origin", "https://shop.example")]
     await gone.send(request("POST", "/v1/events", padded(site, 60 * KIB), headers)[:-1])
-    await eventually(lambda: site.application._held_bytes > 59 * KIB, "the body is held")
+    await eventually(lambda: site.application.room.held > 59 * KIB, "the body is held")
     gone.close()
     for body in (padded(site, 64 * KIB + 1), padded(site, 200 * KIB), b"", b"{}", b"x" * (60 * KIB)):
         await site.post(body)
         await site.post(chunked(body, 1000), Transfer_Encoding="chunked")
         await site.batch(body)
         await site.post(body, "/nowhere")
-    await eventually(lambda: not site.application._held_bytes, "nothing is held")
+    await eventually(lambda: not site.application.room.held, "nothing is held")

@@ -204,7 +204,7 @@ async def test_a_request_that_finds_no_memory_ends_its_connection_and_leaves_not
     await wire.send(posting(site))
     assert await wire.ended()
     await eventually(lambda: site.application.in_flight == 0, "the request is over")
-    assert site.application._held_bytes == 0
+    assert site.application.room.held == 0
     full = False
     check_receipt(await site.post(site.event()), "stored")
 

@@ -18,6 +18,7 @@ from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.bodies import Body, read_batch, read_event, read_lines
 from catchment.adapters.http.decode import NotReadable, TooLarge, decode, decode_exact, sizes_of, unpack
 from catchment.adapters.http.exchange import Request, Response
+from catchment.adapters.http.room import Hold, Room
 from catchment.core.limits import KNOWN_FIELDS, Limits
 from catchment.core.outcomes import Reason
 from catchment.core.submission import Unreadable
@@ -170,7 +171,9 @@ class Setting:
 
     def post(self, path: str, body: bytes, **headers: str) -> Response:
         named = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})
-        request = Request("r-1", "POST", path, "", named, "127.0.0.1", body, received_at=self.site.clock.now())
+        request = Request(
+            "r-1", "POST", path, "", named, "127.0.0.1", Hold(Room(10**9)), body, received_at=self.site.clock.now()
+        )
         collecting = self.site.collecting
         return finish(collecting.event(request) if path == "/v1/events" else collecting.batch(request))
 
