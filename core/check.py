@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any
 
 from .event import BLANK, JsonObject, RawEvent
-from .limits import OTHER_FIELDS, TEXT_FIELDS, Limits, Over
+from .limits import OTHER_FIELDS, Limits, Over
 from .origins import Url, read_url
 from .outcomes import EventWarning, Reason, Refusal, WarningCode
 from .privacy import canonical
@@ -54,14 +54,21 @@ class Findings:
     """So many warnings and so many errors are said, and never more than `limits.warnings` of each."""
     warnings: list[EventWarning] = field(default_factory=list)
     errors: dict[str, list[str]] = field(default_factory=dict)
+    refused: int = 0
+    """So many errors were said."""
+    odd: bool = False
+    """Whether there was anything to say, said or not."""
 
     def warn(self, code: WarningCode, path: str, detail: str) -> None:
+        self.odd = True
         if len(self.warnings) < min(self.limits.warnings, self.most):
             self.warnings.append(EventWarning(code, clean(path[:_SHOWN]), detail))
 
     def refuse(self, path: str, what: str) -> None:
         """Says what is wrong. At least once: an event without an error is accepted."""
-        if len(self.errors) < min(self.limits.warnings, max(self.most, 1)):
+        self.odd = True
+        if self.refused < min(self.limits.warnings, max(self.most, 1)):
+            self.refused += 1
             self.errors.setdefault(clean(path[:_SHOWN]), []).append(what)
 
 
@@ -82,6 +89,14 @@ def check_event(
 
     `event_id` is the event's where it names none itself.
     """
+    checked = _checked(payload, sender, limits, new_id, event_id, findings)
+    # What is nested deeper than `event_data` may be was said to be odd already: nothing else needs a look.
+    return (refuse_depth(payload, limits) if findings.odd else None) or checked
+
+
+def _checked(
+    payload: object, sender: Sender, limits: Limits, new_id: Callable[[], str], event_id: str, findings: Findings
+) -> tuple[RawEvent, Url | None] | Refusal:
     if not isinstance(payload, dict):
         findings.refuse("event", f"expected an object, not {_type_name(payload)}")
         return _refusal(findings)
@@ -95,8 +110,9 @@ def check_event(
     columns["occurred_at"] = _occurred_at(payload.get("timestamp"), sender, limits, findings)
     if findings.errors:
         return _refusal(findings)
-    for attribute in _EMPTY_IS_NONE:
-        columns[attribute] = columns[attribute] or None
+    columns["user_id"] = columns["user_id"] or None
+    columns["url"] = columns["url"] or None
+    columns["referrer"] = columns["referrer"] or None
     if not columns["session_id"]:
         columns["session_id"] = new_id()
     if not columns["page_path"]:
@@ -117,29 +133,25 @@ def _refusal(findings: Findings) -> Refusal:
 def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str, Any]:
     """The text fields by attribute, checked; what else is in the payload and is no field is said."""
     texts = BLANK.copy()
+    rules = limits.texts
     for wire, value in payload.items():
-        rule = _RULES.get(wire)
+        rule = rules.get(wire)
         if rule is None:
             if wire not in OTHER_FIELDS:
                 findings.warn(WarningCode.UNKNOWN_FIELD, wire, "not a field of an event; put it into event_data")
             continue
-        if value is None:
-            continue
         if type(value) is not str:
-            findings.refuse(wire, f"expected text, not {_type_name(value)}")
+            if value is not None:
+                findings.refuse(wire, f"expected text, not {_type_name(value)}")
             continue
-        attribute, limit, over = rule
+        attribute, most, over = rule
         if (not value.isascii() or "\x00" in value) and not is_clean(value) and attribute != "event_id":
             findings.warn(WarningCode.CHARACTERS_REPLACED, wire, _REPLACED)
             value = clean(value)
-        if len(value) > (most := getattr(limits, limit)):
+        if len(value) > most:
             value = _too_long(value, wire, over, most, findings)
         texts[attribute] = value
     return texts
-
-
-_RULES = {rule.wire: (rule.attribute, rule.limit, rule.over) for rule in TEXT_FIELDS}
-_EMPTY_IS_NONE = ("user_id", "url", "referrer")
 
 
 def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings) -> str | None:
@@ -263,6 +275,25 @@ def _is_double(number: object) -> bool:
 
 def check_object(value: JsonObject, path: str, limits: Limits, findings: Findings, depth: int = 1) -> JsonObject:
     """The object within the limits of `event_data`: what is over is dropped or cut, with a warning."""
+    keys = "".join(value)  # most objects have few and short keys, which are looked at all at once
+    if len(value) > limits.data_keys or len(keys) > limits.data_key or not keys.isascii() or "\x00" in keys:
+        kept = _check_keys(value, path, limits, findings)
+    else:
+        kept = value.copy()
+    longest = limits.data_string
+    dropped = False
+    for key, item in kept.items():
+        kind = type(item)
+        if kind is str:
+            if len(item) > longest or not item.isascii() or "\x00" in item:
+                kept[key] = _check_text(item, f"{path}.{key}", limits, findings)
+        elif kind is dict or kind is list or kind is float:
+            kept[key] = item = _check_value(item, f"{path}.{key}", limits, findings, depth)
+            dropped = dropped or item is _NOTHING
+    return {key: item for key, item in kept.items() if item is not _NOTHING} if dropped else kept
+
+
+def _check_keys(value: JsonObject, path: str, limits: Limits, findings: Findings) -> JsonObject:
     kept: JsonObject = {}
     for key, item in value.items():
         if len(kept) >= limits.data_keys:
@@ -271,17 +302,9 @@ def check_object(value: JsonObject, path: str, limits: Limits, findings: Finding
         if len(key) > limits.data_key:
             findings.warn(WarningCode.DROPPED, f"{path}.{key}", f"a key longer than {limits.data_key} characters")
             continue
-        if (not key.isascii() or "\x00" in key) and not is_clean(key):
+        if not is_clean(key):
             key = clean(key)
             findings.warn(WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", _REPLACED)
-        kind = type(item)
-        if kind is str:
-            if len(item) > limits.data_string or not item.isascii() or "\x00" in item:
-                item = _check_text(item, f"{path}.{key}", limits, findings)
-        elif kind is dict or kind is list or kind is float:
-            item = _check_value(item, f"{path}.{key}", limits, findings, depth)
-            if item is _NOTHING:
-                continue
         kept[key] = item
     return kept
 
@@ -326,6 +349,13 @@ _TYPE_NAMES = {dict: "an object", list: "an array", str: "text", bool: "true or 
 
 def _type_name(value: object) -> str:
     return _TYPE_NAMES.get(type(value), "a number")
+
+
+def refuse_depth(value: object, limits: Limits) -> Refusal | None:
+    """Why an event that is nested too deep can't be read."""
+    if not too_deep(value, limits.json_depth):
+        return None
+    return Refusal(reason=Reason.INVALID_JSON, detail=f"nested deeper than {limits.json_depth} levels")
 
 
 def too_deep(value: object, levels: int) -> bool:

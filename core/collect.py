@@ -119,11 +119,13 @@ class Collect:
             verdict: Verdict = None
             for step in EVENT_STEPS:
                 found = step(self, passage)
-                verdict = found if found is None or isinstance(found, _VERDICTS) else await found
+                if found is None:
+                    continue
+                verdict = found if isinstance(found, _VERDICTS) else await found
                 if verdict is not None:
                     break
             receipts.append(_receipt(passage, verdict))
-            to_say -= len(findings.warnings) + len(findings.errors)
+            to_say -= len(findings.warnings) + findings.refused
         submission.checked()
         return receipts
 

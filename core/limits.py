@@ -6,12 +6,14 @@ Every check of a field reads this table, and so do the OpenAPI description and t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """The limits of one installation. Sizes in bytes or characters, ages in seconds."""
 
@@ -61,6 +63,11 @@ class Limits:
     """Reasons of a project's day that no client of ours has; more are counted as ``other``."""
     loss_reports: int = 100_000
     """Reports of a project's day."""
+
+    @cached_property
+    def texts(self) -> Mapping[str, tuple[str, int, Over]]:
+        """`TEXT_FIELDS` as the check reads them: by name in the payload, the attribute, the limit, and what is over."""
+        return {rule.wire: (rule.attribute, getattr(self, rule.limit), rule.over) for rule in TEXT_FIELDS}
 
     @property
     def oldest_from_browser(self) -> timedelta:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catchment.core.check import too_deep
+from catchment.core.check import refuse_depth
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason, Refusal
 from catchment.core.submission import Unreadable
 
-from .decode import NotReadable, TooLarge, decode, parse, sizes_of, words_of_depth
+from .decode import NotReadable, TooLarge, decode, sizes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,10 @@ class Body:
 
 def read_event(body: bytes, limits: Limits) -> Body:
     """One event. Raises `NotReadable`."""
-    value = decode(body, limits.json_depth)
+    value = decode(body)
+    deep = refuse_depth(value, limits)
+    if deep is not None:
+        raise NotReadable(deep.detail)
     if not isinstance(value, dict):
         raise NotReadable("expected one event, an object; /v1/batch takes several")
     return Body([value], _named_key(value))
@@ -36,21 +39,17 @@ def read_event(body: bytes, limits: Limits) -> Body:
 
 def read_batch(body: bytes, limits: Limits) -> Body:
     """A batch: an array of events, or an object with `events`. Raises `NotReadable` and `TooLarge`."""
-    value = parse(body)
+    value = decode(body)
     envelope: dict[str, Any] = value if isinstance(value, dict) else {"events": value}
     events = envelope.get("events")
     if not isinstance(events, list):
         raise NotReadable("expected an array of events, or an object with the array `events`")
     _check_count(len(events), limits)
     key = _named_key(envelope) or _first_key(events)
-    sizes = sizes_of(body, events) if len(body) > limits.body_bytes else [0] * len(events)
-    deep = too_deep(events, limits.json_depth + 1)  # one look at all of them: it is rarely so
-    for number, event in enumerate(events):
-        if sizes[number] > limits.body_bytes:
-            events[number] = Unreadable(_one_too_large(limits))
-        elif deep and too_deep(event, limits.json_depth):
-            detail = words_of_depth(limits.json_depth)
-            events[number] = Unreadable(Refusal(reason=Reason.INVALID_JSON, detail=detail))
+    if len(body) > limits.body_bytes:
+        for number, size in enumerate(sizes_of(body, events)):
+            if size > limits.body_bytes:
+                events[number] = Unreadable(_one_too_large(limits))
     return Body(events, key, envelope.get("sentAt"), envelope.get("losses"))
 
 
@@ -66,7 +65,7 @@ def _read_line(line: bytes, limits: Limits) -> object:
     if len(line) > limits.body_bytes:
         return Unreadable(_one_too_large(limits))
     try:
-        return decode(line, limits.json_depth)
+        return decode(line)
     except NotReadable as error:
         return Unreadable(Refusal(reason=Reason.INVALID_JSON, detail=str(error)))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from catchment.core.errors import Unavailable
 from catchment.core.origins import OriginRules
 from catchment.core.ports import Clock
 from catchment.core.project import (
@@ -55,17 +56,29 @@ class CachedProjects:
     What is wanted: no query per event, and a revoked key refused at once. How: answers are kept, and the database
     announces every change (`catchment.announce`) to a session that listens. While that session is lost the cache was
     emptied once and its entries live 5 s. Keys that nobody knows are kept apart and shorter, so that guessing
-    can't push out the good ones. The price: a change is seen when its announcement arrives, within milliseconds, and
-    within 5 s in the worst case.
+    can't push out the good ones. A look-up takes no longer than `patience` seconds, and none is begun while the
+    database is `down`: whoever asks is told so at once. The price: a change is seen when its announcement arrives,
+    within milliseconds, and within 5 s in the worst case.
     """
 
     HEARTBEAT_SECONDS = 5.0
 
-    def __init__(self, links: Links, listener: Link, *, clock: Clock, lives: CacheLives | None = None) -> None:
+    def __init__(
+        self,
+        links: Links,
+        listener: Link,
+        *,
+        clock: Clock,
+        lives: CacheLives | None = None,
+        patience: float = 2.0,
+        down: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._links = links
         self._listener = listener
         self._clock = clock
         self._lives = lives or CacheLives()
+        self._patience = patience
+        self._down = down
         self._known: OrderedDict[bytes, _Entry] = OrderedDict()
         self._unknown: OrderedDict[bytes, _Entry] = OrderedDict()
         self._asked: dict[bytes, asyncio.Task[Access | None]] = {}
@@ -90,10 +103,16 @@ class CachedProjects:
             return entry.access
         task = self._asked.get(fingerprint)
         if task is None:
+            if (why := self._down()) is not None:
+                raise Unavailable(why)
             task = asyncio.get_running_loop().create_task(self._ask(fingerprint))
             self._asked[fingerprint] = task
             task.add_done_callback(lambda _: self._asked.pop(fingerprint, None))
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(self._patience):
+                return await asyncio.shield(task)
+        except TimeoutError as error:
+            raise Unavailable("looking up the key took too long") from error
 
     def _kept(self, fingerprint: bytes) -> _Entry | None:
         for entries, life in ((self._known, self._lives.known), (self._unknown, self._lives.unknown)):

@@ -147,7 +147,7 @@ def check_decoders(body: bytes) -> None:
 
 def _ours(body: bytes) -> list[Any] | None:
     try:
-        return [decode.decode(body, LIMITS.json_depth)]
+        return [decode.decode(body)]
     except decode.NotReadable:
         return None
 

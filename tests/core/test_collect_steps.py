@@ -181,7 +181,7 @@ async def test_properties_of_plugins_are_within_the_limits_of_event_data(house: 
     (event,) = house.store.events
     assert len(event.properties) == 50
     assert event.properties["long"] == "x" * 2000
-    assert [warning.code for warning in receipt.warnings] == [WarningCode.CUT, WarningCode.DROPPED]
+    assert [warning.code for warning in receipt.warnings] == [WarningCode.DROPPED, WarningCode.CUT]
 
 
 @pytest.mark.gen_test

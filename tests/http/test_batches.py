@@ -138,6 +138,19 @@ async def test_the_warnings_of_a_batch_are_bounded(site: Site) -> None:
     assert sum(len(result["warnings"]) for result in results) == 1000
 
 
+async def test_the_errors_of_a_batch_are_bounded(site: Site) -> None:
+    """Five kilobytes of gzip were answered with thirty megabytes."""
+    data = {"v" * 80 + str(n): 0 for n in range(50)}
+    out_of_range = json.dumps(site.event(event_data=data)).replace(": 0", ": 1e999")
+    answer = await site.batch(b"[" + b",".join([out_of_range.encode()] * 200) + b"]")
+    results = check_batch(answer, *[refused("invalid_event")] * 200)
+    errors = [sum(map(len, result["errors"].values())) for result in results]
+    assert errors[:20] == [50] * 20
+    assert errors[20:] == [1] * 180
+    assert results[0]["detail"].endswith("; and 45 more")
+    assert len(answer.body) < 500_000
+
+
 async def test_what_waits_for_the_database_is_not_what_came(site: Site) -> None:
     """Unknown fields, which are not stored, would be kept in memory as long as the database stalls."""
     site.sink.gate.clear()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
+from datetime import timedelta
+from typing import Any
 
 import pytest
+
+from catchment.adapters.http import collecting
+from catchment.adapters.http.bodies import Body
+from catchment.core.limits import Limits
 
 from ..support.waiting import eventually
 from .serving import MakeSite, Site, check_common, check_problem, check_receipt, request
@@ -314,3 +321,68 @@ async def test_no_body_is_held_after_its_end_whatever_that_was(make_site: MakeSi
         await site.batch(body)
         await site.post(body, "/nowhere")
     await eventually(lambda: not site.application.room.held, "nothing is held")
+
+
+# what is held until it is checked
+
+
+async def test_what_a_body_is_in_memory_is_held_until_it_is_checked(make_site: MakeSite) -> None:
+    """A look-up that takes its time holds a body's values, and a thousand such bodies would be the server's end."""
+    site = await make_site(receive_bytes=100 * KIB)
+    found = asyncio.Event()
+    look_up = site.projects.find
+
+    async def slow(fingerprint: bytes) -> Any:
+        await found.wait()
+        return await look_up(fingerprint)
+
+    site.projects.find = slow  # type: ignore[method-assign]
+    many = json.dumps(site.event(event_data={"empty": [{}] * 300})).encode()
+    first = asyncio.ensure_future(site.post(many))
+    await eventually(lambda: site.application.room.held > 50_000, "the first one's values are held")
+    refused = await site.post(many)
+    assert refused.json["code"] == "unavailable"
+    check_common(refused)
+    site.sink.gate.clear()
+    found.set()
+    await eventually(lambda: site.sink.waiting, "the first one waits to be stored")
+    assert site.application.room.held == 0
+    site.sink.gate.set()
+    check_receipt(await first, "stored")
+
+
+async def test_large_bodies_leave_room_for_small_ones(make_site: MakeSite) -> None:
+    site = await make_site(receive_bytes=2 * 1024 * KIB)
+    headers = [("Content-Type", "application/json"), ("Origin", "https://shop.example")]
+    for _ in range(3):
+        half_sent = await site.connect()
+        await half_sent.send(request("POST", "/v1/batch", padded(site, 900 * KIB), headers)[:-1])
+    await eventually(lambda: site.application.room.held > 800 * KIB, "one of them found room")
+    assert (await site.batch(padded(site, 900 * KIB))).json["code"] == "unavailable"
+    assert site.application.room.held < 1024 * KIB
+    check_receipt(await site.post(padded(site, 60 * KIB)), "stored")
+
+
+async def test_what_is_late_is_not_even_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are read one after the other: the last of many may find that its time is over."""
+    read = collecting.read_batch
+    times = []
+
+    def slowly(body: bytes, limits: Limits) -> Body:
+        times.append(site.clock.now())
+        site.clock.advance(timedelta(seconds=2))
+        return read(body, limits)
+
+    monkeypatch.setitem(collecting._BATCH_READERS, "application/json", slowly)
+    wires = [await site.connect() for _ in range(6)]
+    body = json.dumps([site.event()]).encode()
+    headers = [("Content-Type", "application/json"), ("Origin", "https://shop.example")]
+    async with site.collecting._reading:
+        for wire in wires:
+            await wire.send(request("POST", "/v1/batch", body, headers))
+        await eventually(lambda: site.application.in_flight == len(wires), "all of them came")
+    answers = [await wire.answer() for wire in wires]
+    statuses = [answer.status for answer in answers]
+    assert len(times) == 3
+    assert sorted(set(statuses)) == [200, 503]
+    assert site.application.room.held == 0

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from catchment.core.errors import Unavailable
 from catchment.core.keys import fingerprint
 
 from ..support.database import Database
-from ..support.sessions import closed, terminate
+from ..support.sessions import closed, locked, terminate
 from ..support.storage import open_links, open_projects
 from ..support.waiting import eventually
 
@@ -28,11 +29,11 @@ _REVOKE = "UPDATE catchment.key SET revoked_at = now()"
 
 
 @contextlib.contextmanager
-def deaf(links: Links, clock: ToldClock, lives: CacheLives | None = None) -> Iterator[CachedProjects]:
+def deaf(links: Links, clock: ToldClock, lives: CacheLives | None = None, **more: Any) -> Iterator[CachedProjects]:
     """Projects to which nobody tells what changes."""
     descriptors = LowDescriptors(0)
     nowhere = Link("postgresql:///x?host=/nowhere", name="listener", timeout=5, descriptors=descriptors)
-    yield CachedProjects(links, nowhere, clock=clock, lives=lives)
+    yield CachedProjects(links, nowhere, clock=clock, lives=lives, **more)
     descriptors.close()
 
 
@@ -186,3 +187,26 @@ async def test_a_database_that_is_gone_is_said_and_what_is_kept_is_answered(data
                 with pytest.raises(Unavailable):
                     await projects.find(known)
             assert not await revoked(projects, known)
+
+
+async def test_while_the_database_is_down_who_asks_for_an_unknown_key_is_told_at_once(database: Database) -> None:
+    async with a_key(database) as (links, known):
+        down: list[str] = []
+        with deaf(links, ToldClock(), down=lambda: down[0] if down else None) as projects:
+            assert not await revoked(projects, known)
+            down.append("no session with the database")
+            assert not await revoked(projects, known)
+            with pytest.raises(Unavailable, match="no session with the database"):
+                await projects.find(fingerprint("pk_other"))
+
+
+async def test_a_look_up_is_waited_for_in_bounds(database: Database) -> None:
+    """A session may be waited for, then made, then be slow: each in bounds, and all of it together, too."""
+    async with a_key(database) as (links, known):
+        with (
+            deaf(links, ToldClock(), patience=0.05) as projects,
+            locked(database, "catchment.key"),
+            pytest.raises(Unavailable, match="took too long"),
+        ):
+            await projects.find(known)
+        await eventually(lambda: not projects._asked, "the look-up has ended")
