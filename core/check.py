@@ -69,7 +69,7 @@ class Findings:
         self.odd = True
         if self.refused < min(self.limits.warnings, max(self.most, 1)):
             self.refused += 1
-            self.errors.setdefault(clean(path[:_SHOWN]), []).append(what)
+            self.errors.setdefault(path, []).append(what)
 
 
 def is_clean(text: str) -> bool:
