@@ -19,7 +19,7 @@ from hypothesis import given
 import catchment_client
 from catchment_client import Client, ConfigurationError, InvalidEvent, Refused, Unavailable
 from catchment_client._backoff import FIRST, LONGEST, delay, read_retry_after
-from catchment_client._buffer import ENVELOPE, OVERHEAD, Buffer, Pending, envelope
+from catchment_client._buffer import OVERHEAD, Buffer, Pending, envelope
 from catchment_client._events import Item, build
 from catchment_client._ids import new_id
 from catchment_client._losses import MOST, Losses
@@ -230,7 +230,8 @@ def test_waits_double_with_full_jitter_up_to_a_limit(attempt: int, longest: floa
 def test_no_wait_is_shorter_than_the_server_asks_for() -> None:
     assert delay(1, 5.0, lambda: 0.0) == 5.0
     assert delay(1, 5.0, lambda: 1.0) == 5.0 + FIRST
-    assert delay(1, 1e9, lambda: 0.0) == 600.0
+    assert delay(1, 3600.0, lambda: 0.0) == 3600.0
+    assert delay(1, 1e9, lambda: 0.0) == 3600.0
 
 
 @pytest.mark.parametrize(
@@ -258,30 +259,38 @@ def test_retry_after_is_a_number_or_a_date(text: str | None, seconds: float | No
 
 
 def pending(number: int, size: int = 100) -> Pending:
-    return Pending(Item(str(number), b"x" * size), 0.0)
+    return Pending(Item(str(number), b"x" * size), 0.0, number)
 
 
 def make_buffer(**limits: int) -> Buffer:
     return Buffer(**{"most_events": 100, "most_bytes": 10**6, "batch_events": 10, "batch_bytes": 10**5, **limits})
 
 
+def add(buffer: Buffer, one: Pending) -> bool:
+    """Whether there was room for it."""
+    has_room = buffer.has_room(one.item)
+    if has_room:
+        buffer.add(one)
+    return has_room
+
+
 def test_a_buffer_is_bounded_in_events_and_bytes_until_they_are_released() -> None:
     buffer = make_buffer(most_events=3)
-    assert [buffer.add(pending(n)) for n in range(5)] == [True, True, True, False, False]
+    assert [add(buffer, pending(n)) for n in range(5)] == [True, True, True, False, False]
     batch = buffer.take()
-    assert not buffer.add(pending(9))
+    assert not add(buffer, pending(9))
     buffer.release(batch[:1])
-    assert buffer.add(pending(9))
+    assert add(buffer, pending(9))
     assert (buffer.events, buffer.bytes) == (3, 3 * (100 + OVERHEAD))
     small = make_buffer(most_bytes=2 * (100 + OVERHEAD))
-    assert [small.add(pending(n)) for n in range(3)] == [True, True, False]
+    assert [add(small, pending(n)) for n in range(3)] == [True, True, False]
 
 
 @given(st.lists(st.integers(2, 3000), max_size=60), st.integers(1, 20), st.integers(5000, 20_000))
 def test_batches_hold_everything_in_order_and_no_more_than_they_may(sizes: list[int], events: int, bytes_: int) -> None:
     buffer = make_buffer(batch_events=events, batch_bytes=bytes_)
     added = [pending(n, size) for n, size in enumerate(sizes)]
-    assert all(buffer.add(one) for one in added)
+    assert all(add(buffer, one) for one in added)
     batches = []
     while len(buffer):
         was_full = buffer.has_full_batch
@@ -307,14 +316,56 @@ def test_one_event_larger_than_a_batch_goes_alone() -> None:
     assert [len(buffer.take()), len(buffer.take())] == [1, 1]
 
 
-def test_a_batch_that_was_too_large_makes_the_next_ones_smaller() -> None:
-    buffer = make_buffer()
-    buffer.shrink([pending(n) for n in range(8)])
-    assert (buffer.batch_events, buffer.batch_bytes) == (4, 2 * ENVELOPE)
-    buffer.shrink([pending(n) for n in range(8)])
-    assert buffer.batch_events == 4
-    buffer.shrink([pending(1)])
-    assert buffer.batch_events == 1
+def sent(buffer: Buffer, most: int, *, giants: tuple[int, ...] = ()) -> tuple[int, int]:
+    """Sends a batch to something that takes so many events at once, and none of the giants. How large the batch was,
+    and how many requests it took."""
+    batch = buffer.take()
+    parts, requests = [batch], 0
+    while parts:
+        part = parts.pop()
+        requests += 1
+        if len(part) > most or any(one.number in giants for one in part):
+            buffer.too_large(part)
+            if len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+        else:
+            buffer.passed(part)
+    buffer.release(batch)
+    return len(batch), requests
+
+
+def test_a_batch_that_was_too_large_makes_the_next_ones_as_large_as_what_passed() -> None:
+    buffer = make_buffer(most_events=10_000, most_bytes=10**7, batch_events=1000)
+    for number in range(3000):
+        buffer.add(pending(number))
+    _, requests = sent(buffer, 10)
+    assert requests > 100
+    sizes = [sent(buffer, 10) for _ in range(40)]
+    assert {size for size, requests in sizes if requests == 1} == {8}
+    # larger ones are tried again, ever more rarely
+    tried = [number for number, (size, requests) in enumerate(sizes) if requests > 1]
+    assert tried == [1, 4, 9, 18, 35]
+    assert {sizes[number] for number in tried} == {(16, 3)}
+
+
+def test_batches_grow_back_to_the_settings_when_larger_ones_pass_again() -> None:
+    buffer = make_buffer(most_events=10_000, most_bytes=10**7, batch_events=1000, batch_bytes=60_000)
+    for number in range(4000):
+        buffer.add(pending(number))
+    first, _ = sent(buffer, 10)
+    assert first == 573
+    sizes = [sent(buffer, 1000)[0] for _ in range(8)]
+    assert sizes == [9, 18, 36, 72, 144, 288, 573, 573]
+
+
+@given(st.sets(st.integers(0, 99), min_size=1, max_size=3))
+def test_events_that_are_too_large_alone_make_no_batch_smaller(giants: set[int]) -> None:
+    buffer = make_buffer(most_events=1000, batch_events=100)
+    for number in range(200):
+        buffer.add(pending(number))
+    sent(buffer, 100, giants=tuple(giants))
+    assert sent(buffer, 100) == (100, 1)
 
 
 def test_an_envelope_is_json() -> None:
@@ -336,12 +387,12 @@ def test_losses_are_reported_under_one_id_until_they_are_recorded() -> None:
     assert losses.report() == first
     assert first is not None
     assert first["counts"] == {"queue_full": 3}
-    losses.recorded()
+    losses.settled()
     second = losses.report()
     assert second is not None
     assert second["counts"] == {"queue_full": 2, "expired": 1}
     assert second["id"] != first["id"]
-    losses.recorded()
+    losses.settled()
     assert losses.report() is None
     assert losses.total == {"queue_full": 5, "expired": 1}
 
@@ -352,7 +403,7 @@ def test_a_report_s_numbers_are_those_that_the_server_takes() -> None:
     counts = []
     while (report := losses.report()) is not None:
         counts.append(report["counts"])
-        losses.recorded()
+        losses.settled()
     assert counts == [{"queue_full": MOST}, {"queue_full": MOST}, {"queue_full": 1}]
 
 

@@ -70,7 +70,8 @@ class _Tracking:
         """Sends an event as soon as there is time, and returns its id at once.
 
         Never blocks, and never raises for reasons of delivery: those are counted in `losses`, logged, and given to
-        `on_error`. Call it from any thread, and from asyncio without `await`.
+        `on_error`, here and now where the event is lost at once. Call it from any thread, and from asyncio without
+        `await`.
 
         `name`: what happened, such as ``Invoice``, up to 120 characters. `data`: your own values, as JSON has them;
         dates, times, UUIDs and addresses become text, a Decimal becomes a number. `category` and `label` (text) and
@@ -130,11 +131,12 @@ class Client(_Tracking):
         return self._delivery.send(build(name, data, fields), timeout, threading.Event())
 
     def flush(self, timeout: float | None = 10.0) -> bool:
-        """Waits until everything tracked before is answered; whether it is. `timeout`: seconds, None for no end."""
+        """Waits until everything tracked before is answered. False where that is not in time, and where an event was
+        lost since the last flush that came to its end. `timeout`: seconds, None for no end."""
         return result_of(self._delivery.settled(), timeout)
 
     def close(self, timeout: float | None = None) -> bool:
-        """Sends what is left, for `timeout` seconds (the option `close_timeout`), and ends; whether all was answered.
+        """Sends what is left, for `timeout` seconds (the option `close_timeout`), and ends. Returns as `flush` does.
 
         What is not answered then is lost, and counted as ``gave_up``. Closing twice does no harm.
         """
