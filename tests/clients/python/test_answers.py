@@ -424,6 +424,34 @@ def test_a_cancelled_task_makes_no_further_attempt(stub: Stub) -> None:
     assert len(stub.asked) == 1
 
 
+def test_an_asynchronous_send_that_waited_for_its_turn_too_long_says_so(stub: Stub) -> None:
+    go_on = threading.Event()
+
+    def answer(asked: Asked) -> Says:
+        go_on.wait(30)
+        return stores(asked)
+
+    stub.answer = answer
+
+    async def work() -> None:
+        async with AsyncClient(stub.endpoint, KEY) as client:
+            first = [asyncio.ensure_future(client.send("Ping", timeout=30)) for _ in range(8)]
+            while len(stub.asked) < 8:  # noqa: ASYNC110 - set by another thread
+                await asyncio.sleep(0.01)
+            late = asyncio.ensure_future(client.send("Late", timeout=0.001))
+            await asyncio.sleep(0)
+            over = time.monotonic() + 0.001
+            while time.monotonic() <= over:
+                await asyncio.sleep(0)
+            go_on.set()
+            assert {(await one).outcome for one in first} == {"stored"}
+            with pytest.raises(Unavailable, match="timeout"):
+                await late
+
+    asyncio.run(work())
+    assert [asked.body["event_name"] for asked in stub.asked] == ["Ping"] * 8
+
+
 def named(name: str) -> set[threading.Thread]:
     """The living threads of this name."""
     return {thread for thread in threading.enumerate() if thread.name == name}

@@ -43,6 +43,7 @@ class Background:
         self._path = "/v1/batch?dry_run=1" if settings.dry_run else "/v1/batch"
         self._is_closing = False
         self._transport: Transport | None = None
+        self._exit = done(False)
         self._begin()
         watch(self)
 
@@ -140,14 +141,17 @@ class Background:
             return self._buffer.events
 
     def after_fork(self) -> None:
-        """The parent sends what the parent was given; its connection is closed here without a word."""
+        """The parent sends what the parent was given; its connection is nothing to us."""
         transport, self._transport = self._transport, None
         if transport is not None:
-            transport.close()
+            transport.abandon()
         self._begin()
 
+    def begin_exit(self) -> None:
+        self._exit = self.begin_close(self._settings.close_timeout)
+
     def at_exit(self) -> None:
-        answered = result_of(self.begin_close(self._settings.close_timeout), self._settings.close_timeout)
+        answered = result_of(self._exit, self._settings.close_timeout)
         self.finish_close(wait=answered)
 
     # the thread

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -17,6 +18,7 @@ from ._process import watch
 from ._sending import Sending
 from ._settings import Options, Settings, read_endpoint, read_key
 from ._transport import Transport
+from .errors import Unavailable
 from .receipts import Receipt
 
 if TYPE_CHECKING:
@@ -183,13 +185,18 @@ class AsyncClient(_Tracking):
         if self._threads is None:
             self._threads = ThreadPoolExecutor(SENDERS, thread_name_prefix="catchment-client-send")
         stop = threading.Event()
+        begun = time.monotonic()
         try:
-            return await asyncio.wrap_future(self._threads.submit(self._send, item, timeout, stop))
+            return await asyncio.wrap_future(self._threads.submit(self._send, item, timeout, begun, stop))
         finally:
             stop.set()
 
-    def _send(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
-        return self._delivery.send(item, timeout, stop)
+    def _send(self, item: Item, timeout: float, begun: float, stop: threading.Event) -> Receipt:
+        """In a thread of the pool: those may have had so much to do that the time is over."""
+        waited = time.monotonic() - begun
+        if 0 < timeout <= waited or stop.is_set():
+            raise Unavailable(item.event_id, "timeout")
+        return self._delivery.send(item, max(0.0, timeout - waited), stop)
 
     async def flush(self, timeout: float | None = 10.0) -> bool:
         """As `Client.flush`."""
@@ -210,6 +217,9 @@ class AsyncClient(_Tracking):
 
     def after_fork(self) -> None:
         self._threads = None
+
+    def begin_exit(self) -> None:
+        pass
 
     def at_exit(self) -> None:
         pass
