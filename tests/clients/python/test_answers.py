@@ -161,28 +161,55 @@ def test_retry_after_is_respected(stub: Stub, make_client: MakeClient, quick_ret
 
 
 @pytest.mark.parametrize("says", [problem(413, "too_large"), Says(413, b"<h1>too large</h1>")], ids=["house", "proxy"])
-def test_what_is_too_large_is_sent_in_halves_and_smaller_from_then_on(
+def test_what_is_too_large_is_sent_in_parts_and_the_next_batches_are_as_large_as_what_passed(
     stub: Stub, make_client: MakeClient, says: Says
+) -> None:
+    client = make_client(stub.endpoint, linger=3600)
+    stub.answer = lambda asked: says if len(asked.ids) > 10 else stores(asked)
+    tracked = [client.track("Ping") for _ in range(80)]
+    assert client.flush(30)
+    assert sorted(one for asked in stub.asked for one in asked.ids if len(asked.ids) <= 10) == sorted(tracked)
+    assert len(stub.asked) == 15
+    stub.asked.clear()
+    for _ in range(10):
+        client.track("Ping")
+    assert client.flush(30)
+    assert [len(asked.ids) for asked in stub.asked] == [10]
+    # and grow when larger ones pass again
+    stub.answer = stores
+    for _ in range(1000):
+        client.track("Ping")
+    assert client.flush(30)
+    stub.asked.clear()
+    for _ in range(1000):
+        client.track("Ping")
+    assert client.flush(30)
+    assert max(len(asked.ids) for asked in stub.asked) > 250
+
+
+def test_one_event_that_is_too_large_is_refused_alone_and_makes_no_batch_smaller(
+    stub: Stub, make_client: MakeClient
 ) -> None:
     errors: list[Any] = []
     client = make_client(stub.endpoint, linger=3600, on_error=errors.append)
-    stub.answer = lambda asked: says if len(asked.ids) > 10 or "Giant" in str(asked.body) else stores(asked)
-    tracked = [client.track("Ping") for _ in range(30)]
+    stub.answer = lambda asked: problem(413, "too_large") if "Giant" in str(asked.body) else stores(asked)
+    for _ in range(250):
+        client.track("Ping")
     giant = client.track("Giant")
-    assert client.flush(30)
-    stored = [
-        one for asked in stub.asked for one in asked.ids if len(asked.ids) <= 10 and "Giant" not in str(asked.body)
-    ]
-    assert sorted(stored) == sorted(tracked)
-    assert [(error.event_id, error.reason) for error in errors] == [(giant, "too_large")]
-    stub.asked.clear()
-    for _ in range(20):
+    for _ in range(250):
         client.track("Ping")
     assert client.flush(30)
-    assert max(len(asked.ids) for asked in stub.asked) <= 10
+    assert [(type(error), error.event_id, error.reason) for error in errors] == [(Refused, giant, "too_large")]
+    assert len(stub.asked) <= 1 + 2 * 9
+    stub.asked.clear()
+    tracked = [client.track("Ping") for _ in range(500)]
+    assert client.flush(30)
+    assert [asked.ids for asked in stub.asked] == [tracked]
 
 
-def test_one_event_that_spoils_a_batch_is_refused_alone(stub: Stub, make_client: MakeClient) -> None:
+def test_one_event_that_spoils_a_batch_is_refused_alone_and_makes_no_batch_smaller(
+    stub: Stub, make_client: MakeClient
+) -> None:
     errors: list[Any] = []
     client = make_client(stub.endpoint, linger=3600, on_error=errors.append)
     stub.answer = lambda asked: problem(400, "invalid_json") if "Poison" in str(asked.body) else stores(asked)
@@ -193,6 +220,11 @@ def test_one_event_that_spoils_a_batch_is_refused_alone(stub: Stub, make_client:
         client.track("Ping")
     assert client.flush(30)
     assert [(error.event_id, error.reason) for error in errors] == [(poison, "invalid_json")]
+    assert len(stub.asked) <= 1 + 2 * 6
+    stub.asked.clear()
+    tracked = [client.track("Ping") for _ in range(100)]
+    assert client.flush(30)
+    assert [asked.ids for asked in stub.asked] == [tracked]
 
 
 def test_a_full_queue_counts_what_it_can_t_take_and_says_so_with_the_next_batch(
@@ -214,7 +246,7 @@ def test_a_full_queue_counts_what_it_can_t_take_and_says_so_with_the_next_batch(
         (Lost, one, "queue_full") for one in tracked[10:]
     ]
     go_on.set()
-    assert client.flush(30)
+    assert client.flush(30) is False
     assert sorted(set(stub.ids)) == sorted(tracked[:10])
     client.track("Ping")
     assert client.flush(30)
@@ -228,21 +260,22 @@ def test_a_full_queue_counts_what_it_can_t_take_and_says_so_with_the_next_batch(
 @pytest.mark.usefixtures("quick_retries")
 def test_losses_are_repeated_under_their_id_until_they_are_recorded(stub: Stub, make_client: MakeClient) -> None:
     """A server that does not know the member answers without it: that does no harm."""
-    client = make_client(stub.endpoint, event_bytes=1000)
+    client = make_client(stub.endpoint, event_bytes=1000, linger=3600)
     client.track("Large", {"text": "x" * 1000})
-    for _ in range(2):
+    for is_answered in (False, True):
         client.track("Ping")
-        assert client.flush(30)
+        assert client.flush(30) is is_answered
     client.track("Large", {"text": "x" * 1000})
     answers = iter([problem(503, "unavailable"), None])
     stub.answer = lambda asked: next(answers, None) or stores(asked, losses="recorded")
-    for _ in range(3):
+    for is_answered in (False, True, True):
         client.track("Ping")
-        assert client.flush(30)
+        assert client.flush(30) is is_answered
     said = [asked.body.get("losses") for asked in stub.asked]
     assert client.losses == {"too_large": 2}
     first, second = said[0], said[4]
-    assert said == [first, first, first, first, second, None]
+    assert said == [first, first, first, first, second, None, None]
+    assert [len(asked.ids) for asked in stub.asked] == [1, 1, 1, 1, 0, 1, 1]
     assert first["counts"] == second["counts"] == {"too_large": 1}
     assert first["id"] != second["id"]
 
@@ -262,7 +295,7 @@ def test_memory_is_bounded_by_bytes_too(stub: Stub, make_client: MakeClient) -> 
     assert client.losses["queue_full"] == 1000 - client.pending
     kept = client.pending
     go_on.set()
-    assert client.flush(30)
+    assert client.flush(30) is False
     assert len(stub.ids) == kept
 
 
@@ -389,6 +422,34 @@ def test_a_cancelled_task_makes_no_further_attempt(stub: Stub) -> None:
     asyncio.run(work())
     poll(lambda: named("catchment-client-send_0") <= before, "the thread that sent has ended")
     assert len(stub.asked) == 1
+
+
+def test_an_asynchronous_send_that_waited_for_its_turn_too_long_says_so(stub: Stub) -> None:
+    go_on = threading.Event()
+
+    def answer(asked: Asked) -> Says:
+        go_on.wait(30)
+        return stores(asked)
+
+    stub.answer = answer
+
+    async def work() -> None:
+        async with AsyncClient(stub.endpoint, KEY) as client:
+            first = [asyncio.ensure_future(client.send("Ping", timeout=30)) for _ in range(8)]
+            while len(stub.asked) < 8:  # noqa: ASYNC110 - set by another thread
+                await asyncio.sleep(0.01)
+            late = asyncio.ensure_future(client.send("Late", timeout=0.001))
+            await asyncio.sleep(0)
+            over = time.monotonic() + 0.001
+            while time.monotonic() <= over:  # noqa: ASYNC110 - a time, not an event
+                await asyncio.sleep(0)
+            go_on.set()
+            assert {(await one).outcome for one in first} == {"stored"}
+            with pytest.raises(Unavailable, match="timeout"):
+                await late
+
+    asyncio.run(work())
+    assert [asked.body["event_name"] for asked in stub.asked] == ["Ping"] * 8
 
 
 def named(name: str) -> set[threading.Thread]:

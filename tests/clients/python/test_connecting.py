@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from catchment_client import Client, ConfigurationError, Unavailable
+from catchment_client._logs import Tally
 
 from ...e2e.running import poll
 from .conftest import KEY
@@ -166,3 +167,96 @@ def test_a_repeated_loss_is_logged_once_a_minute(
     lines = [record.getMessage() for record in log.records if "too_large" in record.getMessage()]
     assert lines == ["1 event lost: too_large", "999 events lost: too_large"]
     assert client.losses == {"too_large": 1000}
+
+
+class Dripping:
+    """A server that says its first words, and then the same piece again and again, until nobody listens."""
+
+    def __init__(self, first: bytes, piece: bytes) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._first = first
+        self._piece = piece
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self._listening.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(self._first)
+            while not self._is_over.wait(0.05):
+                connection.sendall(self._piece)
+
+    def close(self) -> None:
+        self._is_over.set()
+        self._thread.join(10)
+        self._listening.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["length", "chunked", "close", "headers", "continue"],
+)
+def test_an_answer_that_comes_in_drops_for_ever_is_waited_for_no_longer_than_the_timeout(
+    make_client: MakeClient, first: bytes, piece: bytes
+) -> None:
+    with contextlib.closing(Dripping(first, piece)) as server:
+        client = make_client(server.endpoint, timeout=0.5)
+        with pytest.raises(Unavailable) as caught:
+            client.send("Ping", timeout=0.6)
+        assert caught.value.reason == "timeout"
+
+
+@pytest.mark.parametrize("form", ["chunked", "close", "short"])
+def test_an_answer_is_read_in_each_of_its_forms(
+    make_client: MakeClient, log: pytest.LogCaptureFixture, form: str
+) -> None:
+    said = b'{"outcome":"stored","event_id":"a","session_id":"s","warnings":[]}'
+    answers = {
+        "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(said), said),
+        "close": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + said,
+        "short": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + said,
+    }
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answers[form])
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    client = make_client(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30)
+    try:
+        if form == "short":
+            client.track("Ping")
+            poll(lambda: "no answer (network)" in log.text, "it is seen that the end is missing")
+        else:
+            assert client.send("Ping", timeout=30).outcome == "stored"
+    finally:
+        thread.join(10)
+        listening.close()
+
+
+def test_one_who_interrupts_the_count_of_what_is_logged_may_count_himself() -> None:
+    """A signal handler that tracks runs in the midst of whatever its thread does."""
+    tally = Tally()
+
+    def work() -> None:
+        with tally._lock:
+            tally.warn("lost", "queue_full", 1)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()

@@ -65,3 +65,20 @@ def test_it_bears_forks_on_this_version(site: Site, door: Door, version: str) ->
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(site.ids()) == 289
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_bears_a_fork_in_the_midst_of_an_answer_on_this_version(version: str) -> None:
+    interpreter = find(version)
+    if interpreter is None:
+        pytest.skip(f"this machine has no Python {version}")
+    done = subprocess.run(
+        [interpreter, "-S", "-B", str(PROGRAMS / "reading.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "ignore::DeprecationWarning"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -62,6 +63,15 @@ def test_a_process_ends_although_nobody_answers(door: Door, site: Site) -> None:
     assert "20 events lost: gave_up" in done.stderr
     assert "Traceback" not in done.stderr
     assert site.key not in done.stderr
+
+
+def test_all_clients_of_a_process_that_ends_wait_at_the_same_time(door: Door, site: Site) -> None:
+    door.is_silent = True
+    begun = time.monotonic()
+    done = run("track.py", door.endpoint, site.key, "many", CATCHMENT_CLIENT_LOG="warning")
+    assert done.returncode == 0
+    assert done.stderr.count("lost: gave_up") == 11
+    assert time.monotonic() - begun < 11 * 5
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

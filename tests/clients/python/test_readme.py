@@ -52,5 +52,5 @@ def test_every_option_and_every_loss_is_in_it() -> None:
     assert set(re.findall(r"`([a-z_]+)`", options)) - {"close", "https_proxy", "http_proxy", "no_proxy"} == set(
         Options.__annotations__
     )
-    reasons = README.partition("| reason | meaning |")[2].partition("\n\n")[0]
+    reasons = README.partition("| reason | meaning | told by |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", reasons, re.MULTILINE) == [QUEUE_FULL, TOO_LARGE, EXPIRED, GAVE_UP, CLOSED]

@@ -15,6 +15,9 @@ _OUTCOMES = frozenset({"stored", "duplicate", "filtered", "refused", "dry_run"})
 _PASSING = frozenset({"unavailable", "commit_unknown", "rate_limited"})
 """Codes that say 'send it again'."""
 _PROBLEM = "urn:catchment:problem:"
+_OF_THE_CONTENT = frozenset({400, 403, 406, 413, 422})
+"""What a proxy or a firewall answers for the sake of what is in a request: the rest of it may pass. Some say so with
+200 and a page."""
 
 
 class Reply(NamedTuple):
@@ -42,8 +45,11 @@ class Verdict(NamedTuple):
     again: Again | None = None
     """Why some have no receipt."""
     split: bool = False
-    """Too large, or one event spoils the rest: send it in parts."""
-    losses_recorded: bool = False
+    """What is in it may be the reason, and its parts may pass. Where there is no more than one event: it may be this
+    one's own fault."""
+    too_large: bool = False
+    losses: str | None = None
+    """What became of the report of losses: ``recorded`` or ``refused``, and there is no more to say."""
 
 
 def read_batch(reply: Reply, ids: Sequence[str]) -> Verdict:
@@ -52,8 +58,8 @@ def read_batch(reply: Reply, ids: Sequence[str]) -> Verdict:
         return _results(reply, ids)
     refusal = _problem(reply)
     code = refusal.get("code") if refusal else None
-    if len(ids) > 1 and (reply.status == 413 or code == "invalid_json"):
-        return Verdict(split=True)
+    if len(ids) > 1 and code in ("too_large", "invalid_json"):
+        return Verdict(split=True, too_large=code == "too_large")
     return _whole(reply, refusal, ids)
 
 
@@ -61,7 +67,7 @@ def read_single(reply: Reply, event_id: str) -> Verdict:
     """The answer to one event."""
     if reply.status == 200:
         said = _object(reply.body)
-        if said is None or said.get("outcome") not in _OUTCOMES:
+        if said is None or _text(said.get("outcome")) not in _OUTCOMES:
             return Verdict(again=Again(NOT_UNDERSTOOD))
         return Verdict([_receipt(said, event_id)])
     return _whole(reply, _problem(reply), [event_id])
@@ -71,32 +77,37 @@ def _results(reply: Reply, ids: Sequence[str]) -> Verdict:
     said = _object(reply.body)
     results = said.get("results") if said is not None else None
     if said is None or not isinstance(results, list) or len(results) != len(ids):
-        return Verdict(again=Again(NOT_UNDERSTOOD))
+        return Verdict(again=Again(NOT_UNDERSTOOD), split=True)
     receipts: list[Receipt | None] = []
     again = None
     for index, (result, event_id) in enumerate(zip(results, ids)):
-        if not isinstance(result, dict) or result.get("index") != index or result.get("outcome") not in _OUTCOMES:
-            return Verdict(again=Again(NOT_UNDERSTOOD))
+        is_known = isinstance(result, dict) and _text(result.get("outcome")) in _OUTCOMES
+        if not is_known or result.get("index") != index:
+            return Verdict(again=Again(NOT_UNDERSTOOD), split=True)
         receipt = _receipt(result, event_id)
         if receipt.outcome == "refused" and receipt.reason in _PASSING:
-            again = Again(receipt.reason, read_retry_after(reply.headers.get("retry-after")))
+            again = Again(receipt.reason, _wait(reply))
             receipts.append(None)
         else:
             receipts.append(receipt)
-    return Verdict(receipts, again, losses_recorded=said.get("losses") == "recorded")
+    return Verdict(receipts, again, losses=_text(said.get("losses")))
 
 
 def _whole(reply: Reply, refusal: dict[str, Any] | None, ids: Sequence[str]) -> Verdict:
     """An answer that is the same for all events."""
     status = reply.status
     code = _text(refusal.get("code")) if refusal else None
-    if status == 413:
-        refusal, code = refusal or {}, "too_large"
-    elif refusal is None or code is None or code in _PASSING or status == 429 or not 400 <= status < 500:
-        after = read_retry_after(reply.headers.get("retry-after"))
-        return Verdict(again=Again(code or (f"http_{status}" if status != 200 else NOT_UNDERSTOOD), after))
+    if refusal is None or code is None:
+        again = Again(f"http_{status}", _wait(reply))
+        return Verdict(again=again, split=status in _OF_THE_CONTENT, too_large=status == 413)
+    if code in _PASSING or status == 429 or not 400 <= status < 500:
+        return Verdict(again=Again(code, _wait(reply)))
     said = {**refusal, "outcome": "refused", "reason": code}
-    return Verdict([_receipt(said, event_id) for event_id in ids])
+    return Verdict([_receipt(said, event_id) for event_id in ids], too_large=code == "too_large")
+
+
+def _wait(reply: Reply) -> float | None:
+    return read_retry_after(reply.headers.get("retry-after"))
 
 
 def _problem(reply: Reply) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """The sending thread: batches what was tracked, sends it until there is an answer, and counts what is lost.
 
 One thread and one request at a time. An event is released from the queue by its final answer, and by nothing else but
-its loss. Nothing is called and nothing logged while the lock is held.
+its loss. No callback is called and nothing logged while the lock is held.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 
 from . import _answers
 from ._answers import Again, Verdict
-from ._backoff import delay
 from ._buffer import Buffer, Pending, envelope
+from ._course import Course
 from ._delivery import done, result_of
 from ._events import WIRE_NAMES, Item
+from ._flushes import Flushes
 from ._logs import Tally, log
 from ._losses import CLOSED, EXPIRED, GAVE_UP, QUEUE_FULL, TOO_LARGE, Losses
 from ._process import check, hold, release, watch
@@ -27,8 +28,10 @@ from ._transport import Transport, Unreachable
 from .errors import Lost, Refused
 from .receipts import Receipt
 
-HURRY = 0.5
-"""Seconds between attempts, at most, once the client is being closed."""
+LAST_CALL = 1.0
+"""Seconds before the end of a close, at most, from which on it only reports what something on the way still refuses."""
+REPORTS = 10
+"""Reports of losses that are sent in a row, at most."""
 
 
 class Background:
@@ -40,6 +43,7 @@ class Background:
         self._path = "/v1/batch?dry_run=1" if settings.dry_run else "/v1/batch"
         self._is_closing = False
         self._transport: Transport | None = None
+        self._exit = done(False)
         self._begin()
         watch(self)
 
@@ -54,16 +58,13 @@ class Background:
             batch_events=settings.batch_events,
             batch_bytes=settings.batch_bytes,
         )
+        self._course = Course()
+        self._flushes = Flushes()
         self._losses = Losses()
-        self._parts: list[list[Pending]] = []
-        """The batch that is being sent, in the parts that it was split into."""
-        self._waiting: list[tuple[int, int, Future[bool]]] = []
-        """Who waits until how many are settled, and how many were dropped before."""
-        self._accepted = self._settled = self._dropped = 0
-        """Of the events that the queue took: all, those of finished batches, those that will not be sent."""
-        self._failures = 0
-        self._deadline = float("inf")
-        self._tried_last = self._gave_up = False
+        self._telling = threading.local()
+        self._deadline = self._last_call = float("inf")
+        self._gave_up = False
+        self._gave_up_in: threading.Thread | None = None
         self._thread: threading.Thread | None = None
 
     # from other threads
@@ -76,15 +77,16 @@ class Background:
                 reason = CLOSED
             elif len(item.body) > self._settings.event_bytes:
                 reason = TOO_LARGE
-            elif not self._buffer.add(Pending(item, time.monotonic())):
+            elif not self._buffer.has_room(item):
                 reason = QUEUE_FULL
             else:
-                self._accepted += 1
+                self._buffer.add(Pending(item, time.monotonic(), self._flushes.take()))
                 if len(self._buffer) == 1 or self._buffer.has_full_batch:
                     self._wake.notify_all()
                 self._start()
             if reason is not None:
                 self._losses.add(reason, 1)
+                self._flushes.lose()
         if reason is not None:
             self._report_lost(reason, [item.event_id])
 
@@ -93,19 +95,21 @@ class Background:
         with self._lock:
             if self._thread is threading.current_thread():
                 return done(False)  # a callback: its own batch is not settled before it returns
-            if self._settled >= self._accepted:
-                return done(True)
-            self._start()
-            future: Future[bool] = Future()
-            self._waiting.append((self._accepted, self._dropped, future))
-            self._wake.notify_all()
+            self._losses.repeat()
+            future = self._flushes.ask(reports=self._has_to_report(time.monotonic()))
+            if not future.done():
+                self._start()
+                self._wake.notify_all()
             return future
 
     def begin_close(self, timeout: float) -> Future[bool]:
         check()
         with self._lock:
+            now = time.monotonic()
             self._is_closing = True
-            self._deadline = min(self._deadline, time.monotonic() + timeout)
+            self._deadline = min(self._deadline, now + timeout)
+            self._last_call = self._deadline - min(LAST_CALL, timeout / 5)
+            self._course.hurry()
             self._wake.notify_all()
             future = self.settled()
             is_alone = not future.done() and self._thread is None
@@ -121,7 +125,7 @@ class Background:
         self._give_up()
         release(self)
         self._tally.finish()
-        if wait and thread is not None:
+        if thread is not None and (wait or self._gave_up_in is thread):
             thread.join(1.0)
 
     @property
@@ -137,14 +141,17 @@ class Background:
             return self._buffer.events
 
     def after_fork(self) -> None:
-        """The parent sends what the parent was given; its connection is closed here without a word."""
+        """The parent sends what the parent was given; its connection is nothing to us."""
         transport, self._transport = self._transport, None
         if transport is not None:
-            transport.close()
+            transport.abandon()
         self._begin()
 
+    def begin_exit(self) -> None:
+        self._exit = self.begin_close(self._settings.close_timeout)
+
     def at_exit(self) -> None:
-        answered = result_of(self.begin_close(self._settings.close_timeout), self._settings.close_timeout)
+        answered = result_of(self._exit, self._settings.close_timeout)
         self.finish_close(wait=answered)
 
     # the thread
@@ -164,54 +171,96 @@ class Background:
     def _run(self) -> None:
         while True:
             try:
-                if not self._next():
+                part = self._next()
+                if part is None:
                     break
-                self._deliver()
+                self._deliver(part)
             except Exception as error:  # a mistake of ours must not end the deliveries
                 log.error("a fault in the sending thread: %s; it goes on", type(error).__name__)
-                self._pause(Again("fault"))
+                with self._lock:
+                    now = time.monotonic()
+                    self._course.failed(now, None)
+                    self._wait_until(self._course.not_before, now)
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
 
-    def _next(self) -> bool:
-        """Waits for a batch. False at the end."""
-        with self._lock:
-            while not self._parts:
-                if self._gave_up:
-                    return False
-                if len(self._buffer):
-                    left = self._buffer.oldest + self._settings.linger - time.monotonic()
-                    if left <= 0 or self._waiting or self._is_closing or self._buffer.has_full_batch:
-                        self._parts = [self._buffer.take()]
-                    else:
-                        self._wake.wait(left)
-                elif self._is_closing:
-                    return False
-                else:
-                    self._wake.wait()
-            return True
-
-    def _deliver(self) -> None:
+    def _next(self) -> list[Pending] | None:
+        """Waits for something to send: a batch, or a part of one; empty where it is nothing but a report of losses.
+        None at the end."""
         while True:
-            self._drop_expired()
             with self._lock:
-                if time.monotonic() >= self._deadline or self._gave_up:
+                while True:
+                    now = time.monotonic()
+                    if self._gave_up:
+                        return None
+                    is_last_call = self._is_last_call(now)
+                    if is_last_call or now >= self._deadline:
+                        break
+                    part, until = self._choose(now)
+                    if part is not None:
+                        return part
+                    if until is None and self._is_closing:
+                        return None
+                    self._wait_until(until, now)
+            if not is_last_call:
+                self._give_up()
+                return None
+            self._drop(lambda one: True, GAVE_UP)
+
+    def _wait_until(self, until: float | None, now: float) -> None:
+        """With the lock."""
+        last = self._last_call if now < self._last_call else self._deadline
+        until = last if until is None else min(until, last)
+        self._wake.wait(None if until == float("inf") else max(0.0, until - now))
+
+    def _choose(self, now: float) -> tuple[list[Pending] | None, float | None]:
+        """With the lock: what to send now; else when to look again, None where there is nothing to wait for."""
+        course, buffer = self._course, self._buffer
+        if course.not_before > now and (course.has_parts or course.aside_due is not None or len(buffer)):
+            return None, course.not_before
+        if course.has_parts:
+            return course.part(), None
+        due = course.aside_due
+        if due is not None and due <= now:
+            return course.aside(), None
+        if len(buffer):
+            ripe = buffer.oldest + self._settings.linger
+            if ripe <= now or self._flushes or self._is_closing or buffer.has_full_batch:
+                course.begin(buffer.take())
+                return course.part(), None
+            return None, ripe if due is None else min(ripe, due)
+        if self._flushes and self._has_to_report(now):
+            return [], None
+        return None, due
+
+    def _is_last_call(self, now: float) -> bool:
+        """With the lock: whether there is time for no more than to report what something on the way still refuses."""
+        course = self._course
+        is_held_up = course.aside_due is not None and not course.has_parts and not len(self._buffer)
+        return is_held_up and self._last_call <= now < self._deadline
+
+    def _has_to_report(self, now: float) -> bool:
+        """With the lock: whether a flush shall not end before the losses were reported, or it was tried."""
+        can_report = not self._settings.dry_run and not self._gave_up and now >= self._course.not_before
+        return can_report and self._losses.are_unsaid
+
+    def _deliver(self, part: list[Pending]) -> None:
+        oldest = time.monotonic() - self._settings.max_age
+        if self._drop(lambda one: one.added < oldest, EXPIRED):
+            return
+        try:
+            for _ in range(1 if part else REPORTS):
+                with self._lock:
+                    report = None if self._settings.dry_run else self._losses.report()
+                if not part and report is None:
                     break
-                if not self._parts:
-                    self._finish_batch()
-                    return
-                part = self._parts[0]
-                losses = None if self._settings.dry_run else self._losses.report()
-            verdict = self._attempt(part, envelope([*part], losses))
-            self._apply(part, verdict)
-            if verdict.again is not None:
-                self._note_failure(verdict.again)
-                self._pause(verdict.again)
-            elif self._failures:
-                log.info("the server answers again, after %d attempts", self._failures)
-                self._failures = 0
-        self._give_up()
+                verdict = self._attempt(part, envelope(part, report))
+                self._apply(part, verdict)
+                if verdict.losses is None:
+                    break
+        finally:
+            self._resolve(reported=not part)
 
     def _attempt(self, part: Sequence[Pending], body: bytes) -> Verdict:
         if self._transport is None:
@@ -227,59 +276,58 @@ class Background:
 
     def _apply(self, part: list[Pending], verdict: Verdict) -> None:
         """Releases what was answered, and keeps the rest for the next attempt."""
+        receipts = verdict.receipts or [None] * len(part)
+        answered = [one for one, receipt in zip(part, receipts) if receipt is not None]
         with self._lock:
             if self._gave_up:
                 return
-            if verdict.losses_recorded:
-                self._losses.recorded()
-            if verdict.split:
-                self._buffer.shrink(part)
-                middle = len(part) // 2
-                self._parts[:1] = [part[:middle], part[middle:]]
-                return
-            receipts = verdict.receipts or [None] * len(part)
-            answered = [one for one, receipt in zip(part, receipts) if receipt is not None]
-            rest = [one for one, receipt in zip(part, receipts) if receipt is None]
+            failures = self._course.failures
+            if verdict.losses is not None:
+                self._losses.settled()
             self._buffer.release(answered)
-            self._parts[:1] = [rest] if rest else []
-        self._report_receipts([receipt for receipt in receipts if receipt is not None])
+            self._plan(part, answered, verdict)
+        self._log_answer(part, verdict, failures)
+        try:
+            self._report_receipts([receipt for receipt in receipts if receipt is not None])
+        finally:
+            with self._lock:
+                self._flushes.settle(answered)
 
-    def _finish_batch(self) -> None:
-        """With the lock: who waited for what is settled now hears of it."""
-        self._settled = self._accepted - len(self._buffer)
-        for waiting in list(self._waiting):
-            target, dropped, future = waiting
-            if self._settled >= target:
-                self._waiting.remove(waiting)
-                if future.set_running_or_notify_cancel():
-                    future.set_result(self._dropped == dropped)
+    def _plan(self, part: list[Pending], answered: Sequence[Pending], verdict: Verdict) -> None:
+        """With the lock: what the answer means for what is sent next."""
+        course, again = self._course, verdict.again
+        if part and verdict.too_large:
+            self._buffer.too_large(part)
+        elif answered:
+            self._buffer.passed(part)
+        if part and verdict.split and again is not None:
+            course.refused(part, time.monotonic(), again.after, too_large=verdict.too_large)
+            return
+        if part and verdict.split:
+            course.split(part)
+        elif answered:
+            course.done(part, [one for one, receipt in zip(part, verdict.receipts) if receipt is None])
+        if again is None or answered:
+            course.passed()
+        if again is not None:
+            course.failed(time.monotonic(), again.after)
 
-    def _pause(self, again: Again) -> None:
-        """Waits before the next attempt. Once the client is being closed there is one attempt at once, then haste,
-        unless the server has named a time."""
-        self._failures += 1
-        until = time.monotonic() + delay(self._failures, again.after)
+    def _resolve(self, *, reported: bool) -> None:
         with self._lock:
-            while not self._gave_up:
-                if self._is_closing and again.after is None:
-                    until = min(until, time.monotonic() + (HURRY if self._tried_last else 0.0))
-                    self._tried_last = True
-                left = min(until, self._deadline) - time.monotonic()
-                if left <= 0:
-                    return
-                self._wake.wait(left)
+            if reported or not self._has_to_report(time.monotonic()):
+                self._flushes.resolve()
 
     # losses
 
-    def _drop_expired(self) -> None:
-        oldest = time.monotonic() - self._settings.max_age
+    def _drop(self, which: Callable[[Pending], bool], reason: str) -> bool:
+        """Loses what is being sent, or is set aside, and is such a one. Whether there is any."""
         with self._lock:
-            expired = [one for part in self._parts for one in part if one.added < oldest]
-            if expired:
-                kept = ([one for one in part if one.added >= oldest] for part in self._parts)
-                self._parts = [part for part in kept if part]
-                self._drop(expired, EXPIRED)
-        self._report_lost(EXPIRED, [one.item.event_id for one in expired])
+            lost = self._course.drop(which)
+            self._lose(lost, reason)
+        self._tell_lost(lost, reason)
+        if lost:
+            self._resolve(reported=False)
+        return bool(lost)
 
     def _give_up(self) -> None:
         """Everything that has no answer is lost."""
@@ -287,21 +335,27 @@ class Background:
             if self._gave_up:
                 return
             self._gave_up = True
-            left = [one for part in self._parts for one in part]
+            self._gave_up_in = threading.current_thread()
+            lost = self._course.drop(lambda one: True)
             while len(self._buffer):
-                left += self._buffer.take()
-            self._parts = []
-            self._drop(left, GAVE_UP)
-            self._finish_batch()
+                lost += self._buffer.take()
+            self._lose(lost, GAVE_UP)
             self._wake.notify_all()
-        self._report_lost(GAVE_UP, [one.item.event_id for one in left])
+        self._tell_lost(lost, GAVE_UP)
+        self._resolve(reported=True)
 
-    def _drop(self, lost: Sequence[Pending], reason: str) -> None:
+    def _lose(self, lost: Sequence[Pending], reason: str) -> None:
         """With the lock."""
         self._buffer.release(lost)
-        self._dropped += len(lost)
         if lost:
             self._losses.add(reason, len(lost))
+
+    def _tell_lost(self, lost: Sequence[Pending], reason: str) -> None:
+        try:
+            self._report_lost(reason, [one.item.event_id for one in lost])
+        finally:
+            with self._lock:
+                self._flushes.settle(lost, lost=True)
 
     # saying so
 
@@ -309,7 +363,7 @@ class Background:
         if ids:
             self._tally.warn("lost", reason, len(ids))
         for event_id in ids:
-            self._call(self._settings.on_error, Lost(event_id, reason))
+            self._tell_error(Lost(event_id, reason))
 
     def _report_receipts(self, receipts: Sequence[Receipt]) -> None:
         refused = Counter(_why(receipt) for receipt in receipts if receipt.outcome == "refused")
@@ -318,18 +372,38 @@ class Background:
         for receipt in receipts:
             self._call(self._settings.on_receipt, receipt)
             if receipt.outcome == "refused":
-                self._call(self._settings.on_error, Refused(receipt))
+                self._tell_error(Refused(receipt))
 
-    def _note_failure(self, again: Again) -> None:
-        level = log.debug if self._failures else log.warning
-        level("no answer (%s); trying again, with the same ids", again.reason)
+    def _log_answer(self, part: Sequence[Pending], verdict: Verdict, failures: int) -> None:
+        again = verdict.again
+        if verdict.losses == "refused":
+            log.warning("the server will not record what was lost before")
+        if again is not None and verdict.split and len(part) == 1:
+            self._tally.warn("set aside", again.reason, 1)
+        elif again is not None:
+            level = log.debug if failures or verdict.split else log.warning
+            level("no answer (%s); trying again, with the same ids", again.reason)
+        elif failures:
+            log.info("the server answers again, after %d attempts", failures)
+
+    def _tell_error(self, error: Refused | Lost) -> None:
+        """What `on_error` itself tracks and loses is not told to it: it would go on for ever."""
+        if getattr(self._telling, "is_on", False):
+            return
+        self._telling.is_on = True
+        try:
+            self._call(self._settings.on_error, error)
+        finally:
+            self._telling.is_on = False
 
     def _call(self, callback: Callable[[Any], object] | None, what: Receipt | Refused | Lost) -> None:
         if callback is None:
             return
         try:
             callback(what)
-        except Exception as error:  # its text may hold data
+        except BaseException as error:  # its text may hold data
+            if not isinstance(error, Exception) and threading.current_thread() is not self._thread:
+                raise  # an interrupt, say, of the thread that tracks
             log.error("a callback raised %s", type(error).__name__)
 
 

@@ -1,4 +1,5 @@
-"""How long to wait before the next attempt: exponential, with full jitter, and never less than the server says."""
+"""How long to wait before the next attempt: exponential, with full jitter, and never less than the server says,
+which is believed up to an hour."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ FIRST = 0.5
 """Seconds: the longest first wait."""
 LONGEST = 30.0
 """Seconds: the longest wait that the server did not ask for."""
-LONGEST_ASKED = 600.0
-"""Seconds: the longest wait that the server is believed."""
+LONGEST_ASKED = 3600.0
+"""Seconds: the longest wait that a server is believed. It may be a proxy that says so, or a clock that is wrong."""
 
 
 def delay(attempt: int, after: float | None, draw: Callable[[], float] = random.random) -> float:

@@ -13,6 +13,8 @@ OVERHEAD = 250
 """Bytes that one event takes here beside its body, about: objects, id, links."""
 ENVELOPE = 2048
 """Bytes of a batch that are kept free for all that is not events."""
+MOST_PATIENCE = 64
+"""Full batches that have to pass, at most, before larger ones are tried again."""
 
 
 class Pending(NamedTuple):
@@ -21,10 +23,16 @@ class Pending(NamedTuple):
     item: Item
     added: float
     """When it was tracked, by the monotonic clock."""
+    number: int = 0
+    """Of all that the queue took, in order."""
 
 
 class Buffer:
     """What waits to be sent, and what was sent and waits for its answer: both count until they are released.
+
+    Batches are as large as the settings say. Where one was too large, for the server or for a proxy before it, and not
+    for the sake of a single event, the next ones are as large as the largest part of it that passed. They double again
+    when full ones pass; each time that was wrong, twice as many have to pass first.
 
     Not for several threads at once.
     """
@@ -32,24 +40,39 @@ class Buffer:
     def __init__(self, *, most_events: int, most_bytes: int, batch_events: int, batch_bytes: int) -> None:
         self._most_events = most_events
         self._most_bytes = most_bytes
+        self._most_batch = (batch_events, batch_bytes)
         self.batch_events = batch_events
         self.batch_bytes = batch_bytes
+        self._last = 0
+        """Events of the last batch, if it was a full one."""
+        self._passed = 0
+        """Full batches that passed since the size has changed."""
+        self._patience = 1
+        """How many have to."""
+        self._has_grown = False
+        self._refused: list[tuple[int, int]] = []
+        """Of the last batch: the first and the last number of each part that was too large."""
+        self._giants: list[int] = []
+        """And the numbers of the events that were too large alone."""
+        self._largest_events = self._largest_bytes = 0
+        """Of its parts that passed."""
         self._waiting: deque[Pending] = deque()
         self._waiting_bytes = 0
         self.events = 0
         """All that is not released yet."""
         self.bytes = 0
 
-    def add(self, pending: Pending) -> bool:
-        """Whether there was room for it."""
+    def has_room(self, item: Item) -> bool:
+        size = len(item.body)
+        return self.events < self._most_events and self.bytes + size + OVERHEAD <= self._most_bytes
+
+    def add(self, pending: Pending) -> None:
+        """Where there is room for it."""
         size = len(pending.item.body)
-        if self.events >= self._most_events or self.bytes + size + OVERHEAD > self._most_bytes:
-            return False
         self._waiting.append(pending)
         self._waiting_bytes += size
         self.events += 1
         self.bytes += size + OVERHEAD
-        return True
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -68,6 +91,7 @@ class Buffer:
 
     def take(self) -> list[Pending]:
         """The next batch: the oldest, as many as fit, at least one."""
+        self._resize()
         batch: list[Pending] = []
         room = self.batch_bytes - ENVELOPE
         while self._waiting and len(batch) < self.batch_events:
@@ -77,6 +101,7 @@ class Buffer:
                 break
             batch.append(self._waiting.popleft())
             self._waiting_bytes -= size
+        self._last = len(batch) if self._waiting or len(batch) >= self.batch_events else 0
         return batch
 
     def release(self, done: Sequence[Pending]) -> None:
@@ -84,11 +109,38 @@ class Buffer:
         self.events -= len(done)
         self.bytes -= sum(len(one.item.body) + OVERHEAD for one in done)
 
-    def shrink(self, batch: Sequence[Pending]) -> None:
-        """A batch like this one was too large for the server, or for a proxy before it: make smaller ones."""
-        size = sum(len(one.item.body) + 1 for one in batch) + ENVELOPE
-        self.batch_events = max(1, min(self.batch_events, len(batch) // 2))
-        self.batch_bytes = max(2 * ENVELOPE, min(self.batch_bytes, size // 2))
+    def too_large(self, part: Sequence[Pending]) -> None:
+        """The last batch, or this part of it, was."""
+        if len(part) == 1:
+            self._giants.append(part[0].number)
+        else:
+            self._refused.append((part[0].number, part[-1].number))
+
+    def passed(self, part: Sequence[Pending]) -> None:
+        """The last batch, or this part of it, was not."""
+        self._largest_events = max(self._largest_events, len(part))
+        self._largest_bytes = max(self._largest_bytes, sum(len(one.item.body) + 1 for one in part) + ENVELOPE)
+        if len(part) == self._last:
+            self._passed += 1
+
+    def _resize(self) -> None:
+        """By what became of the last batch."""
+        most_events, most_bytes = self._most_batch
+        spoiled = (any(first <= giant <= last for giant in self._giants) for first, last in self._refused)
+        if not all(spoiled):
+            self.batch_events = max(1, min(self._largest_events or self.batch_events // 2, self.batch_events))
+            self.batch_bytes = max(2 * ENVELOPE, min(self._largest_bytes or self.batch_bytes // 2, self.batch_bytes))
+            self._patience = min(MOST_PATIENCE, self._patience * (2 if self._has_grown else 1))
+            self._has_grown = False
+            self._passed = 0
+        elif self._passed >= self._patience and (self.batch_events, self.batch_bytes) != self._most_batch:
+            self.batch_events = min(most_events, 2 * self.batch_events)
+            self.batch_bytes = min(most_bytes, 2 * self.batch_bytes)
+            self._has_grown = True
+            self._passed = 0
+        self._refused.clear()
+        self._giants.clear()
+        self._largest_events = self._largest_bytes = 0
 
 
 def envelope(batch: Sequence[Pending], losses: dict[str, Any] | None) -> bytes:

@@ -40,7 +40,7 @@ class Tally:
     """Says at once what is new, and then at most once a minute how often it was."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # one that a signal handler which tracks may take again
         self._unsaid: Counter[tuple[str, str]] = Counter()
         self._next: dict[tuple[str, str], float] = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 from typing import Protocol
 from weakref import WeakSet
 
@@ -15,13 +16,17 @@ class Watched(Protocol):
     def after_fork(self) -> None:
         """In the child: the parent's threads and connections are not here."""
 
+    def begin_exit(self) -> None:
+        """The process ends. Called for all before `at_exit`, so that they wait at the same time."""
+
     def at_exit(self) -> None:
-        """The process ends."""
+        """Waits for what may still be done."""
 
 
 _watched: WeakSet[Watched] = WeakSet()
 _held: set[Watched] = set()
 _pid = 0
+_lock = threading.RLock()
 
 
 def watch(one: Watched) -> None:
@@ -38,7 +43,9 @@ def watch(one: Watched) -> None:
 def check() -> None:
     """Call before using what a fork leaves behind: some servers (uWSGI) fork without calling Python's hooks."""
     if os.getpid() != _pid:
-        _after_fork()
+        with _lock:  # the child may have several threads by now: none goes on before all is made anew
+            if os.getpid() != _pid:
+                _after_fork()
 
 
 def hold(one: Watched) -> None:
@@ -59,12 +66,15 @@ def release(one: Watched) -> None:
 
 def _after_fork() -> None:
     global _pid
-    _pid = os.getpid()
     _held.clear()
     for one in list(_watched):
         one.after_fork()
+    _pid = os.getpid()
 
 
 def _at_exit() -> None:
-    for one in list(_watched):
+    watched = list(_watched)
+    for one in watched:
+        one.begin_exit()
+    for one in watched:
         one.at_exit()

@@ -33,7 +33,7 @@ class Sending:
         self._settings = settings
         self._connect = connect
         self._path = "/v1/events?dry_run=1" if settings.dry_run else "/v1/events"
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # one that a signal handler which sends may take again
         self._idle: list[Transport] = []
         self._is_closed = False
         watch(self)
@@ -92,10 +92,13 @@ class Sending:
             transport.close()
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         idle, self._idle = self._idle, []
         for transport in idle:
-            transport.close()
+            transport.abandon()
+
+    def begin_exit(self) -> None:
+        pass
 
     def at_exit(self) -> None:
         self.close()

@@ -24,7 +24,8 @@ class Options(TypedDict, total=False):
     on_receipt: Callable[[Receipt], object] | None
     """Called with the receipt of every event of `track` that the server answered, in the sending thread."""
     on_error: Callable[[Refused | Lost], object] | None
-    """Called for every event of `track` that is not stored: refused by the server, or lost on the way."""
+    """Called for every event of `track` that is not stored: refused by the server, or lost on the way. By the sending
+    thread; by `track` itself for what is lost at once, and by `close` for what it gives up."""
     linger: float
     """Seconds that an event waits for others to be sent with. Default 0.2."""
     timeout: float

@@ -6,11 +6,15 @@ import base64
 import contextlib
 import gzip
 import http.client
+import io
+import os
 import socket
 import ssl
 import sys
 import time
 import urllib.request
+from functools import partial
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ._answers import Reply
@@ -46,6 +50,7 @@ class Transport:
         }
         self._ssl_context = ssl_context
         self._connection: http.client.HTTPConnection | None = None
+        self._limit = _Limit()
         self._prefix = address.path
         self._proxy_headers: dict[str, str] = {}
 
@@ -73,10 +78,19 @@ class Transport:
             with contextlib.suppress(Exception):
                 connection.close()
 
+    def abandon(self) -> None:
+        """Closes this process's end after a fork: without a word, and without the locks of a thread that was reading
+        and is not here."""
+        connection, self._connection = self._connection, None
+        sock = None if connection is None else connection.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                os.close(sock.detach())
+
     __del__ = close  # whoever drops a client instead of closing it hears no ResourceWarning
 
     def _exchange(self, path: str, body: bytes, headers: dict[str, str], timeout: float) -> Reply:
-        deadline = time.monotonic() + timeout
+        self._limit.at = time.monotonic() + timeout
         is_new = self._connection is None
         connection = self._connection = self._connection or self._connect(timeout)
         if connection.sock is None:
@@ -90,13 +104,18 @@ class Transport:
                 raise
             # whoever answers before the whole body has come, 413 say, may have said so before it hung up
         response = connection.getresponse()
-        content = _read(response, connection.sock, deadline)
+        content = _read(response)
         reply = Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
         if response.will_close:
             self.close()
         return reply
 
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        connection = self._make_connection(timeout)
+        connection.response_class = partial(_answer, self._limit)  # type: ignore[assignment]
+        return connection
+
+    def _make_connection(self, timeout: float) -> http.client.HTTPConnection:
         secure, host, port, path = self._address
         proxy = _proxy(self._address)
         self._prefix = path
@@ -121,34 +140,51 @@ class Transport:
         return self._ssl_context
 
 
-def _read(response: http.client.HTTPResponse, sock: socket.socket | None, deadline: float) -> bytes:
-    """The body of an answer, in time: a byte now and then does not hold the sender up for ever.
+class _Limit:
+    """When an answer has to be there, by the monotonic clock."""
 
-    Not by `HTTPResponse.read1`: before Python 3.13 it waits for more after the end.
-    """
-    length = response.length
-    if length is None:
-        content = response.read(LONGEST_ANSWER + 1)
-        length = 0
-    else:
-        content = b""
-    parts = [content]
-    size = len(content)
-    while size <= LONGEST_ANSWER and size < length:
-        left = deadline - time.monotonic()
+    at = float("inf")
+
+
+class _InTime(io.RawIOBase):
+    """What a socket says, until the limit: a byte now and then does not hold the sender up for ever."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, limit: _Limit) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._limit = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._limit.at - time.monotonic()
         if left <= 0:
             raise socket.timeout
-        if sock is not None:
-            sock.settimeout(left)
-        part = response.fp.read1(min(length - size, 65536))
-        if not part:
-            raise http.client.IncompleteRead(b"", length - size)
-        parts.append(part)
-        size += len(part)
-    if size > LONGEST_ANSWER:
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _answer(limit: _Limit, sock: socket.socket, *arguments: Any, **more: Any) -> http.client.HTTPResponse:
+    response = http.client.HTTPResponse(sock, *arguments, **more)
+    response.fp = io.BufferedReader(_InTime(response.fp.detach(), sock, limit))
+    return response
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """The body of an answer."""
+    most = LONGEST_ANSWER + 1
+    content = response.read(most if response.length is None else min(most, response.length))
+    if len(content) > LONGEST_ANSWER:
         raise http.client.HTTPException("the answer is too long")
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
     response.close()
-    return b"".join(parts)
+    return content
 
 
 def _reason(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -17,6 +18,7 @@ from ._process import watch
 from ._sending import Sending
 from ._settings import Options, Settings, read_endpoint, read_key
 from ._transport import Transport
+from .errors import Unavailable
 from .receipts import Receipt
 
 if TYPE_CHECKING:
@@ -70,7 +72,8 @@ class _Tracking:
         """Sends an event as soon as there is time, and returns its id at once.
 
         Never blocks, and never raises for reasons of delivery: those are counted in `losses`, logged, and given to
-        `on_error`. Call it from any thread, and from asyncio without `await`.
+        `on_error`, here and now where the event is lost at once. Call it from any thread, and from asyncio without
+        `await`.
 
         `name`: what happened, such as ``Invoice``, up to 120 characters. `data`: your own values, as JSON has them;
         dates, times, UUIDs and addresses become text, a Decimal becomes a number. `category` and `label` (text) and
@@ -130,11 +133,12 @@ class Client(_Tracking):
         return self._delivery.send(build(name, data, fields), timeout, threading.Event())
 
     def flush(self, timeout: float | None = 10.0) -> bool:
-        """Waits until everything tracked before is answered; whether it is. `timeout`: seconds, None for no end."""
+        """Waits until everything tracked before is answered. False where that is not in time, and where an event was
+        lost since the last flush that came to its end. `timeout`: seconds, None for no end."""
         return result_of(self._delivery.settled(), timeout)
 
     def close(self, timeout: float | None = None) -> bool:
-        """Sends what is left, for `timeout` seconds (the option `close_timeout`), and ends; whether all was answered.
+        """Sends what is left, for `timeout` seconds (the option `close_timeout`), and ends. Returns as `flush` does.
 
         What is not answered then is lost, and counted as ``gave_up``. Closing twice does no harm.
         """
@@ -181,13 +185,18 @@ class AsyncClient(_Tracking):
         if self._threads is None:
             self._threads = ThreadPoolExecutor(SENDERS, thread_name_prefix="catchment-client-send")
         stop = threading.Event()
+        begun = time.monotonic()
         try:
-            return await asyncio.wrap_future(self._threads.submit(self._send, item, timeout, stop))
+            return await asyncio.wrap_future(self._threads.submit(self._send, item, timeout, begun, stop))
         finally:
             stop.set()
 
-    def _send(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
-        return self._delivery.send(item, timeout, stop)
+    def _send(self, item: Item, timeout: float, begun: float, stop: threading.Event) -> Receipt:
+        """In a thread of the pool: those may have had so much to do that the time is over."""
+        waited = time.monotonic() - begun
+        if 0 < timeout <= waited or stop.is_set():
+            raise Unavailable(item.event_id, "timeout")
+        return self._delivery.send(item, max(0.0, timeout - waited), stop)
 
     async def flush(self, timeout: float | None = 10.0) -> bool:
         """As `Client.flush`."""
@@ -208,6 +217,9 @@ class AsyncClient(_Tracking):
 
     def after_fork(self) -> None:
         self._threads = None
+
+    def begin_exit(self) -> None:
+        pass
 
     def at_exit(self) -> None:
         pass

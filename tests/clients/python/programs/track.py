@@ -35,6 +35,10 @@ def main(endpoint: str, key: str, way: str) -> None:
         threading.Thread.start = refuse
         other = Client(endpoint, key, linger=3600)
         other.track("Ping", event_id="no-thread-20")
+    if way == "many":
+        clients = [Client(endpoint, key, linger=3600) for _ in range(10)]
+        for one in clients:
+            one.track("Ping")
     if way == "interrupted":
         print("tracked", flush=True)
         import time
