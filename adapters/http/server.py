@@ -106,6 +106,7 @@ class Server:
         )
         self._sweeper: asyncio.TimerHandle | None = None
         self._paused: asyncio.TimerHandle | None = None
+        self._draining = False
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -144,6 +145,9 @@ class Server:
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
+                if self._draining:  # what is idle makes room
+                    self._close_quiet()
+                    return True
                 self._pause()
                 return False
             stream = _Stream(connection, max_buffer_size=_BUFFER)
@@ -168,18 +172,18 @@ class Server:
         """Ends without cutting a request: takes what waits in the sockets' queues and closes them, tells every
         client to close, waits for what is in flight, then for `grace` seconds for what may still be on its way."""
         loop = asyncio.get_running_loop()
-        self._parameters.no_keep_alive = True
+        quiet_since, until = loop.time(), loop.time() + at_most
+        self._draining = self._parameters.no_keep_alive = True
         for timer in (self._paused, self._sweeper):
             if timer is not None:
                 timer.cancel()
         for sock in self._sockets:
             loop.remove_reader(sock)
             more = self._accept(sock)
-            while more:
-                await asyncio.sleep(0)  # those taken so far begin
+            while more and loop.time() < until:
+                await asyncio.sleep(0.001)  # those taken so far begin
                 more = self._accept(sock)
             sock.close()
-        quiet_since, until = loop.time(), loop.time() + at_most
         while loop.time() < until and (self._application.in_flight or self._application.connections):
             if self._application.in_flight:
                 quiet_since = loop.time()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
 import socket
 from datetime import datetime, timedelta
 
@@ -304,6 +306,27 @@ async def test_the_end_takes_what_waits_in_the_socket_s_queue(site: Site) -> Non
         answer = await wire.answer()
         check_receipt(answer, "stored")
         assert answer.headers["Connection"] == "close"
+        wire.close()
+    async with asyncio.timeout(10):
+        await ended
+
+
+async def test_the_end_without_a_descriptor_takes_the_queue_when_there_are_some_again(site: Site) -> None:
+    sockets = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(3)]
+    for sock in sockets:
+        sock.sendall(posting(site))
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = os.dup(0)
+    os.close(first_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, usual[1]))
+    try:
+        ended = await ending(site)
+        assert not site.application.connections
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    for sock in sockets:
+        wire = Wire(*await asyncio.open_connection(sock=sock))
+        check_receipt(await wire.answer(), "stored")
         wire.close()
     async with asyncio.timeout(10):
         await ended
