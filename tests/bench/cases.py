@@ -6,8 +6,8 @@ import io
 import statistics
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -279,28 +279,38 @@ def growth(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
     keys = bench.keys(1)
     with bench.server() as server:
 
-        def window() -> tuple[float, Counter[str]]:
-            """Events a second, the median of a few loads, and microseconds of processor time an event, by kind."""
-            first, rates = bench.rows(), []
+        def batches_for(seconds: float) -> float:
+            return 100 * bench.load(server.port, keys, seconds=seconds, connections=8, batch=100)["rate"]
+
+        costs: list[dict[str, float]] = []
+
+        @contextmanager
+        def costing() -> Iterator[None]:
+            """Notes the microseconds of processor time an event, by kind."""
+            first = bench.rows()
             with ProcessorTime(server.processes, bench.postgres) as spent:
-                for _ in range(size.pairs):
-                    load = bench.load(server.port, keys, seconds=size.seconds, connections=8, batch=100)
-                    rates.append(100 * load["rate"])
-            events = bench.rows() - first
-            return statistics.median(rates), Counter({k: 1e6 * n / events for k, n in spent.seconds.items()})
+                yield
+            events = max(1, bench.rows() - first)
+            costs.append({kind: 1e6 * seconds / events for kind, seconds in spent.seconds.items()})
 
         if size.warm_up:
-            bench.load(server.port, keys, seconds=1, connections=8, batch=100)
+            batches_for(1)
         say("growth: the rate at the start")
         began = bench.rows()
-        start, cost_at_start = window()
-        while (stored := bench.rows()) < size.rows:
-            say(f"growth: {stored:,} of {size.rows:,} rows")
-            bench.load(server.port, keys, seconds=size.filling, connections=8, batch=100)
+        with costing():
+            start = statistics.median(batches_for(size.seconds) for _ in range(size.pairs))
+        with costing():
+            stored = 0
+            while stored < size.rows:
+                batches_for(size.filling)
+                stored = bench.rows()
+                say(f"growth: {stored:,} of {size.rows:,} rows")
         say("growth: the rate at the end")
-        end, cost_at_end = window()
-    kinds = sorted(cost_at_start | cost_at_end, key=lambda kind: -cost_at_end[kind])
-    costs = [f"{kind} {cost_at_start[kind]:.1f} → {cost_at_end[kind]:.1f}" for kind in kinds]
+        with costing():
+            end = statistics.median(batches_for(size.seconds) for _ in range(size.pairs))
+    seen = {kind for cost in costs for kind, cost_of_kind in cost.items() if cost_of_kind >= 0.05}
+    kinds = sorted(seen, key=lambda kind: -costs[-1].get(kind, 0.0))
+    told = [f"{kind} {' → '.join(f'{cost.get(kind, 0.0):.1f}' for cost in costs)}" for kind in kinds]
     yield Row(
         name=f"with {stored:,} rows",
         figure=end,
@@ -309,5 +319,5 @@ def growth(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
         beside_what=f"with {began:,}",
         ratio=end / start,
         aim=0.9,
-        note=f"µs of processor time an event: {', '.join(costs)}",
+        note=f"µs of processor time an event, at the start, while it grew, at the end: {', '.join(told)}",
     )

@@ -55,7 +55,7 @@ def kind_of(process: psutil.Process) -> str:
 
 class ProcessorTime:
     """Seconds of processor time while a block runs, by kind: the server's, PostgreSQL's, and wrk's, the only program
-    that is begun and ended in the block. Looked at ten times a second: of a process that ends, the last tenth is lost::
+    that is begun and ended in the block. Looked at twice a second: of a process that ends, what it took since is lost::
 
         with ProcessorTime(server.processes, bench.postgres) as spent:
             bench.load(…)
@@ -87,7 +87,7 @@ class ProcessorTime:
         self.seconds["wrk"] = _children_seconds() - self._children
 
     def _watch(self) -> None:
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.5):
             self._look()
 
     def _look(self) -> None:
