@@ -46,7 +46,7 @@ KILLS ?= 200
 faults: setup ## kill, freeze, cut and fill up what there is, under load (KILLS=20: the reduced form)
 	CATCHMENT_FAULTS_KILLS=$(KILLS) $(bin)/pytest -m faults tests/faults $(ARGS)
 
-breakages: setup ## break the code on purpose, in a copy, and expect the fault suite to notice
+breakages: setup ## break the code on purpose, in copies, and expect the fault suite to notice (ARGS=--quick: for CI)
 	$(bin)/python tests/faults/breakages.py $(ARGS)
 
 check: setup ## check style, types, the walls between the folders, the packaging, and what the tracker weighs
@@ -61,7 +61,7 @@ check: setup ## check style, types, the walls between the folders, the packaging
 fuzz: setup ## look for bytes that break the decoder (ARGS='--seconds 60'); what it finds goes into the corpus
 	$(bin)/python -m tests.bad_input.fuzz $(ARGS)
 
-bench: setup ## measure, in ratios taken in one run (needs wrk; ARGS='single batches' runs some of it)
+bench: setup ## measure, in ratios taken in one run (needs wrk; ARGS='single batches': some of it; ARGS=--smoke: for CI)
 	$(bin)/python -m tests.bench $(ARGS)
 
 format: $(requirements) ## put the code into its form

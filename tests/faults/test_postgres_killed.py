@@ -36,7 +36,8 @@ def test_the_server_asks_for_commits_that_are_on_disk(rig: Rig) -> None:
     assert rig.post().code == "stored"
     rig.terminate_sessions()
     rig.wait_stores()
-    assert {setting for (setting,) in rig.execute("SELECT setting FROM public.seen")} == {"on"}
+    settings = {setting for (setting,) in rig.execute("SELECT setting FROM public.seen")}
+    assert settings == {"on"}, "commits are answered that are not on disk"
     rig.judge()
 
 
@@ -108,7 +109,7 @@ def test_what_waits_when_the_database_goes_is_answered_at_once(rig: Rig) -> None
     load.wait_for(20, within=BACK)
     load.stop()
     rig.judge()
-    assert not rig.book.unanswered
+    assert not rig.book.unanswered, "requests that waited were never answered"
     assert rig.book.slowest < DEADLINE
 
 

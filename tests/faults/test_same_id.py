@@ -37,7 +37,8 @@ def test_the_same_id_at_the_same_moment_on_two_servers_is_stored_once(rig: Rig) 
         sent = [event(new_id()) for _ in range(5)]
         requests = [[one] for one in sent] * 4 + [sent, sent[::-1]]
         answers = rig.post_at_once(requests)
-        assert {answer.status for answer in answers} == {200}
+        codes = {answer.code for answer in answers}
+        assert codes <= {"stored", "duplicate", "batch"}, f"the same id again is answered {codes}"
     rig.judge()
     assert rig.book.codes["stored"] == 50
     assert rig.stored() == 50
@@ -47,7 +48,8 @@ def test_the_same_id_of_another_project_is_its_own_event(rig: Rig) -> None:
     rig.serve()
     sent = event(new_id())
     assert rig.post(sent).code == "stored"
-    assert rig.post(sent, key=rig.other_site.browser_key).code == "stored"
+    code = rig.post(sent, key=rig.other_site.browser_key).code
+    assert code == "stored", f"another project's event is answered {code}"
     assert rig.post(sent).code == "duplicate"
     assert rig.post(sent, key=rig.other_site.browser_key).code == "duplicate"
     assert rig.stored(sent["eventId"]) == 2

@@ -97,7 +97,7 @@ def test_what_waits_in_the_sockets_queue_is_answered_before_the_end(rig: Rig, wo
     finally:
         for _, sock in waiting:
             sock.close()
-    assert [answer[9:12] for answer in answers] == [b"200"] * 20
+    assert [answer[9:12] for answer in answers] == [b"200"] * 20, "connections that waited were cut"
     assert all(b'"stored"' in answer for answer in answers)
     rig.book.acknowledged.update(ids[0] for ids, _ in waiting)
     assert server.ended() == 0
