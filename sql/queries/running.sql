@@ -16,14 +16,28 @@ SELECT migration_id FROM catchment._yoyo_migration ORDER BY migration_id
 
 -- name: begin_session
 -- How every session of the server behaves: a commit that is answered is on disk, and no event's text gets into the
--- database's log (where the role may say so).
+-- database's log (as far as the role may say so, each by itself). What runs is not tracked, since the postmaster logs
+-- the statement of a session that was killed.
 SELECT set_config('synchronous_commit', 'on', false), set_config('TimeZone', 'UTC', false),
        set_config('lock_timeout', %(lock_timeout)s, false),
        set_config('statement_timeout', %(statement_timeout)s, false);
-DO $$ BEGIN
-    PERFORM set_config('log_min_error_statement', 'panic', false), set_config('log_error_verbosity', 'terse', false);
-EXCEPTION WHEN insufficient_privilege THEN NULL;
+DO $$
+DECLARE
+    setting text[];
+BEGIN
+    FOREACH setting SLICE 1 IN ARRAY ARRAY[
+        ['log_min_error_statement', 'panic'], ['log_error_verbosity', 'terse'], ['track_activities', 'off']]
+    LOOP
+        BEGIN
+            PERFORM set_config(setting[1], setting[2], false);
+        EXCEPTION WHEN insufficient_privilege THEN NULL;
+        END;
+    END LOOP;
 END $$
+
+-- name: take_your_time
+-- In this transaction no statement is too slow; one that nobody waits for any more ends.
+SELECT set_config('statement_timeout', '0', true), set_config('client_connection_check_interval', '10s', true)
 
 -- name: durability
 -- What a committed row is worth here: whether fsync and full page writes are on, and the server's version.
@@ -48,6 +62,10 @@ SELECT catchment.forget_ids(%(older_than)s, %(at_most)s)
 -- name: maintenance_lock
 -- Whether this session may do the maintenance now; let go at the end of the transaction.
 SELECT pg_try_advisory_xact_lock(hashtext('catchment maintenance'))
+
+-- name: let_go
+-- Lets go of what this session has locked.
+SELECT pg_advisory_unlock_all()
 
 -- name: heartbeat
 -- Whether the other side is there.
