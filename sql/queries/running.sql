@@ -44,24 +44,29 @@ SELECT set_config('statement_timeout', '0', true), set_config('client_connection
 SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('server_version')
 
 -- name: keep_partitions
--- Makes this month's partition and those ahead.
+-- Makes this month's partition and those ahead, one session at a time.
 SELECT catchment.keep_partitions(%(today)s, %(months_ahead)s)
+FROM (SELECT pg_advisory_xact_lock(hashtext('catchment partitions'))) AS alone
+
+-- name: has_partition
+-- Whether a month has its partition.
+SELECT to_regclass('catchment.event_' || to_char(%(month)s::date, 'YYYY_MM')) IS NOT NULL
 
 -- name: misplaced_months
 -- The months whose events are in the default partition.
-SELECT first_day, events FROM catchment.misplaced_months()
+SELECT first_day FROM catchment.misplaced_months()
 
 -- name: place_month
 -- Moves a month's events out of the default partition; how many.
 SELECT catchment.place_month(%(first_day)s)
 
 -- name: forget_ids
--- Deletes a bite of the ids that are too old to matter.
-SELECT catchment.forget_ids(%(older_than)s, %(at_most)s)
+-- Deletes a bite of the ids that are too old to matter: for the database's clock as well, since a server's may be wrong.
+SELECT catchment.forget_ids(least(%(older_than)s, now() - interval '32 days'), %(at_most)s)
 
 -- name: maintenance_lock
--- Whether this session may do the maintenance now; let go at the end of the transaction.
-SELECT pg_try_advisory_xact_lock(hashtext('catchment maintenance'))
+-- Whether this session may do the maintenance now; let go at the end of the session.
+SELECT pg_try_advisory_lock(hashtext('catchment maintenance'))
 
 -- name: let_go
 -- Lets go of what this session has locked.

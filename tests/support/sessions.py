@@ -37,8 +37,22 @@ async def busy(database: Database, name: str = "%", count: int = 1) -> None:
 @contextlib.contextmanager
 def locked(database: Database, table: str = "catchment.event_id") -> Iterator[None]:
     """Nobody else can read or write the table."""
+    with _holding(database, f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"):
+        yield
+
+
+@contextlib.contextmanager
+def reading(database: Database, table: str) -> Iterator[None]:
+    """Somebody reads the table, as a backup does, and does not come to an end."""
+    with _holding(database, f"SELECT FROM {table} LIMIT 1"):
+        yield
+
+
+@contextlib.contextmanager
+def _holding(database: Database, statement: str) -> Iterator[None]:
+    """A transaction that has run this statement and goes on."""
     with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(f"BEGIN; {statement}")
         yield
         cursor.execute("ROLLBACK")
 
