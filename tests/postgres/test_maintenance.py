@@ -19,7 +19,7 @@ from catchment.core.project import Privacy
 
 from ..support.database import Database
 from ..support.events import LONG_AGO, NOON, an_event, an_id, events
-from ..support.sessions import busy, locked, reading, sessions, terminate
+from ..support.sessions import busy, locked, reading, reads, sessions, terminate
 from ..support.storage import open_link, open_links, open_sink
 from ..support.waiting import eventually
 
@@ -233,22 +233,6 @@ async def test_a_clock_that_is_ahead_forgets_nothing(database: Database) -> None
 
 
 # what it costs
-
-_READ = (
-    "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), sum(n_tup_del)"
-    " FROM pg_stat_xact_user_tables WHERE relname ~ %s"
-)
-
-
-def reads(database: Database, tables: str, call: str) -> tuple[int, int]:
-    """How many rows of these tables a call read, and how many it deleted."""
-    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute(call)
-        cursor.execute(_READ, (tables,))
-        read, deleted = cursor.fetchone()
-        cursor.execute("ROLLBACK")
-    return int(read), int(deleted)
 
 
 @pytest.mark.parametrize("old_ones", [0, 7, 5000])

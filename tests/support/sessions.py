@@ -68,3 +68,20 @@ def closed(database: Database) -> Iterator[None]:
         yield
     finally:
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+_READ = (
+    "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), sum(n_tup_del)"
+    " FROM pg_stat_xact_user_tables WHERE relname ~ %s"
+)
+
+
+def reads(database: Database, tables: str, call: str) -> tuple[int, int]:
+    """How many rows of these tables a call read, and how many it deleted."""
+    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(call)
+        cursor.execute(_READ, (tables,))
+        read, deleted = cursor.fetchone()
+        cursor.execute("ROLLBACK")
+    return int(read), int(deleted)
