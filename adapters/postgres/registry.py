@@ -107,15 +107,12 @@ async def _count_window(link: Link, of: Mapping[str, object]) -> tuple[object, i
     """
     starts = (await link.run("begin_counting", **of))[0][0]
     before = set(await link.run("writers"))
-    try:
-        async with asyncio.timeout(_WRITERS_SECONDS):
-            while True:
-                before &= set(await link.run("writers"))
-                if not before:
-                    break
-                await asyncio.sleep(_LOOK_SECONDS)
-    except TimeoutError:
-        raise Unavailable("a transaction that stores events does not end: the quota is not set") from None
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _WRITERS_SECONDS
+    while before := before & set(await link.run("writers")):
+        if loop.time() > until:
+            raise Unavailable("a transaction that stores events does not end: the quota is not set")
+        await asyncio.sleep(_LOOK_SECONDS)
     async with link.patience():
         return starts, (await link.run("uncounted", **of, starts=starts))[0][0]
 
