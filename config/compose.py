@@ -45,6 +45,7 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 _COMMAND_TIMEOUT = 60.0
+_COMMAND_WAIT = 10.0
 _SLOW_LOOKUP = 2.0
 _SLOW_MAINTENANCE = 30.0
 
@@ -78,7 +79,7 @@ async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
             meter=PostgresMeter(links, SystemClock()),
             losses=PostgresLosses(links, clock=SystemClock(), limits=settings.limits),
             archive=PostgresScripts(links),
-            maintenance=Maintenance(maintaining, SystemClock()),
+            maintenance=Maintenance(maintaining, SystemClock(), wait=_COMMAND_WAIT),
             extensions=plugin_extensions(settings),
         )
     finally:

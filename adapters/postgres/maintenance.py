@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 KNOWN_IDS = timedelta(days=32)
 _EVERY_SECONDS = 3600.0
 _START_SECONDS = 2.0
+_LOOK_SECONDS = 0.1
 _BITE = 10_000
 
 
@@ -42,11 +43,12 @@ class Busy(Unavailable):
 
 class Maintenance:
     """Runs every hour, beside what else a server does; of several servers one at a time does it. `link`: a session of
-    its own, made for each run and ended after it."""
+    its own, made for each run and ended after it. `wait`: for how many seconds it waits where another one is at it."""
 
-    def __init__(self, link: Link, clock: Clock) -> None:
+    def __init__(self, link: Link, clock: Clock, *, wait: float = 0.0) -> None:
         self._link = link
         self._clock = clock
+        self._wait = wait
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
@@ -124,8 +126,11 @@ class Maintenance:
         """The session, while it is the only one of all servers' that does the maintenance. Raises `Busy`."""
         try:
             async with self._link.one_session():
-                if not (await self._link.run("maintenance_lock"))[0][0]:
-                    raise Busy("another session does the maintenance at this moment: try again when it has ended")
+                until = self._clock.monotonic() + self._wait
+                while not (await self._link.run("maintenance_lock"))[0][0]:
+                    if self._clock.monotonic() >= until:
+                        raise Busy("another session does the maintenance at this moment: try again when it has ended")
+                    await asyncio.sleep(_LOOK_SECONDS)
                 yield self._link
         finally:
             self._link.drop()

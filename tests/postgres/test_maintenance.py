@@ -14,6 +14,7 @@ from catchment.adapters.postgres.errors import DatabaseError
 from catchment.adapters.postgres.link import end
 from catchment.adapters.postgres.maintenance import KNOWN_IDS, Busy, Maintenance, Upkeep
 from catchment.adapters.postgres.meter import PostgresMeter
+from catchment.adapters.system.clock import SystemClock
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import Privacy
 
@@ -202,6 +203,16 @@ async def test_of_several_servers_one_does_it(database: Database) -> None:
         await eventually(lambda: sessions(database) == 0, "whoever was told to end has let go")
         assert await maintenance.once() == Upkeep()
         assert await others.once() == Upkeep()
+
+
+@pytest.mark.gen_test
+async def test_by_hand_one_waits_for_another(database: Database) -> None:
+    async with open_link(database) as link, open_link(database, "other") as other:
+        async with other.one_session():
+            assert await other.run("maintenance_lock") == [(True,)]
+            by_hand = asyncio.create_task(Maintenance(link, SystemClock(), wait=30).once())
+            await eventually(lambda: sessions(database, "test") == 1, "it waits")
+        assert isinstance(await by_hand, Upkeep)
 
 
 @pytest.mark.gen_test
