@@ -45,7 +45,9 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 _COMMAND_TIMEOUT = 60.0
+_COMMAND_WAIT = 10.0
 _SLOW_LOOKUP = 2.0
+_SLOW_MAINTENANCE = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,8 @@ def plugin_extensions(settings: Settings) -> PluginExtensions:
 @asynccontextmanager
 async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
     """The parts that commands need, on a database that is at this version."""
-    descriptors = LowDescriptors(1)
+    descriptors = LowDescriptors(2)
+    maintaining = Link(dsn, name="maintenance", timeout=_COMMAND_TIMEOUT, descriptors=descriptors)
     links = Links(dsn, count=1, name="command", timeout=_COMMAND_TIMEOUT, descriptors=descriptors)
     try:
         yield Management(
@@ -76,11 +79,12 @@ async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
             meter=PostgresMeter(links, SystemClock()),
             losses=PostgresLosses(links, clock=SystemClock(), limits=settings.limits),
             archive=PostgresScripts(links),
-            maintenance=Maintenance(links, SystemClock()),
+            maintenance=Maintenance(maintaining, SystemClock(), wait=_COMMAND_WAIT),
             extensions=plugin_extensions(settings),
         )
     finally:
         links.close()
+        maintaining.drop()
         descriptors.close()
 
 
@@ -102,7 +106,7 @@ class Collector:
     ) -> None:
         self._revive = revive
         clock, ids = SystemClock(), SystemIds()
-        count = settings.database.writers + settings.database.readers + 2
+        count = settings.database.writers + settings.database.readers + 3
         deadline = settings.collect.deadline
         self._settings = settings
         self._descriptors = descriptors = LowDescriptors(count)
@@ -134,7 +138,7 @@ class Collector:
         )
         self.sink = GroupCommit(
             [
-                Link(dsn, name=f"writer {number}", timeout=deadline, descriptors=descriptors)
+                Link(dsn, name=f"writer {number}", timeout=deadline, descriptors=descriptors, met=self._note_durability)
                 for number in range(settings.database.writers)
             ],
             clock=clock,
@@ -147,7 +151,10 @@ class Collector:
             observer=self.metrics,
             on_death=on_death,
         )
-        self._maintenance = Maintenance(self._readers, clock)
+        # A session of its own here too: forgetting a month's ids takes minutes.
+        self._maintenance = Maintenance(
+            Link(dsn, name="maintenance", timeout=_SLOW_MAINTENANCE, descriptors=descriptors), clock
+        )
         self.extensions = plugin_extensions(settings)
         collect = Collect(
             projects=self.projects,
@@ -193,16 +200,20 @@ class Collector:
         not answer."""
         asyncio.get_running_loop().set_exception_handler(_quiet)
         await self.extensions.configure(self._settings.plugins.sections)
-        fsync, full_page_writes, server_version = (await self._readers.run("durability"))[0]
-        self._durability = {"fsync": fsync, "full_page_writes": full_page_writes, "version": server_version}
-        if not (fsync and full_page_writes):
-            log.critical("this database does not keep what it commits: fsync or full_page_writes is off")
+        self._note_durability(*(await self._readers.run("durability"))[0])
         self.tracker.warn()
-        await self._maintenance.once()
+        await self._maintenance.begin()
         self.projects.start()
         self.sink.start()
         self._maintenance.start()
         self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pulse")
+
+    def _note_durability(self, fsync: bool, full_page_writes: bool, server_version: str) -> None:
+        """What a writer's new session says: after a failover it may be another server."""
+        found = {"fsync": fsync, "full_page_writes": full_page_writes, "version": server_version}
+        if found != self._durability and not (fsync and full_page_writes):
+            log.critical("this database does not keep what it commits: fsync or full_page_writes is off")
+        self._durability = found
 
     def stop_taking(self) -> None:
         """From now on `/readyz` says not ready."""

@@ -6,6 +6,8 @@
   A `Link` is one connection; `Links` hands out a few, each with its own deadline.
 - A descriptor of 1,024 or above makes aiopg's ``select()`` raise, and the query hang: `LowDescriptors` keeps some low
   ones for the database, however many websites are connected.
+- libpq looks up the name of the host while the event loop waits, and aiopg does not follow it from one address to the
+  next: it is given one address at a time (`hosts`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import psycopg2
 from catchment import sql
 
 from .errors import DatabaseError, Failure, NotConnected, failure_of
+from .hosts import Lookups, places
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,9 @@ SELECT_LIMIT = 1024
 
 _READ_ONLY = "25006"
 """What a session was told when it began, and stays: another one may be on a database that is not."""
+
+_PATIENCE = 7 * 86400.0
+"""Seconds for a statement that may take its time; where the other side is gone the session ends long before."""
 
 Rows = list[tuple[Any, ...]]
 
@@ -83,17 +89,29 @@ class LowDescriptors:
 class Link:
     """One session. Queries are named (`catchment.sql`), one at a time; a lost session is made anew by the next one.
 
-    `timeout` bounds connecting and each query, in seconds.
+    `timeout` bounds connecting and each query, in seconds. `met` is told what every new session says of the server:
+    fsync and full_page_writes, whether they are on, and its version.
     """
 
-    def __init__(self, dsn: str, *, name: str, timeout: float, descriptors: LowDescriptors) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        name: str,
+        timeout: float,
+        descriptors: LowDescriptors,
+        met: Callable[[bool, bool, str], None] | None = None,
+    ) -> None:
         self.name = name
         self._dsn = dsn
         self._timeout = timeout
         self._descriptors = descriptors
+        self._met = met
+        self._lookups = Lookups()
         self._connection: Any = None
         self._cursor: Any = None
-        self._in_transaction = False
+        self._bound = 0
+        """How many of those who run queries now need the session that they began with."""
 
     @property
     def connected(self) -> bool:
@@ -108,21 +126,45 @@ class Link:
         """Makes the session, unless there is one. Raises `NotConnected`."""
         if self.connected:
             return
+        if self._bound:  # a new session would not have the locks of that one, nor be in its transaction
+            raise DatabaseError(Failure.RETRY, "", "the session was lost")
         self.drop()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._timeout
+        try:
+            async with asyncio.timeout_at(until):
+                left = await places(self._dsn, self._lookups)
+        except (TimeoutError, OSError) as error:
+            raise NotConnected("looking up the database's host") from error
+        while left:
+            place = left.pop(0)
+            try:
+                await self._connect(place, loop.time() + (until - loop.time()) / (len(left) + 1))
+            except DatabaseError:
+                if not left:
+                    raise
+            else:
+                return
+
+    async def _connect(self, place: dict[str, str], until: float) -> None:
+        parameters: dict[str, Any] = {
+            **place,
+            "application_name": f"catchment {self.name}",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": int(self._timeout * 1000),
+        }
         self._descriptors.lend()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout_at(until):
                 self._connection = await aiopg.connect(
                     self._dsn,
                     timeout=self._timeout,
                     enable_json=False,
                     enable_hstore=False,
                     enable_uuid=False,
-                    application_name=f"catchment {self.name}",
-                    keepalives_idle=10,
-                    keepalives_interval=5,
-                    keepalives_count=3,
-                    tcp_user_timeout=int(self._timeout * 1000),
+                    **parameters,
                 )
             if self._connection.raw.fileno() >= SELECT_LIMIT:
                 raise NotConnected("connecting: no low file descriptor is left for the database")
@@ -146,6 +188,8 @@ class Link:
             "begin_session",
             self._timeout,
         )
+        if self._met is not None:
+            self._met(*(await self._execute(sql.query("durability"), {}, "durability", self._timeout))[0])
 
     def _give_up(self) -> None:
         if self._connection is None:
@@ -162,8 +206,6 @@ class Link:
 
     async def run(self, name: str, timeout: float | None = None, /, **parameters: Any) -> Rows:
         """The rows of a named query. Raises `DatabaseError`, whose `failure` tells what became of it."""
-        if self._in_transaction and not self.connected:  # a new session would not be in it
-            raise DatabaseError(Failure.RETRY, "", name)
         await self.connect()
         return await self._execute(sql.query(name), parameters, name, timeout or self._timeout)
 
@@ -172,7 +214,7 @@ class Link:
         """What is run inside is committed together at the end, or not at all."""
         await self.connect()
         await self._execute("BEGIN", {}, "begin", self._timeout)
-        self._in_transaction = True
+        self._bound += 1
         try:
             yield
         except BaseException:
@@ -185,7 +227,32 @@ class Link:
                 raise DatabaseError(Failure.RETRY, "", "commit")
             await self._execute("COMMIT", {}, "commit", self._timeout)
         finally:
-            self._in_transaction = False
+            self._bound -= 1
+
+    @contextlib.asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        """A transaction in which no statement is too slow."""
+        async with self.transaction():
+            await self.run("take_your_time")
+            usual, self._timeout = self._timeout, _PATIENCE
+            try:
+                yield
+            finally:
+                self._timeout = usual
+
+    @contextlib.asynccontextmanager
+    async def one_session(self) -> AsyncIterator[None]:
+        """What is run inside is run in one session, and fails where that is lost. What it has locked is let go."""
+        await self.connect()
+        self._bound += 1
+        try:
+            yield
+            await self.run("let_go")
+        except BaseException:
+            self.drop()
+            raise
+        finally:
+            self._bound -= 1
 
     async def _execute(self, text: str, parameters: dict[str, Any], doing: str, timeout: float) -> Rows:
         try:

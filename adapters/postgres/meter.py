@@ -58,7 +58,8 @@ class PostgresMeter:
         await self._links.run("close_period", period=period)
 
     async def audit(self) -> Sequence[Difference]:
-        rows = await self._links.run("audit")
+        async with self._links.link() as link, link.patience():
+            rows = await link.run("audit")
         return [
             Difference(
                 account=account or "",

@@ -89,5 +89,11 @@ def migrate(dsn: str, today: date, said: Callable[[str], None] = lambda _: None)
                 said(migration.id)
                 backend.apply_one(migration)
                 applied.append(migration.id)
-        cursor.execute(sql.query("keep_partitions"), {"today": today, "months_ahead": MONTHS_AHEAD})
+        try:
+            cursor.execute(sql.query("keep_partitions"), {"today": today, "months_ahead": MONTHS_AHEAD})
+        except psycopg2.errors.LockNotAvailable:
+            raise Unavailable(
+                "the migrations are applied, but no partitions could be made while somebody reads catchment.event: "
+                "run `catchment maintain` when that has ended"
+            ) from None
     return applied

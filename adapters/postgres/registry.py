@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 
-from catchment.core.errors import AlreadyExists, NotFound
+from catchment.core.errors import AlreadyExists, NotFound, Unavailable
 from catchment.core.project import Account, Key, KeyKind, Project, ProjectSettings, Quota
 
 from .errors import DatabaseError
@@ -13,6 +14,8 @@ from .projects import project_of, quota_of
 
 _UNIQUE_VIOLATION = "23505"
 _FOREIGN_KEY_VIOLATION = "23503"
+_LOOK_SECONDS = 0.02
+_WRITERS_SECONDS = 60.0
 
 
 class PostgresRegistry:
@@ -80,12 +83,38 @@ class PostgresRegistry:
         return _key(rows[0])
 
     async def set_quota(self, quota: Quota) -> None:
-        await self._links.run(
-            "set_quota", scope=quota.scope, scope_id=quota.scope_id, window=quota.window, hard=quota.hard
-        )
+        of: dict[str, object] = {"scope": quota.scope, "scope_id": quota.scope_id, "window": quota.window}
+        async with self._links.link() as link, link.one_session():
+            await link.run("quota_lock")
+            if (await link.run("has_quota", **of))[0][0]:
+                await link.run("set_quota", **of, hard=quota.hard)
+                return
+            starts, uncounted = await _count_window(link, of)
+            async with link.transaction():
+                await link.run("count_uncounted", **of, starts=starts, events=uncounted)
+                await link.run("set_quota", **of, hard=quota.hard)
 
     async def quotas(self) -> Sequence[Quota]:
         return [quota_of(row) for row in await self._links.run("quotas")]
+
+
+async def _count_window(link: Link, of: Mapping[str, object]) -> tuple[object, int]:
+    """Makes the row of a quota's present window before there is the quota; its first day, and what it lacks.
+
+    Nobody is stopped: the row begins with 0, and every commit adds to it from then on. Whoever was storing just then
+    may not have seen it, and is waited for. What is stored after that, and not in the row, came before it; one
+    statement, which has one snapshot, tells how much that is.
+    """
+    starts = (await link.run("begin_counting", **of))[0][0]
+    before = set(await link.run("writers"))
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _WRITERS_SECONDS
+    while before := before & set(await link.run("writers")):
+        if loop.time() > until:
+            raise Unavailable("a transaction that stores events does not end: the quota is not set")
+        await asyncio.sleep(_LOOK_SECONDS)
+    async with link.patience():
+        return starts, (await link.run("uncounted", **of, starts=starts))[0][0]
 
 
 async def _add_origins(link: Link, project_id: str, rules: Sequence[str]) -> None:

@@ -1,10 +1,11 @@
 -- What an installation does for itself: partitions ahead, old ids away.
 
 CREATE FUNCTION catchment.keep_partitions(today date, months_ahead integer) RETURNS SETOF text
-LANGUAGE plpgsql SET lock_timeout = '2s' AS $body$
+LANGUAGE plpgsql SET lock_timeout = '500ms' AS $body$
 -- Makes the partitions of this month and the months ahead; returns the names of those it made. A month whose rows
 -- are in the default partition already can't be attached (23514): it is left out, and named by
--- catchment.misplaced_months().
+-- catchment.misplaced_months(). Attaching waits for whoever reads catchment.event, and all who come later wait behind
+-- it: it gives up soon (55P03), and the next hour tries again.
 DECLARE
     first_day date;
     partition_name text;
@@ -27,11 +28,24 @@ BEGIN
 END
 $body$;
 
-CREATE FUNCTION catchment.misplaced_months() RETURNS TABLE (first_day date, events bigint)
-LANGUAGE sql STABLE AS $body$
--- The months whose events are in the default partition, since theirs was missing when they came.
-SELECT date_trunc('month', received_at AT TIME ZONE 'UTC')::date, count(*)
-FROM catchment.event_default GROUP BY 1 ORDER BY 1
+CREATE FUNCTION catchment.misplaced_months() RETURNS TABLE (first_day date)
+LANGUAGE sql STABLE SET enable_seqscan = off AS $body$
+-- The months whose events are in the default partition, since theirs was missing when they came. It leaps through the
+-- index from one project's month to the next, however many events they have.
+WITH RECURSIVE found (project_id, received_at) AS (
+    (SELECT project_id, received_at FROM catchment.event_default ORDER BY project_id, received_at LIMIT 1)
+    UNION ALL
+    SELECT following.project_id, following.received_at
+    FROM found
+    CROSS JOIN LATERAL (
+        SELECT stored.project_id, stored.received_at FROM catchment.event_default AS stored
+        WHERE (stored.project_id, stored.received_at) >= (
+            found.project_id,
+            (date_trunc('month', found.received_at AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC')
+        ORDER BY stored.project_id, stored.received_at LIMIT 1
+    ) AS following
+)
+SELECT DISTINCT date_trunc('month', received_at AT TIME ZONE 'UTC')::date FROM found ORDER BY 1
 $body$;
 
 CREATE FUNCTION catchment.place_month(first_day date) RETURNS bigint
@@ -56,14 +70,23 @@ END
 $body$;
 
 CREATE FUNCTION catchment.forget_ids(older_than timestamptz, at_most integer) RETURNS integer
-LANGUAGE plpgsql AS $body$
--- Deletes ids that are older, in one bite of at most so many; returns how many it deleted.
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $body$
+-- Deletes ids that are older, in one bite of at most so many; returns how many it deleted. It costs what the bite
+-- costs, however many ids there are: the oldest are found by their index, and deleted by where they lie.
 DECLARE
-    deleted integer;
+    part    regclass;
+    bite    integer;
+    deleted integer := 0;
 BEGIN
-    DELETE FROM catchment.event_id WHERE (project_id, key_kind, event_id) IN (
-        SELECT project_id, key_kind, event_id FROM catchment.event_id WHERE received_at < older_than LIMIT at_most);
-    GET DIAGNOSTICS deleted = ROW_COUNT;
+    FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'catchment.event_id'::regclass ORDER BY inhrelid LOOP
+        EXECUTE format(
+            'DELETE FROM %s WHERE ctid = ANY (ARRAY('
+            'SELECT ctid FROM %s WHERE received_at < $1 ORDER BY received_at LIMIT $2))', part, part)
+        USING older_than, at_most - deleted;
+        GET DIAGNOSTICS bite = ROW_COUNT;
+        deleted := deleted + bite;
+        EXIT WHEN deleted >= at_most;
+    END LOOP;
     RETURN deleted;
 END
 $body$;
@@ -83,8 +106,8 @@ END
 $body$;
 
 CREATE FUNCTION catchment.window_usage(the_scope text, the_scope_id uuid, the_window text, starts date) RETURNS bigint
-LANGUAGE sql STABLE AS $body$
--- The events of a scope in one window, counted anew.
+LANGUAGE sql STABLE SET enable_seqscan = off AS $body$
+-- The events of a scope in one window, counted anew: of a day by the index, whatever a month has.
 SELECT CASE the_window
     WHEN 'month' THEN (
         SELECT coalesce(sum(events), 0)::bigint FROM catchment.usage_count

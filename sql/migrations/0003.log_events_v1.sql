@@ -13,6 +13,17 @@ CROSS JOIN LATERAL ROWS FROM (jsonb_to_recordset(request.events) AS (event_id te
     WITH ORDINALITY AS event (event_id, n)
 $body$;
 
+CREATE FUNCTION catchment.await_standby() RETURNS void
+LANGUAGE plpgsql AS $body$
+-- Lets this transaction's commit wait for the synchronous standby, where there is one, though it changes nothing. What
+-- it found could be a commit that no standby has: its session waited for one, and was ended.
+BEGIN
+    IF current_setting('synchronous_standby_names') <> '' THEN
+        PERFORM pg_logical_emit_message(true, 'catchment', '');
+    END IF;
+END
+$body$;
+
 CREATE FUNCTION catchment.quota_windows(batch jsonb, limits jsonb)
 RETURNS TABLE (scope text, scope_id uuid, "window" text, starts date, events bigint)
 LANGUAGE sql STABLE AS $body$
@@ -124,7 +135,8 @@ BEGIN
     SELECT coalesce(sum(jsonb_array_length(request -> 'events')), 0) INTO total
     FROM jsonb_array_elements(batch) AS request;
 
-    -- A quota's row is made from a sum over usage. While that happens nobody may add to usage unseen.
+    -- Who sets a quota makes its row of that window. One of a later window is made here, by the first that meets it,
+    -- from a sum over usage; while that happens nobody may add to usage unseen.
     IF limits <> '[]' AND EXISTS (SELECT FROM catchment.quota_windows(batch, limits) WHERE events IS NULL) THEN
         LOCK TABLE catchment.usage_count IN SHARE ROW EXCLUSIVE MODE;
         INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, events)
@@ -157,6 +169,7 @@ BEGIN
     FROM first_of JOIN taken USING (project_id, key_kind, event_id);
 
     IF fresh IS NULL THEN
+        PERFORM catchment.await_standby();
         RETURN array_fill('duplicate'::text, ARRAY[total]);
     END IF;
     kept := fresh;

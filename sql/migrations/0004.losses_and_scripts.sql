@@ -24,7 +24,7 @@ CREATE TABLE catchment.loss_report (
     received_at  timestamptz NOT NULL,
     PRIMARY KEY (project_id, key_kind, report_id)
 );
-CREATE INDEX loss_report_age ON catchment.loss_report USING brin (received_at) WITH (autosummarize);
+CREATE INDEX loss_report_age ON catchment.loss_report (received_at);
 COMMENT ON TABLE catchment.loss_report IS 'the reports of the last 32 days; what is here was counted';
 
 CREATE FUNCTION catchment.record_losses_v1(
@@ -51,6 +51,7 @@ BEGIN
     INSERT INTO catchment.loss_report (project_id, key_kind, report_id, received_at)
     VALUES (the_project, the_kind, the_report, arrival) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
+        PERFORM catchment.await_standby();
         RETURN 'before';
     END IF;
 
@@ -81,13 +82,13 @@ END
 $body$;
 
 CREATE FUNCTION catchment.forget_loss_reports(older_than timestamptz, at_most integer) RETURNS integer
-LANGUAGE plpgsql AS $body$
--- Deletes ids of reports that are older, in one bite of at most so many; returns how many it deleted.
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $body$
+-- Deletes ids of reports that are older, in one bite of at most so many, as catchment.forget_ids(); returns how many.
 DECLARE
     deleted integer;
 BEGIN
-    DELETE FROM catchment.loss_report WHERE (project_id, key_kind, report_id) IN (
-        SELECT project_id, key_kind, report_id FROM catchment.loss_report WHERE received_at < older_than LIMIT at_most);
+    DELETE FROM catchment.loss_report WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM catchment.loss_report WHERE received_at < older_than ORDER BY received_at LIMIT at_most));
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;
 END

@@ -27,8 +27,8 @@ WITH made AS (
 SELECT salt FROM made UNION ALL SELECT salt FROM catchment.salt WHERE day = %(day)s LIMIT 1
 
 -- name: forget_salts
--- A salt is deleted 48 hours after its day began.
-DELETE FROM catchment.salt WHERE day <= %(today)s::date - 2
+-- A salt is deleted 48 hours after its day began: for the database's clock as well, since a server's may be wrong.
+DELETE FROM catchment.salt WHERE day <= least(%(today)s::date, (now() AT TIME ZONE 'UTC')::date) - 2
 
 -- name: quarantine
 -- Notes an event that the database could not hold: what it was, never what was in it.

@@ -60,6 +60,43 @@ INSERT INTO catchment.quota (scope, scope_id, "window", hard)
 VALUES (%(scope)s, %(scope_id)s, %(window)s, %(hard)s)
 ON CONFLICT (scope, scope_id, "window") DO UPDATE SET hard = excluded.hard
 
+-- name: quota_lock
+-- One setting of a quota at a time; let go at the end of the session.
+SELECT pg_advisory_lock(hashtext('catchment quota'))
+
+-- name: has_quota
+-- Whether there is such a quota, be it another number: its rows are kept by every commit then.
+SELECT EXISTS (
+    SELECT FROM catchment.quota WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s)
+
+-- name: begin_counting
+-- The row of a quota's present window, to which every commit adds from now on; its first day.
+WITH present AS (
+    SELECT date_trunc(%(window)s, now() AT TIME ZONE 'UTC')::date AS starts
+), made AS (
+    INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, events)
+    SELECT %(scope)s, %(scope_id)s::uuid, %(window)s, starts, 0 FROM present
+    ON CONFLICT DO NOTHING
+)
+SELECT starts FROM present
+
+-- name: writers
+-- The transactions that add to usage at this moment.
+SELECT DISTINCT virtualtransaction FROM pg_locks
+WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND relation = 'catchment.usage_count'::regclass AND mode = 'RowExclusiveLock' AND granted
+
+-- name: uncounted
+-- What a window's row lacks, in one snapshot: events that were stored before every commit added to it.
+SELECT catchment.window_usage(scope, scope_id, "window", starts) - events
+FROM catchment.quota_usage
+WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND starts = %(starts)s
+
+-- name: count_uncounted
+-- Adds that.
+UPDATE catchment.quota_usage SET events = events + %(events)s
+WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND starts = %(starts)s
+
 -- name: quotas
 -- All quotas.
 SELECT scope, scope_id::text, "window", hard FROM catchment.quota ORDER BY scope, scope_id, "window"

@@ -16,38 +16,61 @@ SELECT migration_id FROM catchment._yoyo_migration ORDER BY migration_id
 
 -- name: begin_session
 -- How every session of the server behaves: a commit that is answered is on disk, and no event's text gets into the
--- database's log (where the role may say so).
+-- database's log (as far as the role may say so, each by itself). What runs is not tracked, since the postmaster logs
+-- the statement of a session that was killed.
 SELECT set_config('synchronous_commit', 'on', false), set_config('TimeZone', 'UTC', false),
        set_config('lock_timeout', %(lock_timeout)s, false),
        set_config('statement_timeout', %(statement_timeout)s, false);
-DO $$ BEGIN
-    PERFORM set_config('log_min_error_statement', 'panic', false), set_config('log_error_verbosity', 'terse', false);
-EXCEPTION WHEN insufficient_privilege THEN NULL;
+DO $$
+DECLARE
+    setting text[];
+BEGIN
+    FOREACH setting SLICE 1 IN ARRAY ARRAY[
+        ['log_min_error_statement', 'panic'], ['log_error_verbosity', 'terse'], ['track_activities', 'off']]
+    LOOP
+        BEGIN
+            PERFORM set_config(setting[1], setting[2], false);
+        EXCEPTION WHEN insufficient_privilege THEN NULL;
+        END;
+    END LOOP;
 END $$
+
+-- name: take_your_time
+-- In this transaction no statement is too slow; one that nobody waits for any more ends.
+SELECT set_config('statement_timeout', '0', true), set_config('client_connection_check_interval', '10s', true)
 
 -- name: durability
 -- What a committed row is worth here: whether fsync and full page writes are on, and the server's version.
 SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('server_version')
 
 -- name: keep_partitions
--- Makes this month's partition and those ahead.
+-- Makes this month's partition and those ahead, one session at a time.
 SELECT catchment.keep_partitions(%(today)s, %(months_ahead)s)
+FROM (SELECT pg_advisory_xact_lock(hashtext('catchment partitions'))) AS alone
+
+-- name: has_partition
+-- Whether a month has its partition.
+SELECT to_regclass('catchment.event_' || to_char(%(month)s::date, 'YYYY_MM')) IS NOT NULL
 
 -- name: misplaced_months
 -- The months whose events are in the default partition.
-SELECT first_day, events FROM catchment.misplaced_months()
+SELECT first_day FROM catchment.misplaced_months()
 
 -- name: place_month
 -- Moves a month's events out of the default partition; how many.
 SELECT catchment.place_month(%(first_day)s)
 
 -- name: forget_ids
--- Deletes a bite of the ids that are too old to matter.
-SELECT catchment.forget_ids(%(older_than)s, %(at_most)s)
+-- Deletes a bite of the ids that are too old to matter: for the database's clock as well, since a server's may be wrong.
+SELECT catchment.forget_ids(least(%(older_than)s, now() - interval '32 days'), %(at_most)s)
 
 -- name: maintenance_lock
--- Whether this session may do the maintenance now; let go at the end of the transaction.
-SELECT pg_try_advisory_xact_lock(hashtext('catchment maintenance'))
+-- Whether this session may do the maintenance now; let go at the end of the session.
+SELECT pg_try_advisory_lock(hashtext('catchment maintenance'))
+
+-- name: let_go
+-- Lets go of what this session has locked.
+SELECT pg_advisory_unlock_all()
 
 -- name: heartbeat
 -- Whether the other side is there.

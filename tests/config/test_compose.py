@@ -10,6 +10,8 @@ from catchment.config.compose import Collector
 from catchment.config.settings import load
 
 from ..support.database import Database
+from ..support.sessions import reading, sessions, terminate
+from ..support.waiting import eventually
 
 
 def collector(database: Database) -> Collector:
@@ -29,3 +31,56 @@ async def test_a_collector_ends_at_whatever_moment_it_is_told_to(embedded_databa
         await begun.close()
     left = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert [name for name in left if not name.startswith("Task-")] == []
+
+
+@pytest.mark.gen_test
+async def test_a_server_that_keeps_less_than_the_last_one_is_seen(
+    embedded_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a failover: the writers' sessions end, and the next ones meet it."""
+
+    async def kept() -> object:
+        return (await begun._readiness())[1]["database"]["full_page_writes"]
+
+    async def told(value: bool) -> None:
+        assert terminate(embedded_database, "writer %") >= 1
+        await eventually(lambda: connected(value), f"/readyz says {value}")
+
+    async def connected(value: bool) -> bool:
+        return await kept() is value and sessions(embedded_database, "writer %") == 2
+
+    begun = collector(embedded_database)
+    await begun.start()
+    try:
+        await eventually(lambda: connected(True), "the writers have their sessions")
+        assert "does not keep" not in caplog.text
+        embedded_database.execute("ALTER SYSTEM SET full_page_writes = off")
+        embedded_database.execute("SELECT pg_reload_conf()")
+        await told(False)
+        assert caplog.text.count("this database does not keep what it commits") == 1
+        embedded_database.execute("ALTER SYSTEM RESET full_page_writes")
+        embedded_database.execute("SELECT pg_reload_conf()")
+        await told(True)
+    finally:
+        embedded_database.execute("ALTER SYSTEM RESET full_page_writes")
+        embedded_database.execute("SELECT pg_reload_conf()")
+        await begun.close()
+
+
+@pytest.mark.gen_test
+async def test_a_server_starts_while_its_maintenance_can_not_be_done(
+    embedded_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody reads, and three months were missed: attaching a partition would wait for him."""
+    embedded_database.execute("DROP TABLE catchment.event_2027_02")
+    embedded_database.execute("ALTER TABLE catchment.event DETACH PARTITION catchment.event_2026_11")
+    embedded_database.execute("DROP TABLE catchment.event_2026_11")
+    begun = collector(embedded_database)
+    with reading(embedded_database, "catchment.event"):
+        await begun.start()
+        try:
+            await eventually(lambda: begun.projects.listening and begun.sink.down is None, "it takes events")
+            await eventually(lambda: "maintenance failed" in caplog.text, "it says so")
+        finally:
+            await begun.close()
+    assert "`catchment maintain` does it by hand" in caplog.text

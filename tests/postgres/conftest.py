@@ -12,6 +12,7 @@ def queries_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
         "sleep": "SELECT pg_sleep(%(seconds)s)",
         "divide": "SELECT 1 / %(by)s",
         "echo": "SELECT %(text)s::text",
+        "echo_late": "SELECT %(text)s::text FROM pg_sleep(%(seconds)s)",
         "to_number": "SELECT %(text)s::integer",
         "setting": "SELECT current_setting(%(name)s)",
         "note": "INSERT INTO catchment.account (id, name) VALUES (%(id)s, %(name)s)",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from catchment import sql
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors
 from catchment.adapters.postgres.projects import CachedProjects, CacheLives
@@ -19,7 +20,7 @@ from catchment.core.errors import Unavailable
 from catchment.core.keys import fingerprint
 
 from ..support.database import Database
-from ..support.sessions import closed, locked, terminate
+from ..support.sessions import closed, locked, sessions, terminate
 from ..support.storage import open_links, open_projects
 from ..support.waiting import eventually
 
@@ -119,12 +120,10 @@ async def test_a_session_that_is_quiet_is_asked_whether_it_lives(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CachedProjects, "HEARTBEAT_SECONDS", 0.02)
+    asked = "SELECT set_config('application_name', 'catchment listener that was asked', false)"
+    monkeypatch.setitem(sql.queries(), "heartbeat", asked)
     async with a_key(database) as (links, known), open_projects(database, links, clock=ToldClock()) as projects:
-        text = (
-            "SELECT bool_or(query = 'SELECT 1' OR query LIKE '-- %%SELECT 1') FROM pg_stat_activity "
-            "WHERE application_name = %s AND datname = current_database()"
-        )
-        await eventually(lambda: database.one(text, "catchment listener"), "the listener was asked")
+        await eventually(lambda: sessions(database, "listener that was asked"), "the listener was asked")
         assert projects.listening
         assert not await revoked(projects, known)
         database.execute(_REVOKE)

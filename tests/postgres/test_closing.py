@@ -82,10 +82,10 @@ async def test_projects_end(embedded_database: Database, monkeypatch: pytest.Mon
             await projects.close()
 
 
-@answers(6)
+@answers(9)
 async def test_maintenance_ends(embedded_database: Database, monkeypatch: pytest.MonkeyPatch, answer: int) -> None:
-    async with open_links(embedded_database) as links:
-        maintenance = Maintenance(links, ToldClock())
+    async with open_link(embedded_database) as link:
+        maintenance = Maintenance(link, ToldClock())
         closing = with_answer(monkeypatch, answer, maintenance.close)
         maintenance.start()
         try:

@@ -45,7 +45,14 @@ async def test_a_session_is_made_when_it_is_needed(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("synchronous_commit", "on"), ("TimeZone", "UTC"), ("log_min_error_statement", "panic")]
+    ("name", "value"),
+    [
+        ("synchronous_commit", "on"),
+        ("TimeZone", "UTC"),
+        ("log_min_error_statement", "panic"),
+        ("log_error_verbosity", "terse"),
+        ("track_activities", "off"),
+    ],
 )
 async def test_a_session_begins_as_it_must(database: Database, name: str, value: str) -> None:
     database.execute(f"ALTER DATABASE {database.one('SELECT current_database()')} SET synchronous_commit = off")
@@ -53,15 +60,47 @@ async def test_a_session_begins_as_it_must(database: Database, name: str, value:
         assert await link.run("setting", name=name) == [(value,)]
 
 
-async def test_a_role_that_may_not_set_what_is_logged_gets_its_session(database: Database) -> None:
+async def test_a_role_sets_what_it_may_of_what_is_logged(database: Database) -> None:
     database.execute("DROP ROLE IF EXISTS ordinary")
     database.execute("CREATE ROLE ordinary LOGIN")
+    ordinary = Database(database.dsn.replace("postgres@", "ordinary@"))
+    found = {}
     try:
-        ordinary = Database(database.dsn.replace("postgres@", "ordinary@"))
-        async with open_link(ordinary) as link:
-            assert await works(link)
+        for granted in ("nothing", "track_activities"):
+            if granted != "nothing":
+                database.execute(f"GRANT SET ON PARAMETER {granted} TO ordinary")
+            async with open_link(ordinary) as link:
+                names = ("log_min_error_statement", "log_error_verbosity", "track_activities")
+                found[granted] = [(await link.run("setting", name=name))[0][0] for name in names]
     finally:
+        database.execute("DROP OWNED BY ordinary")
         database.execute("DROP ROLE ordinary")
+    assert found == {"nothing": ["error", "default", "on"], "track_activities": ["error", "default", "off"]}
+
+
+async def test_what_runs_is_not_kept_where_the_postmaster_would_log_it(database: Database) -> None:
+    """It logs what a session ran that was killed, out of the same place that `pg_stat_activity` is read from."""
+    async with open_link(database) as link:
+        task = asyncio.create_task(fails(link, "echo_late", text="a secret", seconds=FOREVER))
+        await busy(database)
+        seen = database.execute("SELECT * FROM pg_stat_activity WHERE application_name = 'catchment test'")
+        assert len(seen) == 1
+        assert "secret" not in str(seen)
+        terminate(database)
+        await task
+
+
+async def test_every_session_says_what_its_server_keeps(database: Database) -> None:
+    met: list[tuple[bool, bool, str]] = []
+    link = Link(
+        database.dsn, name="test", timeout=10, descriptors=LowDescriptors(0), met=lambda *said: met.append(said)
+    )
+    for _ in range(2):
+        await link.connect()
+        assert await works(link)
+        link.drop()
+    version = str(database.one("SELECT current_setting('server_version')"))
+    assert met == [(database.one("SELECT current_setting('fsync') = 'on'"), True, version)] * 2
 
 
 # statements that end early
@@ -240,6 +279,45 @@ async def test_a_transaction_whose_session_ended_before_its_commit_says_so(datab
         with pytest.raises(DatabaseError):
             await interrupted(link)
         assert await accounts(database) == []
+
+
+async def test_what_needs_one_session_does_not_go_on_in_another(database: Database) -> None:
+    """It would not have the locks of the first."""
+
+    async def interrupted(link: Link, within_transaction: bool) -> None:
+        async with link.one_session():
+            await link.run("maintenance_lock")
+            terminate(database)
+            await eventually(lambda: not link.connected, "the end is noticed")
+            if within_transaction:
+                async with link.transaction():
+                    await link.run("note", id=an_id(1), name="a")
+            else:
+                await link.run("note", id=an_id(1), name="a")
+
+    async with open_link(database) as link:
+        for within_transaction in (False, True):
+            with pytest.raises(DatabaseError):
+                await interrupted(link, within_transaction)
+        assert await accounts(database) == []
+        assert await works(link)
+
+
+async def test_what_one_session_locked_is_let_go_at_its_end(database: Database) -> None:
+    async with open_link(database) as link, open_link(database) as other:
+        for one in (link, other, link):
+            async with one.one_session():
+                assert await one.run("maintenance_lock") == [(True,)]
+
+
+async def test_patience_is_for_one_transaction(database: Database) -> None:
+    async with open_link(database, timeout=1.0) as link:
+        async with link.patience():
+            await link.run("sleep", seconds=1.5)
+        with pytest.raises(ZeroDivisionError):
+            async with link.patience():
+                raise ZeroDivisionError
+        assert (await fails(link, "sleep", seconds=FOREVER)).sqlstate == "57014"
 
 
 # errors

@@ -21,8 +21,8 @@ from catchment.core.project import KeyKind
 from catchment.core.scripts import Script
 
 from ..support.database import Database
-from ..support.events import NOON, an_id
-from ..support.storage import open_links
+from ..support.events import LONG_AGO, NOON, an_id
+from ..support.storage import open_link, open_links
 
 pytestmark = pytest.mark.gen_test
 
@@ -99,12 +99,13 @@ async def test_a_database_that_is_not_there_is_unavailable(embedded_database: Da
 
 
 async def test_ids_of_reports_are_known_for_32_days_and_counts_for_good(embedded_database: Database) -> None:
-    young, old = NOON - KNOWN_IDS, NOON - KNOWN_IDS - timedelta(microseconds=1)
-    async with open_links(embedded_database) as links:
+    clock = ToldClock(LONG_AGO)
+    young, old = LONG_AGO - KNOWN_IDS, LONG_AGO - KNOWN_IDS - timedelta(microseconds=1)
+    async with open_links(embedded_database) as links, open_link(embedded_database, "maintenance") as link:
         losses = PostgresLosses(links, clock=ToldClock(), limits=Limits())
         await record(losses, "young", young)
         await record(losses, "old", old)
-        done = await Maintenance(links, ToldClock()).once()
+        done = await Maintenance(link, clock).once()
         assert done.ids_forgotten == 1
         assert await record(losses, "young") is Recorded.BEFORE
         assert await record(losses, "old") is Recorded.NOW

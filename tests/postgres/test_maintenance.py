@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,13 +10,19 @@ import pytest
 
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
-from catchment.adapters.postgres.maintenance import KNOWN_IDS, Maintenance, Upkeep
+from catchment.adapters.postgres.errors import DatabaseError
+from catchment.adapters.postgres.link import end
+from catchment.adapters.postgres.maintenance import KNOWN_IDS, Busy, Maintenance, Upkeep
+from catchment.adapters.postgres.meter import PostgresMeter
+from catchment.adapters.system.clock import SystemClock
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import Privacy
 
 from ..support.database import Database
-from ..support.events import NOON, an_event, an_id, events
-from ..support.storage import open_links, open_sink
+from ..support.events import LONG_AGO, NOON, an_event, an_id, events
+from ..support.sessions import busy, locked, reading, reads, sessions, terminate
+from ..support.storage import open_link, open_links, open_sink
+from ..support.waiting import eventually
 
 PROJECT = an_id(1)
 _KEEP = "SELECT catchment.keep_partitions(%s, %s)"
@@ -99,26 +106,26 @@ async def test_ids_are_forgotten_in_bites(database: Database) -> None:
 
 @pytest.mark.gen_test
 async def test_ids_are_known_for_32_days(database: Database) -> None:
-    clock = ToldClock()
+    clock = ToldClock(LONG_AGO)
     assert timedelta(days=32) == KNOWN_IDS
-    young, old = NOON - KNOWN_IDS, NOON - KNOWN_IDS - timedelta(microseconds=1)
+    young, old = LONG_AGO - KNOWN_IDS, LONG_AGO - KNOWN_IDS - timedelta(microseconds=1)
     await store(database, an_event(PROJECT, "young", received_at=young), an_event(PROJECT, "old", received_at=old))
-    async with open_links(database) as links, open_sink(database) as sink:
-        await Maintenance(links, clock).once()
+    async with open_link(database) as link, open_sink(database) as sink:
+        await Maintenance(link, clock).once()
         again = [an_event(PROJECT, event_id) for event_id in ("young", "old")]
         assert await sink.store(again, (), deadline=30) == [StoreOutcome.DUPLICATE, StoreOutcome.STORED]
 
 
 @pytest.mark.gen_test
 async def test_salts_are_forgotten_48_hours_after_their_day_began(database: Database) -> None:
-    clock = ToldClock(datetime(2026, 11, 2, 0, 30, tzinfo=UTC))
-    async with open_links(database) as links:
+    clock = ToldClock(datetime(2025, 11, 2, 0, 30, tzinfo=UTC))
+    async with open_links(database) as links, open_link(database, "maintenance") as link:
         anonymizer = SaltedAnonymizer(links, CountingIds())
         for days in range(5):
             await anonymizer.anonymise("81.2.69.142", Privacy.HASH, clock.now() - timedelta(days=days))
-        await Maintenance(links, clock).once()
+        await Maintenance(link, clock).once()
     kept = database.execute("SELECT day FROM catchment.salt ORDER BY day")
-    assert kept == [(date(2026, 11, 1),), (date(2026, 11, 2),)]
+    assert kept == [(date(2025, 11, 1),), (date(2025, 11, 2),)]
 
 
 @pytest.mark.gen_test
@@ -136,18 +143,19 @@ async def test_servers_agree_on_the_salt_of_a_day(database: Database) -> None:
 @pytest.mark.gen_test
 async def test_maintenance_does_all_of_it_and_says_what(database: Database) -> None:
     clock = ToldClock()
-    async with open_links(database) as links:
-        maintenance = Maintenance(links, clock)
+    async with open_link(database) as link:
+        maintenance = Maintenance(link, clock)
         assert await maintenance.once() == Upkeep()
         await store(
-            database, *events(PROJECT, 3), an_event(PROJECT, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC))
+            database,
+            *events(PROJECT, 3, received_at=LONG_AGO),
+            an_event(PROJECT, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC)),
         )
         clock.advance(timedelta(days=60))
         done = await maintenance.once()
-        assert done == Upkeep(
-            partitions=("event_2027_03", "event_2027_04"), ids_forgotten=3, misplaced=(date(2030, 5, 1),)
-        )
-        assert await maintenance.once() == Upkeep(misplaced=(date(2030, 5, 1),))
+        misplaced = (LONG_AGO.date().replace(day=1), date(2030, 5, 1))
+        assert done == Upkeep(partitions=("event_2027_03", "event_2027_04"), ids_forgotten=3, misplaced=misplaced)
+        assert await maintenance.once() == Upkeep(misplaced=misplaced)
 
 
 @pytest.mark.gen_test
@@ -159,8 +167,8 @@ async def test_events_are_moved_out_of_the_default_partition(database: Database)
         "after": datetime(2030, 6, 1, tzinfo=UTC),
     }
     await store(database, *(an_event(PROJECT, name, received_at=moment) for name, moment in moments.items()))
-    async with open_links(database) as links:
-        maintenance = Maintenance(links, ToldClock())
+    async with open_link(database) as link:
+        maintenance = Maintenance(link, ToldClock())
         assert await maintenance.place(date(2030, 5, 1)) == 2
         assert (await maintenance.once()).misplaced == (date(2030, 4, 1), date(2030, 6, 1))
     assert {name: where(database, name).removeprefix("catchment.event_") for name in moments} == {
@@ -176,15 +184,175 @@ async def test_events_are_moved_out_of_the_default_partition(database: Database)
 
 @pytest.mark.gen_test
 async def test_of_several_servers_one_does_it(database: Database) -> None:
-    clock = ToldClock()
-    clock.advance(timedelta(days=400))
-    async with open_links(database) as links, open_links(database) as others:
-        async with others.link() as other, other.transaction():
+    """From the first part to the last, and whoever has it lets it go when he has ended, or failed, or died."""
+    async with open_link(database) as link, open_link(database, "other") as other:
+        maintenance, others = Maintenance(link, ToldClock()), Maintenance(other, ToldClock())
+        with locked(database, "catchment.loss_report"):  # one of the last parts
+            first = asyncio.create_task(maintenance.once())
+            await busy(database, "test")
+            with pytest.raises(Busy):
+                await others.once()
+            terminate(database, "test")
+            with pytest.raises(DatabaseError):
+                await first
+            second = asyncio.create_task(others.once())
+            await busy(database, "other")
+            with pytest.raises(Busy):
+                await maintenance.once()
+            await end(second)  # type: ignore[arg-type]
+        await eventually(lambda: sessions(database) == 0, "whoever was told to end has let go")
+        assert await maintenance.once() == Upkeep()
+        assert await others.once() == Upkeep()
+
+
+@pytest.mark.gen_test
+async def test_by_hand_one_waits_for_another(database: Database) -> None:
+    async with open_link(database) as link, open_link(database, "other") as other:
+        async with other.one_session():
             assert await other.run("maintenance_lock") == [(True,)]
-            assert await Maintenance(links, clock).once() == Upkeep()
-            assert database.one("SELECT to_regclass('catchment.event_2027_12') IS NULL")
-        await Maintenance(links, clock).once()
-    assert database.one("SELECT to_regclass('catchment.event_2027_12') IS NOT NULL")
+            by_hand = asyncio.create_task(Maintenance(link, SystemClock(), wait=30).once())
+            await eventually(lambda: sessions(database, "test") == 1, "it waits")
+        assert isinstance(await by_hand, Upkeep)
+
+
+@pytest.mark.gen_test
+async def test_a_part_that_fails_does_not_stop_the_others(database: Database) -> None:
+    await store(database, *events(PROJECT, 3, received_at=LONG_AGO))
+    clock = ToldClock()
+    clock.advance(timedelta(days=90))
+    async with open_link(database) as link:
+        with reading(database, "catchment.event"), pytest.raises(DatabaseError) as raised:
+            await Maintenance(link, clock).once()
+        assert raised.value.sqlstate == "55P03"  # never that of a statement that took too long
+        assert database.one("SELECT count(*) FROM catchment.event_id") == 0
+        assert (await Maintenance(link, clock).once()).partitions[-1] == "event_2027_04"
+
+
+@pytest.mark.gen_test
+async def test_a_clock_that_is_ahead_forgets_nothing(database: Database) -> None:
+    now = datetime.now(UTC)
+    await store(database, an_event(PROJECT, "young", received_at=now - KNOWN_IDS + timedelta(minutes=1)))
+    database.execute(
+        "INSERT INTO catchment.loss_report SELECT project_id, key_kind, event_id, received_at FROM catchment.event_id"
+    )
+    database.execute("INSERT INTO catchment.salt SELECT (now() AT TIME ZONE 'UTC')::date, ''")
+    async with open_link(database) as link:
+        done = await Maintenance(link, ToldClock(now + timedelta(days=100))).once()
+    assert done.ids_forgotten == 0
+    for table in ("event_id", "loss_report", "salt"):
+        assert database.one(f"SELECT count(*) FROM catchment.{table}") == 1  # noqa: S608
+
+
+# what it costs
+
+
+@pytest.mark.parametrize("old_ones", [0, 7, 5000])
+def test_a_bite_of_ids_costs_in_proportion_to_its_size(database: Database, old_ones: int) -> None:
+    """Old ids and new ones lie mixed, as they do when the space of those that were deleted has been used again."""
+    for table in ("event_id", "loss_report"):
+        database.execute(
+            f"INSERT INTO catchment.{table} SELECT %s, 'browser', n::text,"  # noqa: S608
+            " now() - CASE WHEN n %% 4 = 0 AND n <= 4 * %s THEN interval '40 days' ELSE interval '1 day' END"
+            " FROM generate_series(1, 20000) AS n",
+            PROJECT,
+            old_ones,
+        )
+        database.execute(f"VACUUM ANALYZE catchment.{table}")
+    for tables, function in (("^event_id_", "forget_ids"), ("^loss_report", "forget_loss_reports")):
+        call = f"SELECT catchment.{function}(now() - interval '32 days', 100)"
+        read, deleted = reads(database, tables, call)
+        assert deleted == min(old_ones, 100)
+        assert read <= 3 * deleted
+
+
+@pytest.mark.gen_test
+async def test_looking_for_misplaced_months_costs_in_proportion_to_their_number(database: Database) -> None:
+    database.execute(
+        "INSERT INTO catchment.event (project_id, event_id, name, data, session_id, is_bot, properties, occurred_at,"
+        " received_at) SELECT lpad((n % 3)::text, 32, '0')::uuid, n::text, '', '{}', '', false, '{}', now(),"
+        " timestamptz '2031-01-31 00:00Z' + n % 5 * interval '12 hours' FROM generate_series(1, 15000) AS n"
+    )
+    database.execute("VACUUM ANALYZE catchment.event_default")
+    assert database.execute("SELECT * FROM catchment.misplaced_months()") == [(date(2031, 1, 1),), (date(2031, 2, 1),)]
+    read, _ = reads(database, "^event_default", "SELECT count(*) FROM catchment.misplaced_months()")
+    assert read <= 100
+
+
+# starting
+
+
+@pytest.mark.gen_test
+async def test_a_month_that_is_missing_is_made_before_the_first_event(database: Database) -> None:
+    clock = ToldClock(datetime(2027, 8, 15, tzinfo=UTC))
+    async with open_link(database) as one, open_link(database, "other") as other:
+        await asyncio.gather(*(Maintenance(link, clock).begin() for link in (one, other)))
+        assert database.one("SELECT to_regclass('catchment.event_2027_08') IS NOT NULL")
+        assert database.one("SELECT to_regclass('catchment.event_2027_09') IS NULL")
+        assert await eventually(lambda: sessions(database) == 0, "no session is left")
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("why", ["somebody reads", "the month is in the default partition"])
+async def test_a_month_that_can_not_be_made_stops_no_start(
+    database: Database, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime(2027, 8, 15, tzinfo=UTC)
+    async with open_link(database) as link:
+        if why == "somebody reads":
+            with reading(database, "catchment.event"):
+                await Maintenance(link, ToldClock(now)).begin()
+            assert "(keep_partitions: retry (55P03)): events go to the default partition" in caplog.text
+            assert "`catchment maintain`" in caplog.text
+        else:
+            await store(database, an_event(PROJECT, "far", received_at=now))
+            await Maintenance(link, ToldClock(now)).begin()
+    await store(database, an_event(PROJECT, "near", received_at=now))
+    assert where(database, "near") == "catchment.event_default"
+
+
+@pytest.mark.gen_test
+async def test_maintenance_that_fails_says_what_helps_and_goes_on(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ToldClock(datetime(2027, 8, 15, tzinfo=UTC))
+    async with open_link(database) as link:
+        maintenance = Maintenance(link, clock)
+        with reading(database, "catchment.event"):
+            maintenance.start()
+            await eventually(lambda: "maintenance failed" in caplog.text, "it failed")
+        assert "keep_partitions: retry (55P03)" in caplog.text
+        assert "`catchment maintain` does it by hand" in caplog.text
+        assert maintenance._task is not None
+        assert not maintenance._task.done()
+        await maintenance.close()
+
+
+@pytest.mark.gen_test
+async def test_what_is_done_by_hand_may_take_its_time(database: Database) -> None:
+    """The session allows a second for a statement."""
+    await store(database, an_event(PROJECT, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC)))
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(1.5); RETURN OLD; END';"
+        "CREATE TRIGGER slow BEFORE DELETE ON catchment.event_default FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    async with open_link(database, timeout=1.0) as link:
+        assert await Maintenance(link, ToldClock()).place(date(2030, 5, 1)) == 1
+        assert await link.run("setting", name="statement_timeout") == [("900ms",)]
+
+
+@pytest.mark.gen_test
+async def test_an_audit_may_take_its_time(database: Database) -> None:
+    database.execute(
+        "CREATE FUNCTION catchment.slow() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint FROM pg_sleep(1.5)';"
+        "ALTER TABLE catchment.usage_count RENAME TO counted;"
+        "CREATE VIEW catchment.usage_count AS SELECT project_id, period, slot, events + catchment.slow() AS events"
+        " FROM catchment.counted"
+    )
+    async with open_links(database, count=1, timeout=1.0) as links:
+        database.execute("INSERT INTO catchment.counted VALUES (%s, '2026-11-01', 0, 1)", PROJECT)
+        (difference,) = await PostgresMeter(links, ToldClock()).audit()
+        assert (difference.usage, difference.stored) == (1, 0)
 
 
 # periods

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from catchment.adapters.postgres.errors import DatabaseError, Failure
 from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
 from catchment.core.event import Campaign, Event, Place, UserAgent, row_of
 from catchment.core.project import Limit
 
 from ..support.database import Database
-from ..support.events import NOON, an_event, events, project_limit
-from ..support.sessions import busy
+from ..support.events import NOON, an_event, an_id, events, project_limit
+from ..support.sessions import busy, terminate
 from ..support.storage import Storage, open_link, open_sink, postgres_storage
+from ..support.waiting import eventually
 
 pytestmark = pytest.mark.gen_test
 
@@ -141,3 +144,76 @@ async def test_a_second_quota_counts_what_is_stored_at_the_same_moment(database:
         stored = sum(outcome == "stored" for answer in answers for outcome in answer)
         assert stored == await storage.counted(blog)
         assert stored == 30
+
+
+# what no standby has
+
+
+async def waits_for_a_standby(database: Database) -> None:
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'catchment test' AND wait_event = 'SyncRep'"
+    )
+    await eventually(lambda: database.one(waiting) == 1, "a commit waits for a standby")
+
+
+@contextlib.contextmanager
+def without_its_standby(database: Database) -> Iterator[None]:
+    """The server must wait for a standby that is not there."""
+    database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    database.execute("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        database.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        database.execute("SELECT pg_reload_conf()")
+
+
+async def test_a_duplicate_is_not_answered_before_a_standby_has_what_it_repeats(database: Database) -> None:
+    """The session that stored it waited for the standby, and was ended: the commit stands here alone."""
+    async with postgres_storage(database) as storage, open_link(database) as link:
+        batch = events(storage.project, 2)
+        with without_its_standby(database):
+            for n in range(3):
+                sending = asyncio.create_task(call(link, batch))
+                await waits_for_a_standby(database)
+                if n < 2:
+                    terminate(database, "test")
+                    with pytest.raises(DatabaseError) as raised:
+                        await sending
+                    assert raised.value.failure is Failure.UNKNOWN
+                    assert database.one("SELECT count(*) FROM catchment.event") == 2  # ours now, and no standby's
+        assert await sending == ["duplicate"] * 2
+
+
+async def test_a_report_of_losses_is_not_answered_before_a_standby_has_it(database: Database) -> None:
+    report = {
+        "project_id": an_id(1), "kind": "browser", "report_id": "r", "received_at": NOON, "counts": "{}",
+        "known": [], "most_words": 1, "most_reports": 1,
+    }  # fmt: skip
+    async with open_link(database) as link:
+        assert await link.run("record_losses", **report) == [("now",)]
+        with without_its_standby(database):
+            sending = asyncio.create_task(link.run("record_losses", **report))
+            await waits_for_a_standby(database)
+        assert await sending == [("before",)]
+
+
+async def test_a_duplicate_writes_nothing_where_there_is_no_standby(database: Database) -> None:
+    async with postgres_storage(database) as storage, open_link(database) as link:
+        batch = events(storage.project, 2)
+        await call(link, batch)
+        async with link.transaction():
+            assert await call(link, batch) == ["duplicate"] * 2
+            assert database.one(
+                "SELECT backend_xid IS NULL FROM pg_stat_activity WHERE application_name = 'catchment test'"
+            )
+
+
+async def test_an_ordinary_role_may_wait_for_a_standby(database: Database) -> None:
+    database.execute("DROP ROLE IF EXISTS ordinary")
+    database.execute("CREATE ROLE ordinary LOGIN")
+    try:
+        ordinary = Database(database.dsn.replace("postgres@", "ordinary@"))
+        assert ordinary.one("SELECT pg_logical_emit_message(true, 'catchment', '') IS NOT NULL")
+    finally:
+        database.execute("DROP ROLE ordinary")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,9 @@ from catchment.core.project import KeyKind, Limit, Project, Scope, Window
 
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 """Where `ToldClock` starts."""
+
+LONG_AGO = NOON - timedelta(days=400)
+"""Far in the past for the database's clock too."""
 
 
 def an_id(number: int) -> str:

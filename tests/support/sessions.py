@@ -37,8 +37,22 @@ async def busy(database: Database, name: str = "%", count: int = 1) -> None:
 @contextlib.contextmanager
 def locked(database: Database, table: str = "catchment.event_id") -> Iterator[None]:
     """Nobody else can read or write the table."""
+    with _holding(database, f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"):
+        yield
+
+
+@contextlib.contextmanager
+def reading(database: Database, table: str) -> Iterator[None]:
+    """Somebody reads the table, as a backup does, and does not come to an end."""
+    with _holding(database, f"SELECT FROM {table} LIMIT 1"):
+        yield
+
+
+@contextlib.contextmanager
+def _holding(database: Database, statement: str) -> Iterator[None]:
+    """A transaction that has run this statement and goes on."""
     with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(f"BEGIN; {statement}")
         yield
         cursor.execute("ROLLBACK")
 
@@ -54,3 +68,20 @@ def closed(database: Database) -> Iterator[None]:
         yield
     finally:
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+_READ = (
+    "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), sum(n_tup_del)"
+    " FROM pg_stat_xact_user_tables WHERE relname ~ %s"
+)
+
+
+def reads(database: Database, tables: str, call: str) -> tuple[int, int]:
+    """How many rows of these tables a call read, and how many it deleted."""
+    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(call)
+        cursor.execute(_READ, (tables,))
+        read, deleted = cursor.fetchone()
+        cursor.execute("ROLLBACK")
+    return int(read), int(deleted)

@@ -1,0 +1,190 @@
+"""Setting a quota counts what its window has already, exactly, and stops nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from catchment.adapters.postgres import registry
+from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
+from catchment.core.errors import Unavailable
+from catchment.core.event import Event
+from catchment.core.project import Limit, Project, Quota, Scope, Window
+
+from ..support.database import Database
+from ..support.events import events
+from ..support.sessions import reads
+from ..support.storage import open_link, open_sink, postgres_storage
+from ..support.waiting import eventually
+
+pytestmark = pytest.mark.gen_test
+
+WINDOWS = pytest.mark.parametrize("window", list(Window))
+
+
+def now() -> datetime:
+    """The database counts the window of its own clock."""
+    return datetime.now(UTC)
+
+
+def new(project: Project, count: int, prefix: str) -> list[Event]:
+    return events(project, count, prefix, received_at=now())
+
+
+def a_quota(project: Project, hard: int, window: Window, scope: Scope = Scope.PROJECT) -> Quota:
+    scope_id = project.id if scope is Scope.PROJECT else project.account_id
+    return Quota(scope=scope, scope_id=scope_id, window=window, hard=hard)
+
+
+def limit(quota: Quota) -> Limit:
+    return Limit(scope=quota.scope, scope_id=quota.scope_id, window=quota.window, hard=quota.hard)
+
+
+def used(database: Database, quota: Quota) -> int | None:
+    """What its row says."""
+    rows = database.execute(
+        'SELECT events FROM catchment.quota_usage WHERE scope_id = %s AND "window" = %s', quota.scope_id, quota.window
+    )
+    return int(rows[0][0]) if rows else None
+
+
+@contextlib.asynccontextmanager
+async def storing(database: Database, project: Project) -> AsyncIterator[None]:
+    """Somebody has stored three events, knows of no quota, and has not committed yet."""
+    async with open_link(database, "slow writer") as link, link.transaction():
+        batch = batch_of([rows_of(new(project, 3, "slow"))])
+        await link.run("log_events", batch=batch, limits=limit_rows([]))
+        yield
+
+
+def stored(database: Database, project: Project) -> int:
+    return int(database.one("SELECT count(*) FROM catchment.event WHERE project_id = %s", project.id))
+
+
+@WINDOWS
+@pytest.mark.parametrize("scope", list(Scope))
+async def test_a_quota_that_is_set_late_counts_what_is_there(database: Database, window: Window, scope: Scope) -> None:
+    async with postgres_storage(database) as storage:
+        await storage.store(*new(storage.project, 3, "before"))
+        quota = a_quota(storage.project, 5, window, scope)
+        await storage.registry.set_quota(quota)
+        assert used(database, quota) == 3  # before anybody meets it
+        outcomes = await storage.store(*new(storage.project, 3, "after"), limits=(limit(quota),))
+        assert outcomes == ["stored", "stored", "quota_exceeded"]
+        assert used(database, quota) == 5
+
+
+@WINDOWS
+async def test_who_stores_while_a_quota_is_set_is_waited_for_and_nobody_else_waits(
+    database: Database, window: Window
+) -> None:
+    async with postgres_storage(database) as storage:
+        other = await storage.add_project("blog", "other")
+        quota = a_quota(storage.project, 10, window)
+        await storage.store(*new(storage.project, 2, "before"))
+        async with storing(database, storage.project):
+            setting = asyncio.create_task(storage.registry.set_quota(quota))
+            await eventually(lambda: used(database, quota) == 0, "every commit adds to the row")
+            assert await storage.store(*new(storage.project, 1, "meanwhile")) == ["stored"]
+            assert await storage.store(*new(other, 1, "others")) == ["stored"]
+            assert not setting.done()
+            assert await storage.registry.quotas() == []
+        await setting
+        assert used(database, quota) == 6
+        assert await storage.registry.quotas() == [quota]
+
+
+@WINDOWS
+async def test_a_quota_that_is_set_under_load_is_exact(database: Database, window: Window) -> None:
+    async with postgres_storage(database) as storage, open_sink(database) as other:
+        quota = a_quota(storage.project, 10**6, window)
+        over = False
+
+        async def load(number: int) -> None:
+            n = 0
+            while not over:
+                sink = other if number % 2 else storage.sink
+                await sink.store(new(storage.project, 2, f"{number}-{n}"), (), deadline=30)
+                n += 1
+
+        tasks = [asyncio.create_task(load(number)) for number in range(4)]
+        await eventually(lambda: stored(database, storage.project) > 20, "there is something to count")
+        await storage.registry.set_quota(quota)
+        before = stored(database, storage.project)
+        await eventually(lambda: stored(database, storage.project) > before, "it goes on")
+        over = True
+        await asyncio.gather(*tasks)
+        assert used(database, quota) == stored(database, storage.project)
+
+
+async def test_setting_a_quota_that_was_broken_off_is_counted_anew(database: Database) -> None:
+    async with postgres_storage(database) as storage:
+        quota = a_quota(storage.project, 10, Window.DAY)
+        await storage.store(*new(storage.project, 2, "before"))
+        async with storing(database, storage.project):
+            setting = asyncio.create_task(storage.registry.set_quota(quota))
+            await eventually(lambda: used(database, quota) == 0, "every commit adds to the row")
+            setting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await setting
+        await storage.store(*new(storage.project, 1, "after"))
+        assert used(database, quota) == 1
+        await storage.registry.set_quota(quota)
+        assert used(database, quota) == 6
+
+
+async def test_two_who_set_the_same_quota_count_it_once(database: Database) -> None:
+    async with postgres_storage(database) as storage:
+        await storage.store(*new(storage.project, 3, "before"))
+        quotas = [a_quota(storage.project, hard, Window.DAY) for hard in (5, 6)]
+        await asyncio.gather(*(storage.registry.set_quota(quota) for quota in quotas))
+        assert used(database, quotas[0]) == 3
+        (found,) = await storage.registry.quotas()
+        assert found in quotas
+
+
+async def test_another_number_does_not_count_again(database: Database) -> None:
+    """While a quota counts, its row may not be taken for less than it is."""
+    async with postgres_storage(database) as storage:
+        await storage.store(*new(storage.project, 3, "before"))
+        await storage.registry.set_quota(a_quota(storage.project, 5, Window.DAY))
+        database.execute("DELETE FROM catchment.event")
+        quota = a_quota(storage.project, 4, Window.DAY)
+        await storage.registry.set_quota(quota)
+        assert used(database, quota) == 3
+        database.execute("DELETE FROM catchment.usage_count")
+
+
+async def test_a_writer_that_does_not_end_is_said(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_WRITERS_SECONDS", 0.2)
+    async with postgres_storage(database) as storage:
+        quota = a_quota(storage.project, 5, Window.DAY)
+        async with storing(database, storage.project):
+            with pytest.raises(Unavailable, match="the quota is not set"):
+                await storage.registry.set_quota(quota)
+        assert await storage.registry.quotas() == []
+        await storage.registry.set_quota(quota)
+        assert used(database, quota) == 3
+
+
+async def test_a_new_day_costs_what_the_day_has(database: Database) -> None:
+    """Whatever the month has: the first commit of a day counts while others wait."""
+    async with postgres_storage(database) as storage:
+        database.execute(
+            "INSERT INTO catchment.event (project_id, event_id, name, data, session_id, is_bot, properties,"
+            " occurred_at, received_at) SELECT %s, n::text, '', '{}', '', false, '{}', now(),"
+            " timestamptz '2026-11-01 00:00Z' + n * interval '1 minute' FROM generate_series(1, 20000) AS n",
+            storage.project.id,
+        )
+        database.execute("VACUUM ANALYZE catchment.event")
+        for scope, scope_id in (("project", storage.project.id), ("account", storage.project.account_id)):
+            for day, count in (("2026-11-13", 1440), ("2026-11-15", 0)):
+                call = f"SELECT catchment.window_usage('{scope}', '{scope_id}', 'day', '{day}')"
+                assert database.one(call) == count
+                read, _ = reads(database, "^event_", call)
+                assert read <= count + 10
+        database.execute("DELETE FROM catchment.event")
