@@ -89,7 +89,7 @@ async def test_a_click_on_a_label_is_one_event_and_so_is_one_on_its_control(visi
 
 async def test_a_form_is_read_whatever_its_inputs_are_called(visitor: Visitor) -> None:
     body = (
-        f'<form data-catchment-event="Send" data-catchment-list="de" onsubmit="event.preventDefault()">'
+        '<form data-catchment-event="Send" data-catchment-list="de" onsubmit="event.preventDefault()">'
         '<input name="attributes"><input name="dataset"><input name="closest"><button>send</button></form>'
     )
     visitor.site.page("/", visitor.tag("catchment.plus.js"), body)

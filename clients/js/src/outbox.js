@@ -13,8 +13,10 @@ const START = "catchment event ";
 /** @param {string} id */
 export const nameOf = (id) => START + id + " " + settings.key;
 
-/** The project's entries, newest first. What is too old or too much is dropped, and counted, whatever its key. */
-// 256 Ki characters are about 500 events.
+/**
+ * The project's entries, newest first. What is too old or too much is dropped, and counted, whatever its key.
+ * @param {number} [characters] all entries together: about 500 events
+ */
 export const entries = (characters = 256 * 1024) =>
   namesOf(START)
     .sort()

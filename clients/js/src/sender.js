@@ -52,7 +52,7 @@ export async function sweep() {
       `{"projectKey":"${settings.key}","sentAt":${JSON.stringify(new Date())},` +
       `"events":[${names.map(contentOf)}],"losses":${store[losses] || null}}`;
     size = new Blob([body]).size;
-        // A text is sent as text/plain, with mode cors: no preflight, and an Origin header under any Referrer-Policy.
+    // A text is sent as text/plain, with mode cors: no preflight, and an Origin header under any Referrer-Policy.
     const response = await fetch(address, {
       method: "POST",
       body,
@@ -62,9 +62,10 @@ export async function sweep() {
     });
     const { status } = response;
     const after = Math.min(/** @type {any} */ (response.headers.get("Retry-After")) * 1e3, 18e5);
-    if (after) hold(PAUSE, (pause = after), "");
+    if (after > 0) hold(PAUSE, (pause = after), "");
     const answer = await response.json().catch(() => status);
     if (watch) watch(body, answer);
+    // Final is an answer for every event, or a problem of Catchment's that will be the same next time.
     const { type, results = !after && status != 413 && /:catchment:/.test(type) && [answer] } = answer;
     if (results) {
       results.map((/** @type {any} */ { code, reason = code, detail }) => reason && say(reason, detail));
@@ -79,7 +80,7 @@ export async function sweep() {
       if (most) pause = after;
     }
   } catch {
-    // No answer: the events stay.
+    // No answer, or none that can be read: the events stay.
   }
   bytesLeft += size;
   names.map(lease(most ? 0 : 2 * pause));

@@ -1,6 +1,7 @@
 /**
  * The browser's storage, or the page's memory where there is none: private windows, sandboxed frames, a full disk, or
- * the option `storage: "none"`. Every name begins with `catchment ` and a word.
+ * the option `storage: "none"`. Every name begins with `catchment ` and a word: the website may have its own
+ * `catchmentArea`.
  */
 
 import { safely, say } from "./say.js";

@@ -70,5 +70,5 @@ export function view(data) {
 /** A view, if it is another page, once that has had the time to set its title. @param {any} but */
 export const moved = (but) => turned(but) && setTimeout(safely(track), 0, "PageView", {}, shown, previous);
 
-/** @param {string | number | null} [id] nothing: forget who it is */
+/** As a text: that of nothing, which forgets who it is, is empty. @param {string | number | null} [id] */
 export const identify = (id) => optedOut() || write(USER, [id] + "");
