@@ -157,7 +157,7 @@ async def test_a_beacon_takes_what_it_can_and_the_next_page_the_rest(visitor: Vi
     await page.evaluate("for (let n = 0; n < 60; n++) catchment('event', 'Big', {n, text: 'ä'.repeat(1000)})")
     await page.goto(f"{visitor.site.origin}/without")
     await eventually(lambda: visitor.collector.rows(), "the beacon arrives", ARRIVES)
-    assert len(visitor.collector.rows()) < 60
+    assert visitor.kind == "firefox" or len(visitor.collector.rows()) < 60  # Firefox takes more than 64 KiB
     await page.goto(f"{visitor.site.origin}/next")
     rows = await visitor.until_rows(60)
     assert sorted(row["data"]["n"] for row in rows) == list(range(60))

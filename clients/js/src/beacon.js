@@ -15,7 +15,7 @@ export function startBeacon() {
   if (!("keepalive" in Request.prototype))
     listen("pagehide", () => {
       const names = held(PAUSE) ? [] : entries();
-      // They take 64 KiB, or nothing. Under `Referrer-Policy: no-referrer` they say `Origin: null`.
+      // Most take 64 KiB, or nothing. Under `Referrer-Policy: no-referrer` they say `Origin: null`.
       while (names[0] && !navigator.sendBeacon(address, batchOf(names))) names.length >>= 1;
     });
 }
