@@ -17,7 +17,9 @@ for (const name of ["catchment.js", "catchment.plus.js"]) {
   const bundle = await build({
     entryPoints: [fileURLToPath(new URL(`src/${name}`, import.meta.url))],
     bundle: true,
-    minify: true,
+    // Names are left to terser.
+    minifySyntax: true,
+    minifyWhitespace: true,
     write: false,
     format: "iife",
     target: "es2020",

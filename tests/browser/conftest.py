@@ -99,6 +99,8 @@ def visitor(kind: str, loop: Loop, browser: Browser, site: Site, collector: Coll
     @asynccontextmanager
     async def visiting() -> AsyncIterator[Visitor]:
         site.pages.clear()
+        site.gate = lambda body: None
+        site.server = lambda: collector.address
         context = await browser.new_context()
         visitor = Visitor(kind, context, site, collector)
         visitor.listen()

@@ -65,7 +65,7 @@ async def test_where_requests_cannot_outlive_their_page_a_beacon_does(visitor: V
     await visitor.context.add_init_script(
         "delete Request.prototype.keepalive; window.fetch = () => new Promise(() => {})"
     )
-    visitor.site.page("/", visitor.tag())
+    visitor.site.page("/", visitor.tag("catchment.plus.js"))
     page = await visitor.open("/")
     await leave(page, "beforeunload")
     assert {row["name"] for row in await visitor.until_rows(2)} == {"PageView", "Leaving"}
@@ -195,9 +195,10 @@ async def test_storage_that_something_else_spoiled_does_not_stop_the_tracker(vis
     visitor.site.page("/before", "")
     visitor.site.page("/", visitor.tag())
     page = await visitor.open("/before")
-    name = f"catchment {visitor.collector.project.browser_key} "
-    for spoiled in ("", "x", "0000000000000 {]", "1700000000000 "):
-        await page.evaluate("([name, text]) => localStorage[name + Date.now() + '-1-2-3'] = text", [name, spoiled])
+    key = visitor.collector.project.browser_key
+    put = "([number, text, key]) => localStorage[`catchment event ${Date.now()}-${number} ${key}`] = text"
+    for number, spoiled in enumerate(("", "x", "0000000000000 {]", "1700000000000 ")):
+        await page.evaluate(put, [number, spoiled, key])
     await page.goto(f"{visitor.site.origin}/")
     await visitor.until_said("invalid_json")
     await page.evaluate("catchment('event', 'After')")
@@ -243,7 +244,7 @@ async def test_what_had_to_be_dropped_is_counted_and_reported(visitor: Visitor, 
     await asyncio.to_thread(server.end)
     await page.evaluate("catchment('event', 'Huge', {text: 'x'.repeat(70000)})")
     await page.evaluate("for (let n = 0; n < 300; n++) catchment('event', 'Many', {text: 'x'.repeat(1500)})")
-    kept = await page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('catchment pk')).length")
+    kept = await page.evaluate("Object.keys(localStorage).filter(name => name.startsWith('catchment event')).length")
     assert 100 < kept < 200
     await asyncio.to_thread(own_serving, port=server.port)
     await visitor.until_rows(kept, "Many")
@@ -255,10 +256,12 @@ async def test_an_event_that_waited_for_a_month_is_dropped_and_counted(visitor: 
     visitor.site.page("/before", "")
     visitor.site.page("/", visitor.tag())
     page = await visitor.open("/before")
-    name = f"catchment {visitor.collector.project.browser_key} "
-    put = "(name, days) => { localStorage[name + (Date.now() - days * 864e5) + '-1-2-3'] = '1700000000000 '"
-    put += " + JSON.stringify({event_name: 'Waited', url: location.href, eventId: 'waited-' + days}) }"
-    await page.evaluate(f"([name]) => [31, 29].forEach(days => ({put})(name, days))", [name])
+    for days in (31, 29):
+        await page.evaluate(
+            "([days, key]) => localStorage[`catchment event ${Date.now() - days * 864e5}-1,2,3 ${key}`] ="
+            " '1700000000000 ' + JSON.stringify({event_name: 'Waited', url: location.href, eventId: 'waited-' + days})",
+            [days, visitor.collector.project.browser_key],
+        )
     await page.goto(f"{visitor.site.origin}/")
     rows = await visitor.until_rows(2)
     assert {row["event_id"] for row in rows if row["name"] == "Waited"} == {"waited-29"}

@@ -54,7 +54,22 @@ async def test_two_moves_at_once_are_two_page_views(visitor: Visitor) -> None:
     visitor.site.page("/", visitor.tag())
     page = await visitor.open("/")
     await page.evaluate("history.pushState({}, '', '/one'); history.pushState({}, '', '/two')")
-    assert sorted(paths(await visitor.until_rows(3))) == ["", "one", "two"]
+    rows = {row["page_path"]: row["referrer"] for row in await visitor.until_rows(3)}
+    origin = visitor.site.origin
+    assert rows == {"/": None, "/one": f"{origin}/", "/two": f"{origin}/one"}
+
+
+async def test_a_fragment_after_another_query_is_no_page(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag())
+    page = await visitor.open("/?page=1")
+    await page.evaluate("history.replaceState({}, '', '?page=2'); history.pushState({}, '', '#below')")
+    await page.evaluate("location.hash = 'further'; location.hash = 'on'")
+    await page.evaluate("history.back()")
+    await page.wait_for_url("**#further")
+    await page.evaluate("history.pushState({}, '', '/next')")
+    rows = await visitor.until_rows(2)
+    assert paths(rows) == ["?page=1", "next"]
+    assert rows[1]["referrer"] == f"{visitor.site.origin}/?page=2"
 
 
 async def test_with_hash_routing_the_fragment_names_the_page(visitor: Visitor) -> None:
@@ -91,7 +106,7 @@ async def test_a_page_back_from_the_cache_is_a_new_page_view(visitor: Visitor) -
 
 async def test_a_prerendered_page_counts_when_it_is_shown(visitor: Visitor) -> None:
     await visitor.context.add_init_script(
-        "let hidden = true; Object.defineProperty(document, 'prerendering', { get: () => hidden });"
+        "let hidden = true; Object.defineProperty(Document.prototype, 'prerendering', { get: () => hidden });"
         "window.show = () => { hidden = false; document.dispatchEvent(new Event('prerenderingchange')) }"
     )
     visitor.site.page("/", visitor.tag())

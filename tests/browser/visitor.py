@@ -87,6 +87,15 @@ class Visitor:
         attributes = self.site.attributes({"key": key or self.collector.project.browser_key, **options})
         return f'<script defer src="{self.collector.address}/{script}" {attributes}></script>'
 
+    def own_tag(self, script: str = "catchment.js", **options: Any) -> str:
+        """The tag under a path of the website's own, behind its gate."""
+        return self.tag(script, **options).replace(f'src="{self.collector.address}/', 'src="/stats/')
+
+    async def kept(self, page: Page) -> list[str]:
+        """The names of what the tracker has in the page's storage."""
+        names: list[str] = await page.evaluate("Object.keys(localStorage).filter(name => /^catchment /.test(name))")
+        return sorted(names)
+
     def site_scripts(self) -> Path:
         """Where the built scripts are."""
         return SCRIPTS
@@ -117,4 +126,4 @@ class Visitor:
 
     async def until_sent(self, page: Page) -> None:
         """Until nothing is left in the page's storage that is to be sent."""
-        await page.wait_for_function("!Object.keys(localStorage).some(name => name.startsWith('catchment pk'))")
+        await page.wait_for_function("!Object.keys(localStorage).some(name => name.startsWith('catchment event'))")

@@ -3,18 +3,32 @@
 import { listen } from "./say.js";
 import { track } from "./track.js";
 
-/** @param {Element | null} element */
-export function trackElement(element) {
-  if (!element) return;
-  /** @type {Record<string, any>} */
-  const data = {};
-  for (const { name, value } of element.attributes) {
-    const key = name.split("data-catchment-")[1];
-    if (key) data[key.replace(/-/g, "_")] = key == "value" ? +value : value;
-  }
-  const { event, ...rest } = data;
-  track(event, rest);
-}
+/**
+ * What was hit, or the nearest around it, that a selector means: also in shadow roots.
+ * @param {Event} hitting @param {string} selector
+ * @returns {any}
+ */
+export const hit = (hitting, selector) =>
+  hitting.composedPath().find((/** @type {any} */ node) => node.matches?.(selector));
 
-export const startAttributes = () =>
-  listen("click", (event) => trackElement(event.target.closest("[data-catchment-event]:not(form)")));
+/** A click on a label is one on its control as well: of one moment's the first counts. @type {unknown} */
+let last;
+
+/** @param {string} type of events @param {string} which elements */
+export const startAttributes = (type, which) =>
+  listen(type, (event) => {
+    const element = hit(event, which + "[data-catchment-event]");
+    if (!element || element == last) return;
+    last = element;
+    setTimeout(() => (last = 0));
+    /** @type {Record<string, any>} */
+    const data = {};
+    // Not `attributes`, nor `dataset`: in a form an input can have that name.
+    for (const name of element.getAttributeNames()) {
+      const key = name.split("data-catchment-")[1];
+      const value = element.getAttribute(name);
+      if (key) data[key.replace(/-/g, "_")] = key == "value" ? +value : value;
+    }
+    const { event: called, ...rest } = data;
+    track(called, rest);
+  });

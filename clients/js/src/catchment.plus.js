@@ -1,13 +1,6 @@
-/** The file `catchment.plus.js`: with forms and links. */
+/** The file `catchment.plus.js`: with everything. */
 
-import { startForms } from "./forms.js";
-import { startLinks } from "./links.js";
-import { settings } from "./settings.js";
+import { startMore } from "./more.js";
 import { startTag } from "./tag.js";
-import { nameByFragment } from "./track.js";
 
-startTag(() => {
-  if (settings.hash != null) nameByFragment();
-  startForms();
-  startLinks();
-});
+startTag(startMore);

@@ -3,14 +3,15 @@
 import { store, write } from "./store.js";
 
 /**
- * Milliseconds until the moment; 0 where it is past or nothing is kept, or over an hour ahead: then the clock was set
- * back since.
+ * Whether the moment is ahead, by an hour at most: else the clock was set back since. The texts are compared, in which
+ * `~` comes after the blank.
  * @param {string} name
  */
-export const held = (name, left = parseInt(store[name]) - Date.now()) => left > 0 && left < 36e5 && left;
+export const held = (name) => store[name] > Date.now() + "~" && store[name] < Date.now() + 36e5 + "~";
 
 /** @param {string} name */
 export const contentOf = (name) => store[name].slice(14);
 
-/** @param {string} name @param {number} milliseconds @param {string} content */
-export const hold = (name, milliseconds, content) => write(name, `${Date.now() + milliseconds} ${content}`);
+/** @param {string} name @param {number} milliseconds @param {string} [content] what it is from now on */
+export const hold = (name, milliseconds, content = contentOf(name)) =>
+  write(name, `${Date.now() + milliseconds} ${content}`);

@@ -1,5 +1,6 @@
 /** Links to other websites, and to files. */
 
+import { hit } from "./attributes.js";
 import { listen } from "./say.js";
 import { settings } from "./settings.js";
 import { track } from "./track.js";
@@ -10,11 +11,11 @@ const FILES =
   "rtf,tar,tgz,txt,wav,xls,xlsx,xml,zip";
 
 /** @param {MouseEvent} event */
-function follow({ target, button }) {
-  /** @type {HTMLAnchorElement | null} */
-  const link = /** @type {Element} */ (target).closest("a[href]");
+function follow(event) {
+  /** @type {HTMLAnchorElement | undefined} */
+  const link = hit(event, "a[href]");
   // A link in a drawing has no host; the right button opens a menu.
-  if (!link?.host || button > 1) return;
+  if (!link?.host || event.button > 1) return;
   const { downloads, outbound } = settings;
   const data = { url: link.href };
   const ending = String(/[^.]*$/.exec(link.pathname)).toLowerCase();

@@ -9,18 +9,22 @@ const START = "catchment lost ";
 /** @type {string} */
 let id;
 /** @type {Record<string, number>} */
-let counts;
+let counts = {};
 
 /** @param {string} reason */
 export function lose(reason) {
+  id = id || START + newId();
   counts[reason] = -~counts[reason];
-  write(START + id, JSON.stringify({ id, counts }));
-  say(reason, "lost");
+  write(id, JSON.stringify({ id, counts }));
+  say(reason, id);
 }
 
-/** The name of what is to be reported. The server counts an id once, so what is lost from here on gets another. */
+/**
+ * The name of what is to be reported, if anything is. The server counts an id once, so what is lost from here on gets
+ * another.
+ */
 export function nextReport() {
   counts = {};
-  id = newId();
-  return namesOf(START)[0];
+  id = "";
+  return namesOf(START)[0] || START;
 }

@@ -1,6 +1,6 @@
 /**
  * Every event that was not finally answered, in storage: one entry an event, so that tabs never write over one another.
- * An entry is named by the project's key and the event's id, so names sort by time. It is held by the tab that sends
+ * An entry is named by the event's id, so names sort by time, and the project's key. It is held by the tab that sends
  * it.
  */
 
@@ -8,22 +8,24 @@ import { lose } from "./losses.js";
 import { settings } from "./settings.js";
 import { namesOf, remove, store } from "./store.js";
 
-/** @param {string} id */
-export const nameOf = (id) => `catchment ${settings.key} ${id}`;
+const START = "catchment event ";
 
-/** The entries, newest first. What is too old or too much is dropped, and counted. */
-export function entries() {
-  // About 500 events.
-  let characters = 256 * 1024;
-  return namesOf(nameOf(""))
+/** @param {string} id */
+export const nameOf = (id) => START + id + " " + settings.key;
+
+/**
+ * The project's entries, newest first. What is too old or too much is dropped, and counted, whatever its key.
+ * @param {number} [characters] all entries together: about 500 events
+ */
+export const entries = (characters = 256 * 1024) =>
+  namesOf(START)
     .sort()
     .reverse()
     .filter((name) => {
       characters -= store[name].length;
       // The server knows ids for 32 days.
-      const expired = Date.now() - parseInt(name.split(" ")[2]) > 30 * 864e5;
-      if (!expired && characters > 0) return 1;
+      const reason = name < START + (Date.now() - 30 * 864e5) ? "expired" : characters < 0 && "queue_full";
+      if (!reason) return name.endsWith(` ${settings.key}`);
       remove(name);
-      lose(expired ? "expired" : "queue_full");
+      lose(reason);
     });
-}

@@ -3,11 +3,13 @@
 /** @type {Record<string, unknown>} */
 const said = {};
 
-/** Says a reason once a page. @param {string} reason @param {unknown} detail */
+/** Says a reason once a page. @param {string | number} reason @param {unknown} detail */
 export function say(reason, detail) {
-  if (!said[reason]) {
+  try {
+    if (!said[reason]) console.warn(`catchment: ${reason}: ${detail} (${origin})`);
     said[reason] = 1;
-    console.warn(`catchment: ${reason}: ${detail} (${origin})`);
+  } catch {
+    // The page's own console.
   }
 }
 

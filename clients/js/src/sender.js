@@ -3,102 +3,93 @@
 import { contentOf, held, hold } from "./held.js";
 import { nextReport } from "./losses.js";
 import { entries } from "./outbox.js";
-import { listen, safely, say } from "./say.js";
+import { listen, say } from "./say.js";
 import { address, settings } from "./settings.js";
-import { remove, store } from "./store.js";
+import { optedOut, remove, store } from "./store.js";
 
 /** Milliseconds that an answer may take; the server takes five seconds at most. */
 const LEASE = 15e3;
-/** Milliseconds, at least, to the next look while others hold what is left. */
-const LOOK_AGAIN = 1e3;
-const PAUSE = "catchmentPause";
+/** While it is held nobody asks the server, which has said so. */
+export const PAUSE = "catchment Retry-After";
 
-/** Events in one request, at most; fewer where the server finds it too much. */
+/** Events in one request, at most; 0, as good as 1, after one alone that was not taken. */
 let most = 50;
 /** Browsers allow 64 KiB to all requests together that outlive their page. */
 let bytesLeft = 6e4;
+/** How often in a row there was no final answer, and the moment before which this page does not ask again. */
 let failures = 0;
+let until = 0;
 /** @type {ReturnType<typeof setTimeout>} */
 let timer;
+/** @type {((...words: unknown[]) => void) | undefined} */
+let watch;
 
-/**
- * The entries are JSON and are not read again: one that something else on the page has spoiled can't stop the sender.
- * @param {string[]} names @param {string} [losses]
- */
-const batchOf = (names, losses) =>
-  `{"projectKey":"${settings.key}","sentAt":${JSON.stringify(new Date())},` +
-  `"events":[${names.map(contentOf)}],"losses":${store[/** @type {string} */ (losses)] || null}}`;
+/** Shows every batch and its answer. @param {typeof watch} work */
+export function watchAnswers(work) {
+  watch = work;
+}
 
 /** Nobody else sends an event for so long. One that was answered meanwhile stays away. @param {number} milliseconds */
-const lease = (milliseconds) => (/** @type {string} */ name) =>
-  store[name] && hold(name, milliseconds, contentOf(name));
+const lease = (milliseconds) => (/** @type {string} */ name) => store[name] && hold(name, milliseconds);
 
-/** @param {string[]} names */
-async function post(names) {
+/** Sends what nobody is sending, all of this moment together, and looks every second while something is left. */
+export async function sweep() {
+  await 0;
+  if (optedOut()) return;
+  const left = entries();
+  clearTimeout(timer);
+  if (left[0]) timer = setTimeout(sweep, 1e3);
+  const names = left.filter((name) => !held(name)).slice(0, most || 1);
+  if (!names[0] || held(PAUSE) || until > Date.now()) return;
+  names.map(lease(LEASE));
   const losses = nextReport();
-  const body = batchOf(names, losses);
-  const { size } = new Blob([body]);
   /** Milliseconds; 0 where there is nothing to wait for. */
   let pause = 1e3 << Math.min(failures++, 6);
-  bytesLeft -= size;
+  let size = 0;
   try {
+    // The entries are JSON and are not read again: one that something else has spoiled can't stop the sender.
+    const body =
+      `{"projectKey":"${settings.key}","sentAt":${JSON.stringify(new Date())},` +
+      `"events":[${names.map(contentOf)}],"losses":${store[losses] || null}}`;
+    size = new Blob([body]).size;
     // A text is sent as text/plain, with mode cors: no preflight, and an Origin header under any Referrer-Policy.
     const response = await fetch(address, {
       method: "POST",
       body,
-      keepalive: bytesLeft > 0,
+      keepalive: (bytesLeft -= size) > 0,
       credentials: "omit",
       signal: AbortSignal.timeout?.(LEASE),
     });
-    const after = /** @type {any} */ (response.headers.get("Retry-After")) * 1e3;
-    pause = after || pause;
-    if (response.status == 413 && names[1]) {
-      most = names.length >> 1;
-      pause = 0;
+    const { status } = response;
+    const after = Math.min(/** @type {any} */ (response.headers.get("Retry-After")) * 1e3, 18e5);
+    if (after > 0) hold(PAUSE, (pause = after), "");
+    const answer = await response.json().catch(() => status);
+    if (watch) watch(body, answer);
+    // Final is an answer for every event, or a problem of Catchment's that will be the same next time.
+    const { type, results = !after && status != 413 && /:catchment:/.test(type) && [answer] } = answer;
+    if (results) {
+      results.map((/** @type {any} */ { code, reason = code, detail }) => reason && say(reason, detail));
+      names.map(remove);
+      if (answer.losses || status == 400) remove(losses);
+      pause = failures = 0;
+      most = 50;
     } else {
-      const answer = await response.json();
-      const { code, results = code && !after && [answer] } = answer;
-      if (settings.debug != null) console.log("catchment", body, answer);
-      if (results) {
-        names.map(remove);
-        pause = failures = 0;
-        if (answer.losses) remove(losses);
-        for (const { code, reason = code, detail } of results) if (reason) say(reason, detail);
-      }
+      say(status, address);
+      // It may be for one of them alone: that is looked for by halves, and others come before it.
+      most = names.length >> 1;
+      if (most) pause = after;
     }
   } catch {
-    // No answer, or not Catchment's: the events stay.
+    // No answer, or none that can be read: the events stay.
   }
   bytesLeft += size;
-  names.map(lease(0));
-  hold(PAUSE, pause, "");
-  sweepIn(pause);
+  names.map(lease(most ? 0 : 2 * pause));
+  // Not at the same moment as other browsers.
+  until = Date.now() + pause * (1 + Math.random());
+  sweep();
 }
-
-/** Not at the same moment as other tabs and browsers. @param {number} delay */
-function sweepIn(delay) {
-  clearTimeout(timer);
-  timer = setTimeout(sweep, delay * (1 + Math.random()));
-}
-
-/** Sends what nobody is sending, and looks again while something is left. */
-export const sweep = safely(() => {
-  const pause = held(PAUSE);
-  const left = entries();
-  const names = left.filter((name) => !held(name)).slice(0, most);
-  if (left[0]) sweepIn(pause || LOOK_AGAIN);
-  if (names[0] && !pause) {
-    names.map(lease(LEASE));
-    post(names);
-  }
-});
 
 export function startSender() {
-  listen("online", () => {
-    remove(PAUSE);
-    sweepIn(LOOK_AGAIN);
-  });
-  // Where a request can't outlive its page, this can; under `Referrer-Policy: no-referrer` it says `Origin: null`.
-  if (!("keepalive" in Request.prototype))
-    listen("pagehide", () => navigator.sendBeacon(address, batchOf(entries())));
+  listen("online", () => (until = 0));
+  sweep();
 }

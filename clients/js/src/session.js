@@ -3,10 +3,11 @@
 import { contentOf, held, hold } from "./held.js";
 import { newId } from "./ids.js";
 
-const NAME = "catchmentSession";
+const NAME = "catchment session";
 
 /** The session's id. */
 export function session() {
-  hold(NAME, 18e5, held(NAME) ? contentOf(NAME) : newId());
+  if (!held(NAME)) hold(NAME, 0, newId());
+  hold(NAME, 18e5);
   return contentOf(NAME);
 }

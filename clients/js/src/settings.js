@@ -6,8 +6,11 @@ export let settings;
 /** Where batches are posted to. @type {URL} */
 export let address;
 
-/** @param {Record<string, any>} options @param {string} base the address to which the endpoint is relative */
-export function choose(options, base) {
-  settings = options;
-  address = new URL((options.endpoint || ".").replace(/\/?$/, "/v1/batch"), base);
+/**
+ * `dataset`: the options; `src`: the address to which the endpoint is relative.
+ * @param {{ dataset: Record<string, any>, src: string }} tag
+ */
+export function choose(tag) {
+  settings = tag.dataset;
+  address = new URL((settings.endpoint || ".").replace(/\/?$/, "/v1/batch"), tag.src);
 }

@@ -1,20 +1,24 @@
 /** What the script tag does. */
 
+import { real } from "./page.js";
 import { safely } from "./say.js";
-import { calls, start } from "./start.js";
-import { store } from "./store.js";
+import { choose } from "./settings.js";
+import { call, start } from "./start.js";
+import { openStore } from "./store.js";
 
 /** @param {() => void} [more] */
 export const startTag = (more) =>
-  safely(({ dataset, src }) => {
-    const q = window.catchment?.q || [];
-    // A second tag finds no queue.
-    if (!q.map) return;
-    /** @type {Catchment} */
-    const catchment = (window.catchment = safely((call, ...args) => store && calls[call](...args)));
-    catchment.q = 1;
-    start(dataset, src, () => {
-      q.map((/** @type {any} */ args) => catchment(...args));
-      if (more) more();
-    });
-  })(document.currentScript);
+  safely((script) => {
+    const q = self.catchment?.q || [];
+    // That of a first tag.
+    if (q.push && !q.map) return;
+    self.catchment = (...args) => call(args);
+    // The page may have kept the function that there was before, and calls that.
+    self.catchment.q = { push: call };
+    choose(script);
+    openStore();
+    if (more) more();
+    // An element may have the name of the queue.
+    q.map?.(call);
+    start();
+  })(real("currentScript"));
