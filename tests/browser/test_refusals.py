@@ -61,3 +61,20 @@ async def test_a_local_file_is_left_alone_with_one_line(visitor: Visitor, tmp_pa
     await page.goto(file.as_uri())
     await once(visitor, "off")
     assert visitor.sent == []
+
+
+async def test_a_sandboxed_frame_may_send_where_the_project_allows_it(visitor: Visitor) -> None:
+    """Its origin is `null`, and it has no storage."""
+    allow = "UPDATE catchment.project SET allow_null_origin = %s WHERE id = %s"
+    project = visitor.collector.project.id
+    visitor.site.page("/", "", '<iframe sandbox="allow-scripts" src="/frame"></iframe>')
+    visitor.site.page("/frame", visitor.tag())
+    await visitor.open("/")
+    await once(visitor, "origin_not_allowed")
+    visitor.collector.database.execute(allow, True, project)
+    try:
+        await visitor.open("/")
+        (row,) = await visitor.until_rows(1)
+    finally:
+        visitor.collector.database.execute(allow, False, project)
+    assert (row["name"], row["page_path"]) == ("PageView", "/frame")

@@ -18,7 +18,7 @@ let off;
 
 export function openStore() {
   off =
-    origin == "null" ||
+    location.href[0] != "h" ||
     (settings.doNotTrack != null &&
       (/** @type {any} */ (navigator.doNotTrack) > 0 || navigator.globalPrivacyControl));
   if (off) say("off", off);
