@@ -140,7 +140,8 @@ def add_running(root: click.Group) -> None:
             moved = {period_text(month): await managed.maintenance.place(month) for month in done.misplaced}
             return {"partitions": list(done.partitions), "ids_forgotten": done.ids_forgotten, "moved": moved}
 
-        done = context.managing(work)
+        with output.waiting("partitions, ids that are old, events in the default partition"):
+            done = context.managing(work)
         lines = [f"made {name}" for name in done["partitions"]]
         lines += [f"moved {events:,} events of {month}" for month, events in done["moved"].items()]
         lines.append(f"forgot {done['ids_forgotten']:,} ids")
@@ -269,7 +270,8 @@ def add_metering(root: click.Group) -> None:
                 for one in await managed.meter.audit()
             ]
 
-        differences = context.managing(work)
+        with output.waiting("counting all events"):
+            differences = context.managing(work)
         lines = [
             f"{one['account']}/{one['project']} {one['period']}: usage {one['usage']}, stored rows {one['stored']}"
             for one in differences

@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -44,6 +45,17 @@ class Output:
             table.add_row(*(_cell(row[name]) for name in columns))
         width = None if sys.stdout.isatty() else _WIDE
         Console(highlight=False, width=width).print(table)
+
+    @contextlib.contextmanager
+    def waiting(self, words: str) -> Iterator[None]:
+        """What goes on while something may take minutes, and for how long: on a terminal, and gone at the end."""
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        console = Console(stderr=True)
+        with Progress(
+            *columns, console=console, transient=True, disable=self.as_json or not console.is_terminal
+        ) as bar:
+            bar.add_task(words, total=None)
+            yield
 
     def say(self, words: str) -> None:
         """Progress, for people."""
