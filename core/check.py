@@ -50,13 +50,13 @@ class Findings:
     """What the check has to say of one event."""
 
     limits: Limits
-    most: int = 2**31
+    most: int = field(default=2**31, kw_only=True)
     """So many warnings and so many errors are said, and never more than `limits.warnings` of each."""
-    warnings: list[EventWarning] = field(default_factory=list)
-    errors: dict[str, list[str]] = field(default_factory=dict)
-    refused: int = 0
+    warnings: list[EventWarning] = field(default_factory=list, kw_only=True)
+    errors: dict[str, list[str]] = field(default_factory=dict, kw_only=True)
+    refused: int = field(default=0, kw_only=True)
     """So many errors were said."""
-    odd: bool = False
+    odd: bool = field(default=False, kw_only=True)
     """Whether there was anything to say, said or not."""
 
     def warn(self, code: WarningCode, path: str, detail: str) -> None:

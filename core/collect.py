@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from .check import Findings, Sender, is_clean
+from .check import Sender, is_clean
 from .errors import CommitUnknown, Fault, Unavailable
 from .limits import Limits
 from .losses import take_losses
@@ -112,10 +112,9 @@ class Collect:
                 await asyncio.sleep(0)  # others have their turn
                 until = self._in_time(submission) + _TURN
             payload, submission.payloads[number] = submission.payloads[number], None
-            findings = Findings(self.limits, to_say)
-            passage = Passage(payload, submission, access, sender, findings, event_id, visitors)
+            passage = Passage(self.limits, payload, submission, access, sender, event_id, visitors, most=to_say)
             if wrong_clock:
-                findings.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
+                passage.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
             verdict: Verdict = None
             for step in EVENT_STEPS:
                 found = step(self, passage)
@@ -125,7 +124,7 @@ class Collect:
                 if verdict is not None:
                     break
             receipts.append(_receipt(passage, verdict))
-            to_say -= len(findings.warnings) + findings.refused
+            to_say -= len(passage.warnings) + passage.refused
         submission.checked()
         return receipts
 
@@ -174,9 +173,9 @@ def _receipt(passage: Passage, verdict: Verdict) -> Receipt:
     known = passage.event or passage.raw
     receipt = Receipt(
         outcome=Outcome.STORED,
-        event_id=known.event_id if known else _sent_id(passage.payload, passage.findings.limits),
+        event_id=known.event_id if known else _sent_id(passage.payload, passage.limits),
         session_id=known.session_id if known else None,
-        warnings=passage.findings.warnings,
+        warnings=passage.warnings,
         event=passage.event,
     )
     if isinstance(verdict, Refusal):

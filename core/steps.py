@@ -38,21 +38,21 @@ class Visitor:
 
 
 @dataclass(slots=True)
-class Passage:
-    """One event on its way. It belongs to one event of one request, and is thrown away after."""
+class Passage(Findings):
+    """One event on its way, and what there is to say of it. It belongs to one event of one request, and is thrown away
+    after."""
 
     payload: object
     submission: Submission
     access: Access
     sender: Sender
-    findings: Findings
     event_id: str
     """The id it is stored under: its own, or the one it was given when it came."""
     visitors: dict[tuple[str | None, str | None], Visitor]
     """Those of this request, by user agent and address."""
-    raw: RawEvent | None = None
-    url: Url | None = None
-    event: Event | None = None
+    raw: RawEvent | None = field(default=None, kw_only=True)
+    url: Url | None = field(default=None, kw_only=True)
+    event: Event | None = field(default=None, kw_only=True)
 
     @property
     def checked(self) -> RawEvent:
@@ -141,11 +141,11 @@ def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
     if isinstance(passage.payload, dict):
         named = passage.payload.get("projectKey")
         if named is not None and named != passage.submission.key:
-            passage.findings.refuse("projectKey", "another key than the request's; one request, one project")
+            passage.refuse("projectKey", "another key than the request's; one request, one project")
             return Refusal(
                 reason=Reason.INVALID_EVENT,
                 detail="projectKey: another key than the request's",
-                errors=passage.findings.errors,
+                errors=passage.errors,
             )
     return None
 
@@ -153,7 +153,7 @@ def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
 def check_fields(collect: Collect, passage: Passage) -> Verdict:
     """A plain dict becomes a `RawEvent`."""
     checked = check_event(
-        passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.event_id, passage.findings
+        passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.event_id, passage
     )
     if isinstance(checked, Refusal):
         return checked
@@ -203,7 +203,7 @@ async def _meet_new_visitor(collect: Collect, passage: Passage) -> None:
 def make_event(passage: Passage, visitor: Visitor) -> Event:
     """The event as it will be stored, but for what plugins add. The full address ends here."""
     raw, passage.raw = passage.checked, None
-    passage.findings.warnings.extend(visitor.warnings)
+    passage.warnings.extend(visitor.warnings)
     columns = vars(raw)
     columns.update(
         {
@@ -229,12 +229,12 @@ def _host_of(url: str) -> str | None:
 
 def validate(collect: Collect, passage: Passage) -> Awaitable[Verdict]:
     """What plugins object to."""
-    return collect.extensions.validate(passage.anonymised, passage.findings.warnings)
+    return collect.extensions.validate(passage.anonymised, passage.warnings)
 
 
 async def enrich(collect: Collect, passage: Passage) -> Verdict:
     """What plugins add: campaign tags, the bot flag, properties."""
-    found = await collect.extensions.enrich(passage.anonymised, passage.findings.warnings)
+    found = await collect.extensions.enrich(passage.anonymised, passage.warnings)
     if not found:
         return None
     changes: dict[str, Any] = {}
@@ -246,7 +246,7 @@ async def enrich(collect: Collect, passage: Passage) -> Verdict:
             changes["is_bot"] = enrichment.is_bot
         properties.update(enrichment.properties)
     if properties:
-        changes["properties"] = check_object(properties, "properties", collect.limits, passage.findings)
+        changes["properties"] = check_object(properties, "properties", collect.limits, passage)
     vars(passage.anonymised).update(changes)  # frozen for everybody else: it is still on its way
     return None
 

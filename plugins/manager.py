@@ -332,7 +332,7 @@ class PluginExtensions:
 
 def _contents(event: Event) -> tuple[JsonObject, JsonObject]:
     """What of an event could be changed, all else being frozen: a copy, which costs less than a read-only event."""
-    return copy_json(event.data), copy_json(event.properties)
+    return copy_json(event.data), copy_json(event.properties) if event.properties else {}
 
 
 def _calls(plugins: Plugins, hook: str, trace: bool) -> tuple[Call, ...]:

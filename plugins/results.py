@@ -78,6 +78,8 @@ def check_place(result: object) -> Place:
 
 def check_enrichment(result: object) -> Enrichment:
     """The result of `catchment_enrich`; its properties are a copy that is the event's own. Raises `BadResult`."""
+    if type(result) is Enrichment and result in _good and not result.properties:
+        return result
     if not isinstance(result, Enrichment):
         if not isinstance(result, Mapping):
             raise BadResult(_expected("Enrichment, a mapping or None", result))
@@ -87,6 +89,7 @@ def check_enrichment(result: object) -> Enrichment:
     if result.campaign is not None:
         _check_campaign(result.campaign)
     if type(result.properties) is dict and not result.properties:
+        _good.add(result)
         return result
     return Enrichment(campaign=result.campaign, is_bot=result.is_bot, properties=_properties(result.properties))
 
