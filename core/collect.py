@@ -24,7 +24,7 @@ from .losses import take_losses
 from .outcomes import Filtered, Outcome, Reason, Refusal, StoreOutcome, WarningCode
 from .ports import Clock, EventSink, Extensions, IdGenerator, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
 from .project import Access, KeyKind
-from .steps import EVENT_STEPS, REQUEST_STEPS, Passage, Verdict, Visitor, find_project
+from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, event_steps, find_project
 from .submission import Answer, Receipt, Submission
 from .times import read_time
 
@@ -106,6 +106,7 @@ class Collect:
         receipts: list[Receipt] = []
         visitors: dict[tuple[str | None, str | None], Visitor] = {}
         to_say = self.limits.batch_warnings
+        steps = event_steps(submission, access)
         until = self._in_time(submission) + _TURN
         for number, event_id in enumerate(ids):
             if self.clock.monotonic() >= until:
@@ -116,7 +117,7 @@ class Collect:
             if wrong_clock:
                 passage.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
             verdict: Verdict = None
-            for step in EVENT_STEPS:
+            for step in steps:
                 found = step(self, passage)
                 if found is None:
                     continue

@@ -6,8 +6,9 @@ Every step is a function with one job and one way to fail. The lists of them, in
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import keys
@@ -163,8 +164,6 @@ def check_fields(collect: Collect, passage: Passage) -> Verdict:
 
 def match_url(collect: Collect, passage: Passage) -> Verdict:
     """With a browser key, the page's address must match a rule of the project."""
-    if passage.access.kind is KeyKind.SERVER:
-        return None
     if passage.url is not None and passage.access.project.origins.allow(passage.url.origin):
         return None
     return Refusal(
@@ -175,10 +174,7 @@ def match_url(collect: Collect, passage: Passage) -> Verdict:
 
 def drop_do_not_track(collect: Collect, passage: Passage) -> Verdict:
     """Where the project honours it, a visitor who asks not to be tracked is not."""
-    asked = passage.submission.do_not_track and passage.access.kind is KeyKind.BROWSER
-    if asked and passage.access.project.settings.do_not_track is DoNotTrack.FILTER:
-        return Filtered(Reason.DO_NOT_TRACK)
-    return None
+    return Filtered(Reason.DO_NOT_TRACK)
 
 
 def meet_visitor(collect: Collect, passage: Passage) -> Verdict | Awaitable[Verdict]:
@@ -253,12 +249,12 @@ async def enrich(collect: Collect, passage: Passage) -> Verdict:
 
 def drop_bots(collect: Collect, passage: Passage) -> Verdict:
     """Where the project filters robots, an event of one is left out."""
-    if passage.anonymised.is_bot and passage.access.project.settings.bots is Bots.FILTER:
-        return Filtered(Reason.BOT)
-    return None
+    return Filtered(Reason.BOT) if passage.anonymised.is_bot else None
 
 
-EVENT_STEPS: tuple[Callable[[Collect, Passage], Verdict | Awaitable[Verdict]], ...] = (
+EventStep = Callable[["Collect", Passage], Verdict | Awaitable[Verdict]]
+
+EVENT_STEPS: tuple[EventStep, ...] = (
     refuse_unreadable,
     refuse_another_key,
     check_fields,
@@ -269,6 +265,23 @@ EVENT_STEPS: tuple[Callable[[Collect, Passage], Verdict | Awaitable[Verdict]], .
     enrich,
     drop_bots,
 )
+
+
+def event_steps(submission: Submission, access: Access) -> Sequence[EventStep]:
+    """The `EVENT_STEPS` that can have something to say of this request's events: known once a request."""
+    browser = access.kind is KeyKind.BROWSER
+    settings = access.project.settings
+    return _event_steps(
+        browser,
+        browser and submission.do_not_track and settings.do_not_track is DoNotTrack.FILTER,
+        settings.bots is Bots.FILTER,
+    )
+
+
+@lru_cache
+def _event_steps(browser: bool, not_tracked: bool, filters_bots: bool) -> tuple[EventStep, ...]:
+    applies: dict[EventStep, bool] = {match_url: browser, drop_do_not_track: not_tracked, drop_bots: filters_bots}
+    return tuple(step for step in EVENT_STEPS if applies.get(step, True))
 
 
 # The steps of a visitor
