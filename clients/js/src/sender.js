@@ -16,7 +16,10 @@ export const PAUSE = "catchment Retry-After";
 let most = 50;
 /** Browsers allow 64 KiB to all requests together that outlive their page. */
 let bytesLeft = 6e4;
-/** How often in a row there was no final answer, and the moment before which this page does not ask again. */
+/**
+ * How often in a row there was no final answer, other than for a part that gets halved, up to 6; and the moment before
+ * which this page does not ask again.
+ */
 let failures = 0;
 let until = 0;
 /** @type {ReturnType<typeof setTimeout>} */
@@ -44,7 +47,7 @@ export async function sweep() {
   names.map(lease(LEASE));
   const losses = nextReport();
   /** Milliseconds; 0 where there is nothing to wait for. */
-  let pause = 1e3 << Math.min(failures++, 6);
+  let pause = 1e3 << failures;
   let size = 0;
   try {
     // The entries are JSON and are not read again: one that something else has spoiled can't stop the sender.
@@ -61,8 +64,8 @@ export async function sweep() {
       signal: AbortSignal.timeout?.(LEASE),
     });
     const { status } = response;
-    const after = Math.min(/** @type {any} */ (response.headers.get("Retry-After")) * 1e3, 18e5);
-    if (after > 0) hold(PAUSE, (pause = after), "");
+    const after = Math.min(/** @type {any} */ (response.headers.get("Retry-After")) * 1e3 || 0, 18e5);
+    if (after) hold(PAUSE, (pause = after), "");
     const answer = await response.json().catch(() => status);
     if (watch) watch(body, answer);
     // Final is an answer for every event, or a problem of Catchment's that will be the same next time.
@@ -83,9 +86,10 @@ export async function sweep() {
     // No answer, or none that can be read: the events stay.
   }
   bytesLeft += size;
+  failures += /** @type {any} */ (pause && failures < 6);
   names.map(lease(most ? 0 : 2 * pause));
   // Not at the same moment as other browsers.
-  until = Date.now() + pause * (1 + Math.random());
+  until = Date.now() + pause + pause * Math.random();
   sweep();
 }
 

@@ -225,8 +225,9 @@ class Background:
         if due is not None and due <= now:
             return course.aside(), None
         if len(buffer):
-            ripe = buffer.oldest + self._settings.linger
-            if ripe <= now or self._flushes or self._is_closing or buffer.has_full_batch:
+            ripe = buffer.oldest.added + self._settings.linger
+            is_asked_for = buffer.oldest.number <= self._flushes.last
+            if ripe <= now or is_asked_for or self._is_closing or buffer.has_full_batch:
                 course.begin(buffer.take())
                 return course.part(), None
             return None, ripe if due is None else min(ripe, due)

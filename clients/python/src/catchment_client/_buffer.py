@@ -78,9 +78,9 @@ class Buffer:
         return len(self._waiting)
 
     @property
-    def oldest(self) -> float:
-        """When the first that waits was tracked."""
-        return self._waiting[0].added
+    def oldest(self) -> Pending:
+        """The first that waits."""
+        return self._waiting[0]
 
     @property
     def has_full_batch(self) -> bool:

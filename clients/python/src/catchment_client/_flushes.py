@@ -33,6 +33,9 @@ class Flushes:
     def __init__(self) -> None:
         self._waiting: list[_Flush] = []
         self._taken = self._unsettled = 0
+        self.last = 0
+        """The number of the last event that anybody has waited for: up to it all goes at once, also where he has given
+        up waiting."""
         self._lost = self._told = 0
         """All losses, and those that a flush has told of."""
 
@@ -69,6 +72,7 @@ class Flushes:
         if not self._unsettled and not reports:
             self._told = self._lost
             return done(is_complete)
+        self.last = self._taken
         flush = _Flush(last=self._taken, left=self._unsettled, lost_before=self._lost, is_complete=is_complete)
         self._waiting.append(flush)
         return flush.future
