@@ -27,10 +27,9 @@ from .project import Access, KeyKind
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, event_steps, find_project
 from .submission import Answer, Receipt, Submission
 from .times import read_time
+from .turns import TURN, Turns
 
 _VERDICTS = (Refusal, Filtered)
-_TURN = 0.005
-"""Seconds for which the events of a batch are checked before other requests have their turn."""
 _AT_ONCE = 8
 """Batches that are checked at the same time. More that came together would all be late, instead of some."""
 
@@ -60,7 +59,7 @@ class Collect:
         self.clock = clock
         self.ids = ids
         self.limits = limits
-        self._checking = asyncio.Semaphore(_AT_ONCE)
+        self._turns = Turns(_AT_ONCE)
 
     async def __call__(self, submission: Submission) -> Answer:
         """Collects the events of a request. Never raises for what a sender or the database did; raises `Fault` for
@@ -97,7 +96,8 @@ class Collect:
     async def _check(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
         if len(ids) == 1:
             return await self._check_each(submission, access, ids)
-        async with self._checking:
+        half = (submission.deadline - self.clock.monotonic()) / 2
+        async with self._turns.take(patience=half):
             return await self._check_each(submission, access, ids)
 
     async def _check_each(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
@@ -107,11 +107,11 @@ class Collect:
         visitors: dict[tuple[str | None, str | None], Visitor] = {}
         to_say = self.limits.batch_warnings
         steps = event_steps(submission, access)
-        until = self._in_time(submission) + _TURN
+        until = self._turn_from(self._in_time(submission))
         for number, event_id in enumerate(ids):
             if self.clock.monotonic() >= until:
                 await asyncio.sleep(0)  # others have their turn
-                until = self._in_time(submission) + _TURN
+                until = self._turn_from(self._in_time(submission))
             payload, submission.payloads[number] = submission.payloads[number], None
             passage = Passage(self.limits, payload, submission, access, sender, event_id, visitors, most=to_say)
             if wrong_clock:
@@ -128,6 +128,9 @@ class Collect:
             to_say -= len(passage.warnings) + passage.refused
         submission.checked()
         return receipts
+
+    def _turn_from(self, now: float) -> float:
+        return now + TURN / max(1, self._turns.taken)
 
     def _in_time(self, submission: Submission) -> float:
         now = self.clock.monotonic()

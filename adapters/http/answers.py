@@ -58,10 +58,8 @@ def problem(
         body["errors"] = refusal.errors
     if refusal.code is not None:
         body["plugin_code"] = refusal.code
-    if status == 503 and batch:
-        body["event_ids"] = refusal.event_ids
-    elif status == 503 and refusal.event_ids:
-        body["event_id"] = refusal.event_ids[0]
+    if status == 503 and refusal.event_ids:  # there are none where the body was not read
+        body |= {"event_ids": refusal.event_ids} if batch else {"event_id": refusal.event_ids[0]}
     if refusal.retry_after is not None:
         headers = (*headers, ("Retry-After", str(refusal.retry_after)))
     headers = (*headers, (OUTCOME, Outcome.REFUSED), (REASON, refusal.reason))

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
-from catchment.core.collect import Collect, unavailable
+from catchment.core.collect import Collect
 from catchment.core.errors import Fault, Unavailable
 from catchment.core.limits import Limits
 from catchment.core.losses import LossReceipt, shown_reason
 from catchment.core.outcomes import Outcome, Reason, Refusal
 from catchment.core.submission import Answer, Submission
+from catchment.core.turns import TURN, Turns
 
 from . import answers
 from .addresses import Clients
@@ -26,7 +27,7 @@ from .pixel import read_pixel
 
 log = logging.getLogger(__name__)
 
-_NO_ROOM = "too many bodies are being received"
+_NOT_READ = "The body was not read, and nothing of it was stored: {}. Send it again as it is."
 _Reader = Callable[[bytes, Limits], Body]
 _EVENT_READERS: dict[str, _Reader] = {"application/json": read_event, "text/plain": read_event}
 _BATCH_READERS: dict[str, _Reader] = {
@@ -63,16 +64,17 @@ class Collecting:
         self._clients = clients
         self._metrics = metrics
         self._watch = watch
-        self._reading = asyncio.Lock()
-        """One batch is read at a time: hundreds that came at the same moment would hold up everybody else."""
+        self._turns = Turns(1)
+        self._read_for = 0.0
+        """Seconds for which batches were read in this turn."""
 
     async def event(self, request: Request) -> Response:
         """One event."""
-        return await self._answer(request, _EVENT_READERS, self._limits.body_bytes, batch=False)
+        return await self._answer(request, batch=False)
 
     async def batch(self, request: Request) -> Response:
         """Up to a thousand events of one project."""
-        return await self._answer(request, _BATCH_READERS, self._limits.batch_bytes, batch=True)
+        return await self._answer(request, batch=True)
 
     async def pixel(self, request: Request) -> Response:
         """One event in a query string. HEAD asks what it would be sent, and stores nothing."""
@@ -83,16 +85,13 @@ class Collecting:
         self._tell(answer, False)
         return answers.pixel(answer)
 
-    async def _answer(self, request: Request, readers: Mapping[str, _Reader], limit: int, *, batch: bool) -> Response:
+    async def _answer(self, request: Request, *, batch: bool) -> Response:
         dry_run = "dry_run=" in request.query and parse_qs(request.query).get("dry_run", [""])[-1] not in ("", "0")
         try:
-            if batch:
-                async with self._reading:
-                    body = self._read(request, readers, limit)
-            else:
-                body = self._read(request, readers, limit)
+            body = await self._read_in_turn(request) if batch else self._read(request, _EVENT_READERS)
         except Unavailable as error:
-            answer = Answer(refusal=unavailable(error))
+            detail = _NOT_READ.format(error)
+            answer = Answer(refusal=Refusal(reason=Reason.UNAVAILABLE, detail=detail, retry_after=error.retry_after))
         except TooLarge as error:
             answer = Answer(refusal=Refusal(reason=Reason.TOO_LARGE, detail=str(error)))
         except NotReadable as error:
@@ -106,12 +105,24 @@ class Collecting:
         shape = answers.batch if batch else answers.single
         return shape(answer, request, dry_run=dry_run)
 
-    def _read(self, request: Request, readers: Mapping[str, _Reader], limit: int) -> Body:
+    async def _read_in_turn(self, request: Request) -> Body:
+        """Batches are read one after the other: hundreds that came at the same moment would hold up everybody else.
+        One that had to wait for half of its time is not read: it would be late after all."""
+        clock = self._collect.clock
+        async with self._turns.take(patience=request.monotonic + self._deadline / 2 - clock.monotonic()):
+            started = clock.monotonic()
+            body = self._read(request, _BATCH_READERS)
+            self._read_for += clock.monotonic() - started
+            if self._read_for >= TURN:
+                self._read_for = 0.0
+                await asyncio.sleep(0)  # others have their turn
+            return body
+
+    def _read(self, request: Request, readers: Mapping[str, _Reader]) -> Body:
         headers = request.headers
+        limit = self._limits.batch_bytes if readers is _BATCH_READERS else self._limits.body_bytes
         if request.no_memory:
-            raise Unavailable(_NO_ROOM)
-        if self._collect.clock.monotonic() >= request.monotonic + self._deadline:
-            raise Unavailable("the deadline passed before the body was read")
+            raise Unavailable("too many bodies are being received")
         if request.too_large:
             raise TooLarge(f"larger than {limit} bytes")
         media, _, parameters = headers.get("Content-Type", "").partition(";")
@@ -129,7 +140,7 @@ class Collecting:
             raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
         request.body = b""  # what was read of it is enough, while the events wait
         if not request.hold.more(_VALUE_BYTES * count_values(body, self._limits.json_values)):
-            raise Unavailable(_NO_ROOM)
+            raise Unavailable("too many bodies are being received")
         return reader(body, self._limits)
 
     async def _collected(self, request: Request, body: Body, key: str | None, dry_run: bool) -> Answer:

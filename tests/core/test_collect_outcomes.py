@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from catchment.core.errors import CommitUnknown, Unavailable
-from catchment.core.event import Enrichment
+from catchment.core.event import Enrichment, Event
 from catchment.core.keys import make_key
-from catchment.core.outcomes import Filtered, Outcome, Reason, Refusal
+from catchment.core.outcomes import EventWarning, Filtered, Outcome, Reason, Refusal
 from catchment.core.project import Bots, DoNotTrack, KeyKind, Window
 from catchment.core.submission import Unreadable
 
 from ..support.house import FullBuckets, House, a_payload
+from ..support.waiting import eventually
 
 pytestmark = pytest.mark.gen_test
 
@@ -267,6 +270,31 @@ async def test_an_anonymiser_that_fails_stores_nothing(house: House) -> None:
     house.collect.anonymizer = FailingAnonymizer()  # type: ignore[assignment]
     assert (await house.refusal()).reason is Reason.UNAVAILABLE
     assert house.store.events == []
+
+
+async def test_a_batch_that_waits_too_long_for_its_turn_is_told_so_and_costs_nothing(house: House) -> None:
+    """Its check would end too late: it is refused at half of its time, while those that came before go on."""
+    answered = asyncio.Event()
+    checked = []
+
+    async def ask(event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
+        checked.append(event.event_id)
+        await answered.wait()
+        return ()
+
+    house.plugins.enrich = ask  # type: ignore[method-assign]
+    first = [asyncio.ensure_future(house.post(*[a_payload(eventId=f"{n}-{m}") for m in range(2)])) for n in range(8)]
+    await eventually(lambda: len(checked) == 8, "eight batches are being checked")
+    deadline = house.clock.monotonic() + 0.2
+    late = await house.post(a_payload(eventId="late"), a_payload(eventId="later"), deadline=deadline)
+    alone = asyncio.ensure_future(house.post(a_payload(eventId="alone")))
+    await eventually(lambda: len(checked) == 9, "an event that comes alone needs no place")
+    assert late.refusal == Refusal(reason=Reason.UNAVAILABLE, retry_after=1, event_ids=("late", "later"))
+    assert checked == [*(f"{n}-0" for n in range(8)), "alone"]
+    answered.set()
+    await asyncio.gather(*first, alone)
+    assert len(house.store.events) == 17
+    assert len((await house.post(a_payload(eventId="late"), a_payload(eventId="later"))).receipts) == 2
 
 
 async def test_after_a_failure_the_same_id_is_stored_once(house: House) -> None:

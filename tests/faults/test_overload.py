@@ -63,7 +63,7 @@ def test_more_work_than_its_processor_can_do_is_refused_and_bounded(rig: Rig) ->
     health.stop()  # raises where an answer was missing
     assert len(health.seconds) >= 3
     assert {answer.status for answer in answers} <= {200, 503}, f"{rig.book}"
-    assert rig.book.codes["stored"] > 1, "some of it must be stored"
+    assert rig.book.codes["stored"] > 3000, "what it can carry must be stored all the same"
     assert rig.book.codes["unavailable"] > 100, "that was not more than it can carry"
     assert rig.wait_stores() < BACK
     wait_until(lambda: server.readiness()["requests_in_flight"] <= 1, "no request is thought to be in flight")
@@ -73,7 +73,7 @@ def test_more_work_than_its_processor_can_do_is_refused_and_bounded(rig: Rig) ->
     # Counted by the server from a request's last byte on: the client shares its processor, and is late itself.
     text = server.ask("/metrics")[1]
     (answered,) = re.findall(r"^catchment_http_response_seconds_count (\S+)$", text, re.MULTILINE)
-    (in_time,) = re.findall(r'^catchment_http_response_seconds_bucket{le="5.0"} (\S+)$', text, re.MULTILINE)
+    (in_time,) = re.findall(r'^catchment_http_response_seconds_bucket{le="2.5"} (\S+)$', text, re.MULTILINE)
     assert float(answered) >= len(sent)
     assert in_time == answered, "refusals came long after the deadline"
 
