@@ -25,7 +25,7 @@ DEADLINE = 2.0
 def test_ten_times_the_load_it_can_carry_is_refused_in_time_and_bounded(rig: Rig) -> None:
     """More than its database can carry. An open loop: the clients do not wait for one another, as websites do not."""
     proxy = rig.proxy()
-    server = rig.serve(rig.through(proxy), COLLECT__DEADLINE=DEADLINE, COLLECT__QUEUE_EVENTS=50)
+    server = rig.serve(rig.through(proxy), COLLECT__DEADLINE=DEADLINE, COLLECT__QUEUE_EVENTS=20)
     rig.post()
     proxy.delay = 0.25
     answers = asyncio.run(_open_loop(rig, server.address, count=1500, rate=500))
