@@ -133,7 +133,7 @@ class Collector:
             self._readers,
             Link(dsn, name="listener", timeout=min(deadline, _SLOW_LOOKUP), descriptors=descriptors),
             clock=clock,
-            patience=min(deadline, _SLOW_LOOKUP),
+            patience=min(deadline / 2, _SLOW_LOOKUP),
             down=lambda: self.sink.down,
         )
         self.sink = GroupCommit(

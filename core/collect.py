@@ -12,7 +12,6 @@ The smallest program that uses it::
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -27,11 +26,9 @@ from .project import Access, KeyKind
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, event_steps, find_project
 from .submission import Answer, Receipt, Submission
 from .times import read_time
-from .turns import TURN, Turns
+from .turns import Places, Turn
 
 _VERDICTS = (Refusal, Filtered)
-_AT_ONCE = 8
-"""Batches that are checked at the same time. More that came together would all be late, instead of some."""
 
 
 class Collect:
@@ -59,7 +56,8 @@ class Collect:
         self.clock = clock
         self.ids = ids
         self.limits = limits
-        self._turns = Turns(_AT_ONCE)
+        self.turn = Turn(clock)
+        self._places = Places(self.turn, clock)
 
     async def __call__(self, submission: Submission) -> Answer:
         """Collects the events of a request. Never raises for what a sender or the database did; raises `Fault` for
@@ -96,8 +94,8 @@ class Collect:
     async def _check(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
         if len(ids) == 1:
             return await self._check_each(submission, access, ids)
-        half = (submission.deadline - self.clock.monotonic()) / 2
-        async with self._turns.take(patience=half):
+        now = self.clock.monotonic()
+        async with self._places.take(until=now + (submission.deadline - now) / 2):
             return await self._check_each(submission, access, ids)
 
     async def _check_each(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
@@ -107,11 +105,11 @@ class Collect:
         visitors: dict[tuple[str | None, str | None], Visitor] = {}
         to_say = self.limits.batch_warnings
         steps = event_steps(submission, access)
-        until = self._turn_from(self._in_time(submission))
+        in_turn = len(ids) > 1
         for number, event_id in enumerate(ids):
-            if self.clock.monotonic() >= until:
-                await asyncio.sleep(0)  # others have their turn
-                until = self._turn_from(self._in_time(submission))
+            now = self._in_time(submission)
+            if in_turn and self.turn.over(now):
+                await self.turn.come(until=submission.deadline)
             payload, submission.payloads[number] = submission.payloads[number], None
             passage = Passage(self.limits, payload, submission, access, sender, event_id, visitors, most=to_say)
             if wrong_clock:
@@ -127,10 +125,8 @@ class Collect:
             receipts.append(_receipt(passage, verdict))
             to_say -= len(passage.warnings) + passage.refused
         submission.checked()
+        self._in_time(submission)
         return receipts
-
-    def _turn_from(self, now: float) -> float:
-        return now + TURN / max(1, self._turns.taken)
 
     def _in_time(self, submission: Submission) -> float:
         now = self.clock.monotonic()

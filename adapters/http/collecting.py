@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from catchment.core.limits import Limits
 from catchment.core.losses import LossReceipt, shown_reason
 from catchment.core.outcomes import Outcome, Reason, Refusal
 from catchment.core.submission import Answer, Submission
-from catchment.core.turns import TURN, Turns
+from catchment.core.turns import Places
 
 from . import answers
 from .addresses import Clients
@@ -64,9 +63,7 @@ class Collecting:
         self._clients = clients
         self._metrics = metrics
         self._watch = watch
-        self._turns = Turns(1)
-        self._read_for = 0.0
-        """Seconds for which batches were read in this turn."""
+        self._places = Places(collect.turn, collect.clock)
 
     async def event(self, request: Request) -> Response:
         """One event."""
@@ -106,17 +103,10 @@ class Collecting:
         return shape(answer, request, dry_run=dry_run)
 
     async def _read_in_turn(self, request: Request) -> Body:
-        """Batches are read one after the other: hundreds that came at the same moment would hold up everybody else.
-        One that had to wait for half of its time is not read: it would be late after all."""
-        clock = self._collect.clock
-        async with self._turns.take(patience=request.monotonic + self._deadline / 2 - clock.monotonic()):
-            started = clock.monotonic()
-            body = self._read(request, _BATCH_READERS)
-            self._read_for += clock.monotonic() - started
-            if self._read_for >= TURN:
-                self._read_for = 0.0
-                await asyncio.sleep(0)  # others have their turn
-            return body
+        """Reading hundreds of batches that came at the same moment would hold up everybody else. One that had to wait
+        for half of its time is not read: it would be late after all."""
+        async with self._places.take(until=request.monotonic + self._deadline / 2):
+            return self._read(request, _BATCH_READERS)
 
     def _read(self, request: Request, readers: Mapping[str, _Reader]) -> Body:
         headers = request.headers

@@ -272,29 +272,50 @@ async def test_an_anonymiser_that_fails_stores_nothing(house: House) -> None:
     assert house.store.events == []
 
 
-async def test_a_batch_that_waits_too_long_for_its_turn_is_told_so_and_costs_nothing(house: House) -> None:
-    """Its check would end too late: it is refused at half of its time, while those that came before go on."""
-    answered = asyncio.Event()
+async def test_a_batch_that_waits_too_long_for_its_turn_is_told_so(house: House) -> None:
+    """It is refused at half of its time, since its check would end too late, while those that came before go on."""
+    go_on = asyncio.Event()
     checked = []
 
     async def ask(event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
         checked.append(event.event_id)
-        await answered.wait()
+        await go_on.wait()
         return ()
 
     house.plugins.enrich = ask  # type: ignore[method-assign]
-    first = [asyncio.ensure_future(house.post(*[a_payload(eventId=f"{n}-{m}") for m in range(2)])) for n in range(8)]
-    await eventually(lambda: len(checked) == 8, "eight batches are being checked")
+    first = [asyncio.ensure_future(house.post(*[a_payload(eventId=f"{n}-{m}") for m in range(2)])) for n in range(64)]
+    await eventually(lambda: len(checked) == 64, "as many as there are places are being checked")
     deadline = house.clock.monotonic() + 0.2
     late = await house.post(a_payload(eventId="late"), a_payload(eventId="later"), deadline=deadline)
     alone = asyncio.ensure_future(house.post(a_payload(eventId="alone")))
-    await eventually(lambda: len(checked) == 9, "an event that comes alone needs no place")
+    await eventually(lambda: len(checked) == 65, "an event that comes alone needs no place")
     assert late.refusal == Refusal(reason=Reason.UNAVAILABLE, retry_after=1, event_ids=("late", "later"))
-    assert checked == [*(f"{n}-0" for n in range(8)), "alone"]
-    answered.set()
+    assert checked == [*(f"{n}-0" for n in range(64)), "alone"]
+    go_on.set()
     await asyncio.gather(*first, alone)
-    assert len(house.store.events) == 17
+    assert len(house.store.events) == 129
     assert len((await house.post(a_payload(eventId="late"), a_payload(eventId="later"))).receipts) == 2
+
+
+@pytest.mark.parametrize("events", [1, 3])
+async def test_a_check_that_passes_the_deadline_ends(house: House, events: int) -> None:
+    checked = []
+
+    async def take_long(event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
+        checked.append(event.event_id)
+        house.clock.advance(timedelta(seconds=3))
+        return ()
+
+    house.plugins.enrich = take_long  # type: ignore[method-assign]
+    answer = await house.post(
+        *[a_payload(eventId=str(n)) for n in range(events)],
+        deadline=house.clock.monotonic() + (3 if events == 1 else 4),
+    )
+    assert answer.refusal == Refusal(
+        reason=Reason.UNAVAILABLE, retry_after=1, event_ids=tuple(str(n) for n in range(events))
+    )
+    assert checked == [str(n) for n in range(min(events, 2))]
+    assert house.store.events == []
 
 
 async def test_after_a_failure_the_same_id_is_stored_once(house: House) -> None:

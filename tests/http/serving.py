@@ -163,7 +163,6 @@ class Site:
     operators: Networks = field(default_factory=lambda: networks("127.0.0.0/8"))
     ready: tuple[bool, dict[str, Any]] = (True, {"queue": {"events": 0}})
     receive_bytes: int = 64 * 1024 * 1024
-    deadline: float = 5.0
     shipped: Mapping[str, Script] = field(default_factory=lambda: SHIPPED)
     losses: BreakableLosses = field(init=False)
     archive: CountedScripts = field(init=False)
@@ -201,7 +200,7 @@ class Site:
         )
         self.clients = Clients(self.trusted)
         self.collecting = Collecting(
-            collect, limits=self.limits, deadline=self.deadline, clients=self.clients, metrics=self.metrics
+            collect, limits=self.limits, deadline=5.0, clients=self.clients, metrics=self.metrics
         )
         operations = Operations(
             readiness=self._readiness,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from catchment.adapters.http import collecting
 from catchment.adapters.http.bodies import Body
+from catchment.adapters.http.decode import NotReadable
 from catchment.core.limits import Limits
 
 from ..support.waiting import eventually
@@ -364,22 +366,36 @@ async def test_large_bodies_leave_room_for_small_ones(make_site: MakeSite) -> No
     check_receipt(await site.post(padded(site, 60 * KIB)), "stored")
 
 
-async def test_a_batch_that_waits_for_half_of_its_time_is_not_even_read(make_site: MakeSite) -> None:
-    """Batches are read one after the other: the last of many would be late after all its work."""
-    site = await make_site(deadline=0.2)
-    async with site.collecting._turns.take(patience=1):
-        first, second, alone = await asyncio.gather(
-            site.batch([site.event()]), site.batch([site.event()]), site.post(site.event())
-        )
-        check_not_read(first)
-        check_not_read(second)
-        check_receipt(alone, "stored")
-    assert site.application.room.held == 0
-    check_batch(await site.batch([site.event()]), ("stored", None))
-
-
-async def test_many_batches_that_come_together_leave_others_their_turn(
+async def test_a_batch_that_waits_for_half_of_its_time_is_not_even_read(
     site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of many that came together would be late after all its work."""
+    read = collecting.read_batch
+
+    def slowly(body: bytes, limits: Limits) -> Body:
+        site.clock.advance(timedelta(seconds=site.collecting._deadline * 0.18))
+        return read(body, limits)
+
+    monkeypatch.setitem(collecting._BATCH_READERS, "application/json", slowly)
+    wires = [await site.connect() for _ in range(6)]
+    async with contextlib.AsyncExitStack() as places:
+        for _ in range(64):
+            await places.enter_async_context(site.collecting._places.take(until=1))
+        for wire in wires:
+            await wire.send(batch_request(site))
+        await eventually(lambda: site.application.in_flight == len(wires), "all of them came")
+        check_receipt(await site.post(site.event()), "stored")
+    answers = [await wire.answer() for wire in wires]
+    for answer in answers[:3]:
+        check_batch(answer, ("stored", None))
+    for answer in answers[3:]:
+        check_not_read(answer)
+    assert site.application.room.held == 0
+
+
+@pytest.mark.parametrize("good", [True, False])
+async def test_many_batches_that_come_together_leave_others_their_turn(
+    site: Site, good: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches that take long to read are not read one straight after the other: what comes meanwhile is answered."""
     read = collecting.read_batch
@@ -389,7 +405,9 @@ async def test_many_batches_that_come_together_leave_others_their_turn(
         done.append("batch")
         time.sleep(0.02)
         site.clock.advance(timedelta(seconds=0.02))
-        return read(body, limits)
+        if good:
+            return read(body, limits)
+        raise NotReadable("it is none")
 
     async def alone() -> None:
         await eventually(lambda: "batch" in done, "the batches are being read")
@@ -398,12 +416,15 @@ async def test_many_batches_that_come_together_leave_others_their_turn(
 
     monkeypatch.setitem(collecting._BATCH_READERS, "application/json", slowly)
     wires = [await site.connect() for _ in range(40)]
-    body = json.dumps([site.event()]).encode()
-    headers = [("Content-Type", "application/json"), ("Origin", "https://shop.example")]
     posted = asyncio.ensure_future(alone())
     for wire in wires:
-        await wire.send(request("POST", "/v1/batch", body, headers))
+        await wire.send(batch_request(site))
     await posted
     assert done.index("alone") < len(wires) // 2, done
     for wire in wires:
-        check_batch(await wire.answer(), ("stored", None))
+        assert (await wire.answer()).status == (200 if good else 400)
+
+
+def batch_request(site: Site) -> bytes:
+    headers = [("Content-Type", "application/json"), ("Origin", "https://shop.example")]
+    return request("POST", "/v1/batch", json.dumps([site.event()]).encode(), headers)

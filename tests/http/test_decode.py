@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -24,8 +25,6 @@ from catchment.core.outcomes import Reason
 from catchment.core.submission import Unreadable
 
 from .serving import ORIGIN, PAGE, Site
-
-Result = TypeVar("Result")
 
 # JSON, and what is nearly that
 
@@ -162,29 +161,22 @@ def test_a_body_is_read_or_it_is_said_why_not(reader: Callable[[bytes, Limits], 
 
 
 class Setting:
-    """A site without a socket: its use case never waits, so that it runs without an event loop."""
+    """A site without a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.site = Site()
-        finish(self.site.set_up())
+        loop.run_until_complete(self.site.set_up())
 
     def post(self, path: str, body: bytes, **headers: str) -> Response:
         named = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})
         request = Request(
             "r-1", "POST", path, "", named, "127.0.0.1", Hold(Room(10**9)), body, received_at=self.site.clock.now()
         )
+        request.monotonic = self.site.clock.monotonic()
         collecting = self.site.collecting
-        return finish(collecting.event(request) if path == "/v1/events" else collecting.batch(request))
-
-
-def finish(awaitable: Awaitable[Result]) -> Result:
-    """The result of what never really waits."""
-    try:
-        awaitable.__await__().__next__()
-    except StopIteration as stop:
-        result: Result = stop.value
-        return result
-    raise AssertionError("it waited")
+        handler = collecting.event if path == "/v1/events" else collecting.batch
+        return self.loop.run_until_complete(handler(request))
 
 
 def check(setting: Setting, response: Response, stored_before: int) -> None:
@@ -213,8 +205,9 @@ bodies = st.one_of(st.binary(max_size=64), json_texts.map(lambda text: text.enco
 
 
 @pytest.fixture(scope="module")
-def setting() -> Setting:
-    return Setting()
+def setting() -> Iterator[Setting]:
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        yield Setting(loop)
 
 
 @given(st.sampled_from(["/v1/events", "/v1/batch"]), bodies, medias, encodings, st.booleans(), st.booleans())

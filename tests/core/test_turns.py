@@ -1,0 +1,104 @@
+"""Whose turn it is, on a clock that is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+
+import pytest
+
+from catchment.adapters.memory.parts import ToldClock
+from catchment.core.errors import Unavailable
+from catchment.core.turns import TURN, Places, Turn
+
+from ..support.waiting import eventually
+
+pytestmark = pytest.mark.gen_test
+
+WORK = timedelta(seconds=TURN / 2)
+
+
+async def test_batches_that_came_first_are_done_first_and_others_go_on() -> None:
+    clock = ToldClock()
+    turn = Turn(clock)
+    done: list[str] = []
+
+    async def batch(name: str) -> None:
+        for _ in range(4):
+            if turn.over(clock.monotonic()):
+                await turn.come(until=60)
+            clock.advance(WORK)
+            done.append(name)
+
+    async def others() -> None:
+        while done.count("c") < 4:
+            done.append("-")
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.ensure_future(work) for work in (batch("a"), batch("b"), batch("c"), others())]
+    await asyncio.gather(*tasks)
+    assert "".join(done).replace("-", "") == "aaaabbbbcccc"
+    assert [len(work) for work in "".join(done).split("-") if work] == [2] * 6
+
+
+async def test_what_takes_no_time_waits_for_nothing() -> None:
+    clock = ToldClock()
+    turn = Turn(clock)
+    assert not any(turn.over(clock.monotonic()) for _ in range(100))
+
+
+async def test_what_would_begin_too_late_is_told_so() -> None:
+    clock = ToldClock()
+    places = Places(Turn(clock), clock)
+    async with places.take(until=1):
+        clock.advance(timedelta(seconds=1))
+    with pytest.raises(Unavailable):
+        async with places.take(until=1):
+            raise AssertionError("it began")
+
+
+async def test_what_waits_for_its_turn_until_it_is_too_late_is_told_so() -> None:
+    clock = ToldClock()
+    turn = Turn(clock)
+    places = Places(turn, clock)
+    assert not turn.over(clock.monotonic())
+    clock.advance(timedelta(seconds=TURN))
+    assert turn.over(clock.monotonic())
+    asyncio.get_running_loop().call_soon(clock.advance, timedelta(seconds=TURN))  # before the next round
+    with pytest.raises(Unavailable):
+        async with places.take(until=2 * TURN):
+            raise AssertionError("it began")
+
+
+async def test_no_place_is_lost_whatever_becomes_of_who_took_it_or_waited_for_it() -> None:
+    clock = ToldClock()
+    places = Places(Turn(clock), clock)
+    go_on = asyncio.Event()
+    begun = []
+
+    async def work(number: int) -> None:
+        async with places.take(until=60):
+            begun.append(number)
+            await go_on.wait()
+            raise ValueError(number)
+
+    async def impatient() -> None:
+        async with places.take(until=0.01):
+            raise AssertionError("there was no place")
+
+    workers = [asyncio.ensure_future(work(number)) for number in range(130)]
+    await eventually(lambda: len(begun) == 64, "all places are taken")
+    workers[70].cancel()
+    workers[3].cancel()
+    with pytest.raises(Unavailable):
+        await impatient()
+    go_on.set()
+    ended = await asyncio.gather(*workers, return_exceptions=True)
+    assert begun == [number for number in range(130) if number != 70]
+    assert sum(isinstance(error, ValueError) for error in ended) == 128
+    async with contextlib.AsyncExitStack() as taken:
+        for _ in range(64):
+            await taken.enter_async_context(places.take(until=60))
+        with pytest.raises(Unavailable):
+            await impatient()
