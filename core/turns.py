@@ -17,6 +17,7 @@ TURN = 0.005
 """Seconds."""
 _PLACES = 64
 """So many wait in the loop's rounds, where each costs some microseconds a round; the rest wait outside."""
+_TOO_MUCH = "the server has too much to do"
 
 
 class Turn:
@@ -85,6 +86,3 @@ class Places:
             yield
         finally:
             self._places.release()
-
-
-_TOO_MUCH = "the server has too much to do"

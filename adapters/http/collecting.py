@@ -26,6 +26,7 @@ from .pixel import read_pixel
 
 log = logging.getLogger(__name__)
 
+_NO_ROOM = "too many bodies are being received"
 _NOT_READ = "The body was not read, and nothing of it was stored: {}. Send it again as it is."
 _Reader = Callable[[bytes, Limits], Body]
 _EVENT_READERS: dict[str, _Reader] = {"application/json": read_event, "text/plain": read_event}
@@ -112,7 +113,7 @@ class Collecting:
         headers = request.headers
         limit = self._limits.batch_bytes if readers is _BATCH_READERS else self._limits.body_bytes
         if request.no_memory:
-            raise Unavailable("too many bodies are being received")
+            raise Unavailable(_NO_ROOM)
         if request.too_large:
             raise TooLarge(f"larger than {limit} bytes")
         media, _, parameters = headers.get("Content-Type", "").partition(";")
@@ -130,7 +131,7 @@ class Collecting:
             raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
         request.body = b""  # what was read of it is enough, while the events wait
         if not request.hold.more(_VALUE_BYTES * count_values(body, self._limits.json_values)):
-            raise Unavailable("too many bodies are being received")
+            raise Unavailable(_NO_ROOM)
         return reader(body, self._limits)
 
     async def _collected(self, request: Request, body: Body, key: str | None, dry_run: bool) -> Answer:

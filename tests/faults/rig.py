@@ -146,8 +146,8 @@ class Rig:
         answer = asyncio.run(post_once(server.address, request, 15.0))
         self.book.wrong += faults_of(answer)
         if answer.status == 503:
-            said = answer.json  # without ids where the body was not read
-            self.book.doubtful.update(said.get("event_ids", [said["event_id"]] if "event_id" in said else ()))
+            named = answer.json.get("event_ids") or [answer.json.get("event_id")]
+            self.book.doubtful.update(filter(None, named))  # none where the body was not read
         return answer
 
     def post_at_once(
