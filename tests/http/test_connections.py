@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import resource
 import socket
 from datetime import datetime, timedelta
@@ -316,9 +315,7 @@ async def test_the_end_without_a_descriptor_takes_the_queue_when_there_are_some_
     for sock in sockets:
         sock.sendall(posting(site))
     usual = resource.getrlimit(resource.RLIMIT_NOFILE)
-    first_free = os.dup(0)
-    os.close(first_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, usual[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, usual[1]))
     try:
         ended = await ending(site)
         assert not site.application.connections

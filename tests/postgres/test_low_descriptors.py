@@ -6,15 +6,12 @@ in a process of its own, with descriptors of its own.
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
 from textwrap import dedent
 
 import pytest
-
-from catchment.adapters.postgres.link import LowDescriptors
 
 from ..support.database import Database
 
@@ -32,6 +29,9 @@ def crowd(count):
     for _ in range(count):
         os.open(os.devnull, os.O_RDONLY)
 
+def count_descriptors():
+    return len(os.listdir("/dev/fd"))
+
 def a_link(descriptors):
     return Link(sys.argv[1], name="test", timeout=5, descriptors=descriptors)
 """
@@ -41,9 +41,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def run(script: str, database: Database) -> None:
+def run(script: str, database: Database | None = None) -> None:
     """Runs a script, which fails by an exception or by hanging."""
-    command = [sys.executable, "-c", _PRELUDE + dedent(script), database.dsn]
+    command = [sys.executable, "-c", _PRELUDE + dedent(script), *([database.dsn] if database else [])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -144,32 +144,36 @@ def test_without_any_descriptor_it_is_said_and_a_session_is_made_later(embedded_
     )
 
 
-def _open_descriptors() -> int:
-    return len(os.listdir("/dev/fd"))
-
-
 def test_descriptors_are_kept_lent_and_closed() -> None:
-    before = _open_descriptors()
-    descriptors = LowDescriptors(3)
-    assert _open_descriptors() == before + 6, "as many again are in reserve"
-    for _ in range(5):
-        descriptors.lend()
-    assert _open_descriptors() == before + 1
-    descriptors.take_back()
-    assert _open_descriptors() == before + 2
-    descriptors.close()
-    assert _open_descriptors() == before
+    run(
+        """
+        before = count_descriptors()
+        descriptors = LowDescriptors(3)
+        assert count_descriptors() == before + 6, "as many again are in reserve"
+        for _ in range(5):
+            descriptors.lend()
+        assert count_descriptors() == before + 1
+        descriptors.take_back()
+        assert count_descriptors() == before + 2
+        descriptors.close()
+        assert count_descriptors() == before
+        """
+    )
 
 
 def test_another_one_is_kept_in_place_of_one_that_somebody_else_got() -> None:
-    before = _open_descriptors()
-    descriptors = LowDescriptors(1)
-    descriptors.lend()
-    somebody = os.open(os.devnull, os.O_RDONLY)
-    descriptors.take_back()
-    assert _open_descriptors() == before + 3
-    os.close(somebody)
-    descriptors.lend()
-    descriptors.take_back()
-    assert _open_descriptors() == before + 2
-    descriptors.close()
+    run(
+        """
+        before = count_descriptors()
+        descriptors = LowDescriptors(1)
+        descriptors.lend()
+        somebody = os.open(os.devnull, os.O_RDONLY)
+        descriptors.take_back()
+        assert count_descriptors() == before + 3
+        os.close(somebody)
+        descriptors.lend()
+        descriptors.take_back()
+        assert count_descriptors() == before + 2
+        descriptors.close()
+        """
+    )
