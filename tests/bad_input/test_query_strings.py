@@ -144,6 +144,7 @@ LOSSES: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_bad_report_of_losses_costs_no_event(site: Collector, name: str) -> None:
+    before = site.database.one("SELECT count(*) FROM catchment.loss_report")  # a fuzzer may have found a good one
     event = {"event_name": CANARY, "url": PAGE, "eventId": f"beside-{list(LOSSES).index(name)}"}
     body = json.dumps({"events": [event], "losses": LOSSES[name]}).encode()
     with site.wire() as wire:
@@ -151,7 +152,7 @@ def test_a_bad_report_of_losses_costs_no_event(site: Collector, name: str) -> No
         assert (answer.status, answer.json["stored"], answer.json["losses"]) == (200, 1, "refused")
         assert 0 < len(answer.json["warnings"]) <= 50
         site.check_after(wire)
-    assert site.database.one("SELECT count(*) FROM catchment.loss_report") == 0
+    assert site.database.one("SELECT count(*) FROM catchment.loss_report") == before
 
 
 def test_a_number_out_of_range_is_no_count(site: Collector) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shlex
 import signal
@@ -60,17 +61,22 @@ class Pasted:
         )
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[str]:
+    """Below those that systems hand out by themselves: it is a while until somebody binds them."""
+    found: list[str] = []
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(str(port))
+        if len(found) == count:
+            break
+    return found
 
 
 @contextlib.contextmanager
 def pasted(installation: Installation) -> Iterator[Pasted]:
     """Literally, but for the ports, which others may have, and for the database, which is the installation's."""
-    ports = {"8080": str(_free_port()), "8000": str(_free_port())}
+    ports = dict(zip(("8080", "8000"), _free_ports(2), strict=True))
 
     def here(text: str) -> str:
         return re.sub(r"\b(8080|8000)\b", lambda found: ports[found[0]], text)

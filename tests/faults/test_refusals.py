@@ -114,7 +114,8 @@ def test_what_the_database_can_t_do_now_is_sent_again_and_never_taken_for_bad_da
     assert rig.post(*sent).status == 503
     rig.no_fault()
     rig.wait_stores()
-    assert {rig.post(one).status for one in sent} == {200}  # a duplicate where the writer tried again by itself
+    for one in sent:  # a duplicate where the writer tried again by itself
+        wait_until(lambda one=one: rig.post(one).status == 200, "it is stored, however slow the disk is")  # type: ignore[misc]
     rig.judge()
     assert rig.one("SELECT count(*) FROM catchment.quarantine") == 0
 

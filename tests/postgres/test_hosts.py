@@ -140,15 +140,30 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_taken(mute: list[str]
     await eventually(lambda: not lookups._running, "it was answered")
 
 
-async def test_a_name_is_looked_up() -> None:
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A name that is not known. Some resolvers take long to say so, or never do."""
+    getaddrinfo = socket.getaddrinfo
+
+    def answer(host: bytes, *rest: Any, **more: Any) -> list[Any]:
+        if host == b"nothing.invalid":
+            raise socket.gaierror(-2, "Name or service not known")
+        return getaddrinfo(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    return "nothing.invalid"
+
+
+async def test_a_name_is_looked_up(unknown: str) -> None:
     assert set(await Lookups().addresses("localhost")) <= {"127.0.0.1", "::1"}
     with pytest.raises(socket.gaierror):
-        await Lookups().addresses("nothing.invalid")
+        await Lookups().addresses(unknown)
 
 
 # the next place
 
 
+@pytest.mark.usefixtures("unknown")
 @pytest.mark.parametrize("first", ["/nowhere", "127.0.0.1", "localhost", "nothing.invalid"])
 async def test_where_nobody_is_the_next_place_is_tried(database: Database, first: str) -> None:
     """Also where the refusal comes later: aiopg goes on watching a socket that is closed then."""

@@ -195,6 +195,7 @@ async def test_of_several_servers_one_does_it(database: Database) -> None:
             terminate(database, "test")
             with pytest.raises(DatabaseError):
                 await first
+            await eventually(lambda: sessions(database, "test") == 0, "it has let go, which is a little later")
             second = asyncio.create_task(others.once())
             await busy(database, "other")
             with pytest.raises(Busy):

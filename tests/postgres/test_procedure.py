@@ -205,7 +205,8 @@ async def test_a_duplicate_writes_nothing_where_there_is_no_standby(database: Da
         async with link.transaction():
             assert await call(link, batch) == ["duplicate"] * 2
             assert database.one(
-                "SELECT backend_xid IS NULL FROM pg_stat_activity WHERE application_name = 'catchment test'"
+                "SELECT backend_xid IS NULL FROM pg_stat_activity"
+                " WHERE (datname, application_name) = (current_database(), 'catchment test')"
             )
 
 

@@ -25,13 +25,14 @@ def terminate(database: Database, name: str = "%") -> int:
     return len(ended)
 
 
+def busy_sessions(database: Database, name: str = "%") -> int:
+    """How many sessions with this name run a statement that waits for a lock, or sleeps."""
+    return int(database.one(f"SELECT count(*) {_OURS} AND wait_event_type IN ('Lock', 'Timeout')", name))
+
+
 async def busy(database: Database, name: str = "%", count: int = 1) -> None:
-    """Waits until so many sessions with this name run a statement that waits for a lock, or sleeps."""
-
-    def active() -> bool:
-        return int(database.one(f"SELECT count(*) {_OURS} AND wait_event_type IN ('Lock', 'Timeout')", name)) >= count
-
-    await eventually(active, f"{count} sessions of {name} are busy")
+    """Waits until so many are."""
+    await eventually(lambda: busy_sessions(database, name) >= count, f"{count} sessions of {name} are busy")
 
 
 @contextlib.contextmanager
