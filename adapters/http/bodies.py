@@ -20,7 +20,7 @@ class Body:
 
     payloads: list[object]
     key: str | None
-    """The key it names: the envelope's, else the first event's."""
+    """The key it names: the envelope's, else that of the first event that can be read."""
     sent_at: object = None
     losses: object = None
     """The envelope's, as they came."""
@@ -80,7 +80,7 @@ def _check_count(count: int, limits: Limits) -> None:
 
 
 def _first_key(events: Sequence[object]) -> str | None:
-    return _named_key(events[0]) if events and isinstance(events[0], dict) else None
+    return next((_named_key(event) for event in events if isinstance(event, dict)), None)
 
 
 def _named_key(value: dict[str, Any]) -> str | None:

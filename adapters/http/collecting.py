@@ -84,7 +84,7 @@ class Collecting:
         return answers.pixel(answer)
 
     async def _answer(self, request: Request, *, batch: bool) -> Response:
-        dry_run = "dry_run=" in request.query and parse_qs(request.query).get("dry_run", [""])[-1] not in ("", "0")
+        dry_run = "dry_run" in request.query and _asked_for("dry_run", request.query)
         try:
             body = await self._read_in_turn(request) if batch else self._read(request, _EVENT_READERS)
         except Unavailable as error:
@@ -187,6 +187,11 @@ def _bearer(header: str | None) -> str | None:
         return None
     scheme, _, token = header.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _asked_for(name: str, query: str) -> bool:
+    """Also by its name alone: who asks for a dry run in a way of their own must not be billed for it."""
+    return parse_qs(query, keep_blank_values=True).get(name, ["0"])[-1] != "0"
 
 
 def _charset(parameters: str) -> str:

@@ -47,6 +47,12 @@ async def test_lines_are_a_batch_and_a_bad_one_costs_itself_alone(site: Site) ->
     assert "not json" not in answer.body.decode()
 
 
+async def test_the_key_is_that_of_the_first_event_that_can_be_read(site: Site) -> None:
+    body = lines(b"{not json", b"7", site.event(), site.event(projectKey="pk_other"))
+    answer = await site.batch(body, Content_Type=NDJSON)
+    check_batch(answer, refused("invalid_json"), refused("invalid_event"), STORED, refused("invalid_event"))
+
+
 async def test_lines_may_end_as_windows_ends_them(site: Site) -> None:
     body = lines(site.event(), site.event()).replace(b"\n", b"\r\n") + b"\r\n"
     check_batch(await site.batch(body, Content_Type=NDJSON), STORED, STORED)

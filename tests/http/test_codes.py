@@ -79,9 +79,15 @@ async def test_dry_run_of_a_request_that_is_refused_as_a_whole_is_refused(site: 
     check_problem(await site.post(site.event(projectKey=None), "/v1/events?dry_run=1"), 401, "missing_key")
 
 
-@pytest.mark.parametrize("query", ["dry_run=0", "dry_run=", "other=1"])
+@pytest.mark.parametrize("query", ["dry_run=0", "dry_run=1&dry_run=0", "other=1", "other=dry_run", "dry_runs=1"])
 async def test_dry_run_is_only_what_says_so(site: Site, query: str) -> None:
     check_receipt(await site.post(site.event(), f"/v1/events?{query}"), "stored")
+
+
+@pytest.mark.parametrize("query", ["dry_run", "dry_run=", "dry_run=true", "other=1&dry_run"])
+async def test_dry_run_may_be_asked_for_by_its_name_alone(site: Site, query: str) -> None:
+    answer = await site.post(site.event(), f"/v1/events?{query}")
+    assert answer.json["outcome"] == "dry_run"
 
 
 async def test_dry_run_of_a_batch_stores_nothing(site: Site) -> None:
