@@ -54,7 +54,7 @@ def _connect(dsn: str) -> Any:
     try:
         connection = psycopg2.connect(dsn, connect_timeout=10)
     except psycopg2.OperationalError as error:
-        raise Unavailable(f"no connection with the database: {str(error).strip()}") from None
+        raise Unavailable(f"no connection with the database: {' '.join(str(error).split())}") from None
     connection.autocommit = True
     return connection
 

@@ -111,10 +111,9 @@ def test_everything_lives_in_one_schema(database: Database) -> None:
 
 @pytest.mark.parametrize("dsn", ["postgresql:///x?host=/nowhere", "postgresql://postgres@127.0.0.1:1/x"])
 def test_a_database_that_does_not_answer_is_said(dsn: str) -> None:
-    with pytest.raises(Unavailable, match="no connection"):
-        schema_status(dsn)
-    with pytest.raises(Unavailable, match="no connection"):
-        migrate(dsn, TODAY)
+    for command in (schema_status, lambda dsn: migrate(dsn, TODAY)):
+        with pytest.raises(Unavailable, match=r"\Ano connection with the database: .+\?\Z"):  # one line, all of it
+            command(dsn)
 
 
 def test_the_stored_columns_are_those_of_the_contract(database: Database) -> None:
