@@ -69,8 +69,8 @@ class Collector:
     project: str
     browser_key: str
     server_key: str
-    acknowledged: set[str] = field(default_factory=set)
-    """The ids of all events that were answered with stored."""
+    acknowledged: Counter[str] = field(default_factory=Counter)
+    """The ids of all events that were answered with stored: an id can be stored once with each kind of key."""
     _told: int = 0
     _good: int = 0
 
@@ -99,7 +99,7 @@ class Collector:
             said = answer.json
             for receipt in said.get("results", [said]):
                 if receipt.get("outcome") == "stored":
-                    self.acknowledged.add(receipt["event_id"])
+                    self.acknowledged[receipt["event_id"]] += 1
         return answer
 
     def check_after(self, wire: Wire, body: bytes = b"") -> None:
@@ -152,8 +152,7 @@ class Collector:
         checks that the database could not hold. `all_are_known`: nobody but us has posted."""
         stored = [event_id for (event_id,) in self.database.execute("SELECT event_id FROM catchment.event")]
         if all_are_known:
-            lost, unasked = Counter(self.acknowledged), Counter(stored)
-            lost, unasked = lost - unasked, unasked - lost
+            lost, unasked = self.acknowledged - Counter(stored), Counter(stored) - self.acknowledged
             assert not lost, f"acknowledged and not stored: {lost}"
             assert not unasked, f"stored and not acknowledged: {unasked}"
         assert self.database.one("SELECT count(*) FROM catchment.quarantine") == 0

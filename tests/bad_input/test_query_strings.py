@@ -35,7 +35,7 @@ def outcome(answer: Answer) -> tuple[str, str | None]:
 
 def good(site: Collector, event_id: str) -> str:
     """The beginning of a query of an event that is stored."""
-    site.acknowledged.add(event_id)
+    site.acknowledged[event_id] = 1
     return f"k={site.browser_key}&n={CANARY}&u={quote(PAGE)}&e={event_id}"
 
 
