@@ -299,6 +299,16 @@ def test_memory_is_bounded_by_bytes_too(stub: Stub, make_client: MakeClient) -> 
     assert len(stub.ids) == kept
 
 
+def test_send_tries_for_as_long_as_it_may(stub: Stub, make_client: MakeClient) -> None:
+    client = make_client(stub.endpoint)
+    stub.answer = lambda asked: problem(503, "unavailable")
+    for _ in range(5):  # it was chance that decided how early it gave up
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            client.send("Ping", timeout=0.6)
+        assert time.monotonic() - begun > 0.5
+
+
 @pytest.mark.usefixtures("quick_retries")
 def test_what_is_too_old_is_dropped_and_counted(stub: Stub, make_client: MakeClient) -> None:
     errors: list[Any] = []

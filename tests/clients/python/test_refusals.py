@@ -89,7 +89,7 @@ def test_an_event_that_is_refused_to_the_end_is_lost_and_reported(stub: Stub, ma
     client = make_client(stub.endpoint, linger=3600, on_error=errors.append)
     good = client.track("Ping")
     bad = client.track("Search", {"text": WORDS})
-    assert client.close(1) is False
+    assert client.close(5) is False
     assert [(type(error), error.event_id, error.reason) for error in errors] == [(Lost, bad, "gave_up")]
     assert client.losses == {"gave_up": 1}
     assert good in stub.ids

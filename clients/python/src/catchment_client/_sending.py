@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 KEPT = 8
 """Idle connections."""
+LAST_TRY = 0.05
+"""Seconds that must be left for another attempt."""
 
 
 class Sending:
@@ -50,15 +52,18 @@ class Sending:
         attempt = 0
         while True:
             attempt += 1
-            verdict = self._attempt(item, max(0.05, min(self._settings.timeout, deadline - time.monotonic())))
+            verdict = self._attempt(item, max(LAST_TRY, min(self._settings.timeout, deadline - time.monotonic())))
             for receipt in verdict.receipts:
                 if receipt is not None:
                     if receipt.outcome == "refused":
                         raise Refused(receipt)
                     return receipt
             again = verdict.again or Again(_answers.NOT_UNDERSTOOD)
+            left = deadline - time.monotonic()
             wait = delay(attempt, again.after)
-            if time.monotonic() + wait >= deadline or stop.wait(wait):
+            if again.after is None:
+                wait = min(wait, left / 2)  # or chance would decide how much of the time is used
+            if left < LAST_TRY or wait >= left or stop.wait(wait):
                 raise Unavailable(item.event_id, again.reason)
 
     def _attempt(self, item: Item, timeout: float) -> Verdict:
