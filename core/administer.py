@@ -9,7 +9,7 @@ from .errors import Invalid, NotFound
 from .keys import PREFIXES, fingerprint, kind_of, make_key, random_bytes_needed, shortened
 from .origins import OriginRule, OriginRules
 from .ports import IdGenerator, Registry
-from .project import Account, Key, KeyKind, Project, ProjectSettings, Quota, Scope, Window
+from .project import MOST_EVENTS, Account, Key, KeyKind, Project, ProjectSettings, Quota, Scope, Window
 
 _LONGEST_NAME = 100
 
@@ -124,8 +124,8 @@ class Administer:
         """A hard quota of an account or a project, in place of the one it has in that window."""
         if (account is None) == (project is None):
             raise Invalid("a quota is of an account or of a project: say one of them")
-        if hard < 0:
-            raise Invalid(f"a hard quota of {hard} events: it can't be negative")
+        if not 0 <= hard <= MOST_EVENTS:
+            raise Invalid(f"a hard quota of {hard} events: 0 to {MOST_EVENTS}")
         if account is not None:
             scope, scope_id = Scope.ACCOUNT, (await self.account(account)).id
         else:
@@ -151,5 +151,7 @@ class Administer:
 def _name(name: str, of: str) -> str:
     name = name.strip()
     if not name or len(name) > _LONGEST_NAME or "/" in name or not name.isprintable():
-        raise Invalid(f"{name!r} can't be the name of {of}: 1 to {_LONGEST_NAME} characters, without a slash")
+        raise Invalid(
+            f"{name!r} can't be the name of {of}: 1 to {_LONGEST_NAME} characters, no slash, no control characters"
+        )
     return name

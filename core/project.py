@@ -48,6 +48,10 @@ class Window(StrEnum):
     DAY = "day"
 
 
+MOST_EVENTS = 2**63 - 1
+"""The largest quota: what PostgreSQL counts up to."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
     """A limit on usage, as data."""

@@ -75,7 +75,8 @@ def load_plugins(
     )
     names = points.keys() | plugins.keys()
     errors.extend(
-        f"disabled: there is no plugin {name!r}; there are: {_listed(names)}" for name in sorted(set(disabled) - names)
+        f"plugins.disabled: there is no plugin {name!r}; there are: {_listed(names)}"
+        for name in sorted(set(disabled) - names)
     )
     loaded: dict[str, Loaded] = {}
     for name in sorted(names - set(disabled)):

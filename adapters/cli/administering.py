@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from catchment.core.project import Bots, DoNotTrack, KeyKind, Privacy, Project, Window
+from catchment.core.project import MOST_EVENTS, Bots, DoNotTrack, KeyKind, Privacy, Project, Window
 from catchment.core.scripts import TRACKER, TRACKER_PLUS, tag
 
 from .actions import Managed
@@ -230,7 +230,9 @@ def _quotas(root: click.Group) -> None:
     @click.option("--account", help="Of this account, all its projects together.")
     @click.option("--project", help="Of this project.")
     @click.option("--window", type=click.Choice([w.value for w in Window]), required=True, help="In UTC.")
-    @click.option("--hard", type=click.IntRange(0), required=True, help="Events in a window; more are refused.")
+    @click.option(
+        "--hard", type=click.IntRange(0, MOST_EVENTS), required=True, help="Events in a window; more are refused."
+    )
     def set_(
         context: Context, output: Output, account: str | None, project: str | None, window: str, hard: int
     ) -> None:

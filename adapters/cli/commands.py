@@ -84,7 +84,7 @@ def build(actions_of: ActionsOf, version: str) -> click.Group:
 
     @click.group(
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-        epilog="To begin with: catchment demo. The settings and their meaning: catchment config show.",
+        epilog="To begin with: catchment demo. The settings that count: catchment config show.",
     )
     @click.version_option(version, prog_name="catchment")
     @click.option(

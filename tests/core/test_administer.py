@@ -136,5 +136,6 @@ async def test_a_quota_is_of_an_account_or_a_project(administer: Administer) -> 
     for wrong in ({}, {"account": "acme", "project": "shop"}):
         with pytest.raises(Invalid, match="say one of them"):
             await administer.set_quota(window=Window.DAY, hard=1, **wrong)
-    with pytest.raises(Invalid, match="negative"):
-        await administer.set_quota(account="acme", window=Window.DAY, hard=-1)
+    for wrong_hard in (-1, 2**63):
+        with pytest.raises(Invalid, match="0 to 9223372036854775807"):
+            await administer.set_quota(account="acme", window=Window.DAY, hard=wrong_hard)

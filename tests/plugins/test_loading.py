@@ -125,7 +125,7 @@ def test_one_that_is_disabled_may_keep_its_settings(monkeypatch: pytest.MonkeyPa
 
 
 def test_disabling_what_there_is_not_is_a_slip_of_the_pen() -> None:
-    with pytest.raises(PluginErrors, match="disabled: there is no plugin 'gone'; there are: here"):
+    with pytest.raises(PluginErrors, match=r"\Aplugins\.disabled: there is no plugin 'gone'; there are: here"):
         load_plugins({"here": plugin(enrich=lambda: None)}, disabled=["gone"], installed=False)
 
 
