@@ -3,11 +3,11 @@
 import { store, write } from "./store.js";
 
 /**
- * Whether the moment is ahead, by an hour at most: else the clock was set back since. The texts are compared, in which
- * `~` comes after the blank.
+ * Whether the moment is ahead, by an hour and a half at most: else the clock was set back since. The texts are compared,
+ * in which `~` comes after the blank.
  * @param {string} name
  */
-export const held = (name) => store[name] > Date.now() + "~" && store[name] < Date.now() + 36e5 + "~";
+export const held = (name) => store[name] > Date.now() + "~" && store[name] < Date.now() + 54e5 + "~";
 
 /** @param {string} name */
 export const contentOf = (name) => store[name].slice(14);

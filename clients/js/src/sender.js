@@ -87,7 +87,8 @@ export async function sweep() {
   }
   bytesLeft += size;
   failures += /** @type {any} */ (pause && failures < 6);
-  names.map(lease(most ? 0 : 2 * pause));
+  // One that was not taken alone stays away for longer than the page waits, a second of looking included: first the others.
+  names.map(lease(most ? 0 : 3 * pause));
   // Not at the same moment as other browsers.
   until = Date.now() + pause + pause * Math.random();
   sweep();
