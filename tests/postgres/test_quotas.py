@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -29,10 +29,9 @@ WINDOWS = pytest.mark.parametrize("window", list(Window))
 
 @pytest.fixture(autouse=True)
 def within_one_day() -> None:
-    """What is counted for today is asked for a little later: not over midnight."""
-    passed = datetime.now(UTC).time()
-    if (passed.hour, passed.minute, passed.second) >= (23, 59, 50):
-        time.sleep(10)
+    """What is counted for today is asked for a little later: not begun just before midnight."""
+    while now().date() != (now() + timedelta(seconds=10)).date():
+        time.sleep(0.1)
 
 
 def now() -> datetime:

@@ -3,8 +3,8 @@
 import { store, write } from "./store.js";
 
 /**
- * Whether the moment is ahead, by an hour and a half at most: else the clock was set back since. The texts are compared,
- * in which `~` comes after the blank.
+ * Whether the moment is ahead, by an hour and a half at most (three times the longest pause): else the clock was set back
+ * since. The texts are compared, in which `~` comes after the blank.
  * @param {string} name
  */
 export const held = (name) => store[name] > Date.now() + "~" && store[name] < Date.now() + 54e5 + "~";
