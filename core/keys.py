@@ -7,15 +7,17 @@ up, and storing it, happens by its SHA-256: the text of a server key is kept now
 from __future__ import annotations
 
 import zlib
-from functools import lru_cache
 from hashlib import sha256
 
 from .project import KeyKind
+from .remembering import remember_short
 
 PREFIXES = {"pk_": KeyKind.BROWSER, "sk_": KeyKind.SERVER}
 _PREFIX_OF = {kind: prefix for prefix, kind in PREFIXES.items()}
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM = 6
+LONGEST = 80
+"""Characters. A longer text is no key."""
 _RANDOM_BYTES = {KeyKind.BROWSER: 16, KeyKind.SERVER: 32}
 
 
@@ -45,19 +47,31 @@ def make_key(kind: KeyKind, randomness: bytes) -> str:
     return text + _checksum(text)
 
 
-@lru_cache(maxsize=4096)
 def kind_of(key: str) -> KeyKind | None:
     """The kind of a well-formed key; None for a text that can't be one."""
-    kind = PREFIXES.get(key[:3])
-    if kind is None or len(key) > 80 or not key.isascii():
+    if len(key) > LONGEST or not key.isascii():  # judged before anything is remembered of it
         return None
-    return kind if _checksum(key[:-_CHECKSUM]) == key[-_CHECKSUM:] else None
+    return _kind_of(key)
 
 
-@lru_cache(maxsize=4096)
+def _judge(key: str) -> KeyKind | None:
+    kind = PREFIXES.get(key[:3])
+    return kind if kind is not None and _checksum(key[:-_CHECKSUM]) == key[-_CHECKSUM:] else None
+
+
+_kind_of = remember_short(_judge, entries=4096, letters=LONGEST)
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode()).digest()
+
+
+_fingerprint = remember_short(_digest, entries=4096, letters=LONGEST)
+
+
 def fingerprint(key: str) -> bytes:
     """The SHA-256 under which a key is stored and looked up."""
-    return sha256(key.encode()).digest()
+    return _fingerprint(key)
 
 
 def shortened(key: str) -> str:

@@ -19,9 +19,11 @@ from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from .errors import Invalid
+from .remembering import remember_short
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ANY_PORT = -1
+_LONGEST_AUTHORITY = 253 + len(":65535")
 
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
 _RULE = re.compile(r"(https?)://(\*\.)?([^/]*?)(:\*)?/?", re.IGNORECASE)
@@ -65,13 +67,17 @@ def _ipv6(host: str) -> str | None:
     return f"[{plain}]"
 
 
-@lru_cache(maxsize=4096)
 def read_origin(scheme: str, authority: str) -> Origin | None:
     """The origin of a scheme and an authority (``host[:port]``), or None where the authority is not plain:
     userinfo, ``%``, a backslash, a blank, a control character, a host that is not ASCII, an odd port."""
     scheme = scheme.lower()
-    if scheme not in DEFAULT_PORTS or not authority.isascii():
-        return None
+    if scheme not in DEFAULT_PORTS or len(authority) > _LONGEST_AUTHORITY or not authority.isascii():
+        return None  # judged before anything is remembered of it
+    return _read_origin(scheme, authority)
+
+
+@lru_cache(maxsize=4096)
+def _read_origin(scheme: str, authority: str) -> Origin | None:
     authority = authority.lower()
     match = _AUTHORITY.fullmatch(authority)
     if match is None or len(match[1]) > 253:
@@ -81,10 +87,13 @@ def read_origin(scheme: str, authority: str) -> Origin | None:
     return Origin(scheme, host, port) if host is not None and 0 < port < 65536 else None
 
 
-@lru_cache(maxsize=4096)
 def read_url(text: str) -> Url | None:
     """An absolute http or https url, or None where it is none (relative, ``javascript:``, a control character
     or a blank in it, a backslash in its path)."""
+    return _short_url(text)
+
+
+def _read_url(text: str) -> Url | None:
     match = _URL.fullmatch(text)
     if match is None or _CONTROL_OR_BLANK.search(text):
         return None
@@ -92,6 +101,9 @@ def read_url(text: str) -> Url | None:
     if "\\" in path or not (path + (query or "")).isascii():
         return None
     return Url(read_origin(scheme, authority), path, query[1:] if query else "")
+
+
+_short_url = remember_short(_read_url, entries=4096)
 
 
 def read_origin_header(text: str) -> Origin | None:

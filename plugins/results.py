@@ -23,9 +23,13 @@ class BadResult(Exception):
     """A hook returned what it may not. Its text says what is wrong, and holds no value."""
 
 
+_KEPT_RESULTS = 4_000
+_KEPT_LETTERS = 400
+
+
 class _Good:
     """Results that were found good: plugins hand out the same frozen ones again and again. It holds them, so that
-    none of them is another object by the same id."""
+    none of them is another object by the same id. Long ones are not held: what is in them comes from senders."""
 
     def __init__(self) -> None:
         self._results: dict[int, object] = {}
@@ -33,8 +37,10 @@ class _Good:
     def __contains__(self, result: object) -> bool:
         return self._results.get(id(result)) is result
 
-    def add(self, result: object) -> None:
-        if len(self._results) >= MAX_VALUES:
+    def add(self, result: object, *texts: str | None) -> None:
+        if sum(len(text) for text in texts if text) > _KEPT_LETTERS:
+            return
+        if len(self._results) >= _KEPT_RESULTS:
             self._results.clear()
         self._results[id(result)] = result
 
@@ -60,7 +66,7 @@ def check_agent(result: object) -> UserAgent:
         and _is_text(result.device)
     ):
         raise BadResult(_BAD_TEXT)
-    _good.add(result)
+    _good.add(result, result.browser, result.browser_version, result.os, result.os_version, result.device)
     return result
 
 
@@ -72,7 +78,7 @@ def check_place(result: object) -> Place:
         raise BadResult(_expected("Place or None", result))
     if not (_is_text(result.country) and _is_text(result.region) and _is_text(result.city)):
         raise BadResult(_BAD_TEXT)
-    _good.add(result)
+    _good.add(result, result.country, result.region, result.city)
     return result
 
 
@@ -89,7 +95,8 @@ def check_enrichment(result: object) -> Enrichment:
     if result.campaign is not None:
         _check_campaign(result.campaign)
     if type(result.properties) is dict and not result.properties:
-        _good.add(result)
+        if result.campaign is None or result.campaign in _good:
+            _good.add(result)
         return result
     return Enrichment(campaign=result.campaign, is_bot=result.is_bot, properties=_properties(result.properties))
 
@@ -107,7 +114,7 @@ def _check_campaign(campaign: object) -> None:
         and _is_text(campaign.content)
     ):
         raise BadResult(_BAD_TEXT)
-    _good.add(campaign)
+    _good.add(campaign, campaign.source, campaign.medium, campaign.campaign, campaign.term, campaign.content)
 
 
 def _properties(properties: object) -> JsonObject:

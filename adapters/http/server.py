@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
+from tornado.httputil import _normalize_header
 from tornado.iostream import IOStream
 
 from .application import Application
@@ -23,6 +24,7 @@ _ACCEPTED_AT_ONCE = 64
 _BACKLOG = 1024
 _SWEEP_SECONDS = 1.0
 _BUFFER = 8 * 1024 * 1024
+_HEADER_NAMES = 200
 
 
 class _Stream(IOStream):
@@ -122,6 +124,7 @@ class Server:
     def _sweep(self) -> None:
         """Closes the connections of clients that take too long."""
         loop = asyncio.get_running_loop()
+        _forget_header_names()
         now = self._application.clock.monotonic()
         for connection, exchange in list(self._application.connections.items()):
             late = (
@@ -203,6 +206,12 @@ class Server:
                 if stream.closed() or _readable(stream.socket):
                     continue
             stream.close()
+
+
+def _forget_header_names() -> None:
+    """Empty Tornado's cache of header names when it has more than honest clients send: it keeps names of any length."""
+    if _normalize_header.cache_info().currsize > _HEADER_NAMES:
+        _normalize_header.cache_clear()
 
 
 def _readable(sock: socket.socket) -> bool:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from catchment.core.check import clean
+from catchment.core.remembering import remember_short
 
 from ..hooks import Enrichment, Event, check_settings, hookimpl
 
 logger = logging.getLogger("catchment.plugins")
 
 _REMEMBERED = 10_000
-"""User agents whose answer is kept, a process."""
+"""User agents whose answer is kept, a process; long ones are not."""
 _READ = 1_024
 """Characters of a user agent that are looked at."""
 _A_BOT = Enrichment(is_bot=True)
@@ -34,14 +34,14 @@ class Bots:
     @hookimpl
     def catchment_configure(self, settings: Mapping[str, Any]) -> None:
         check_settings(settings)
-        self._is_crawler = lru_cache(_REMEMBERED)(_matcher())
+        self._is_crawler = remember_short(_matcher(), entries=_REMEMBERED)
 
     @hookimpl(tryfirst=True)
     def catchment_enrich(self, event: Event) -> Enrichment | None:
         if not event.user_agent:
             return None
         if self._is_crawler is None:
-            self._is_crawler = lru_cache(_REMEMBERED)(_matcher())
+            self._is_crawler = remember_short(_matcher(), entries=_REMEMBERED)
         return _A_BOT if self._is_crawler(event.user_agent[:_READ]) else None
 
 

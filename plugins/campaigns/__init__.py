@@ -5,10 +5,10 @@ Percent-encoded UTF-8, ``+`` is a blank, the first of a name that is not empty c
 
 from __future__ import annotations
 
-from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from catchment.core.check import clean
+from catchment.core.remembering import remember_short
 
 from ..hooks import Campaign, Enrichment, Event, hookimpl
 
@@ -34,8 +34,7 @@ class Campaigns:
         return _campaign(url.partition("#")[0].partition("?")[2])
 
 
-@lru_cache(_REMEMBERED)
-def _campaign(query: str) -> Enrichment | None:
+def _read_campaign(query: str) -> Enrichment | None:
     try:
         fields = parse_qsl(query, max_num_fields=_FIELDS)
     except ValueError:
@@ -46,6 +45,9 @@ def _campaign(query: str) -> Enrichment | None:
         if value and name.startswith(_PREFIX) and name[len(_PREFIX) :] in _NAMES:
             found.setdefault(name[len(_PREFIX) :], value)
     return Enrichment(campaign=Campaign(**found)) if found else None
+
+
+_campaign = remember_short(_read_campaign, entries=_REMEMBERED)
 
 
 plugin = Campaigns()

@@ -20,15 +20,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from catchment.core.check import clean
+from catchment.core.remembering import remember_short
 
 from ..hooks import UserAgent, check_settings, hookimpl
 
 _REMEMBERED = 10_000
-"""Texts whose answer is kept, a process."""
+"""Texts whose answer is kept, a process; long ones are not."""
 _READ = 1_024
 """Characters of a text that are looked at."""
 _KEPT = 200
@@ -73,7 +73,6 @@ def _parser() -> Callable[[str], UserAgent]:
 
     resolve = Resolver(load_lazy_builtins())
 
-    @lru_cache(_REMEMBERED)
     def parse(text: str) -> UserAgent:
         found = resolve(clean(text), Domain.ALL)
         browser, system, device = found.user_agent, found.os, found.device
@@ -86,7 +85,7 @@ def _parser() -> Callable[[str], UserAgent]:
             device=_device(text, os or "", device.family if device else ""),
         )
 
-    return parse
+    return remember_short(parse, entries=_REMEMBERED)
 
 
 def _cut(text: str | None) -> str | None:
