@@ -20,6 +20,7 @@ from catchment.adapters.http.tracker import MISSING
 from catchment.core.administer import Administer
 from catchment.core.errors import NotFound, NotPossible
 from catchment.core.outcomes import Outcome
+from catchment.core.plain import plain
 from catchment.core.project import KeyKind, Project
 from catchment.core.submission import Answer, Receipt
 from catchment.core.times import period_of
@@ -159,29 +160,25 @@ _COLOURS = {Outcome.STORED: "green", Outcome.DUPLICATE: "yellow", Outcome.FILTER
 
 
 def _show(answer: Answer, dry_run: bool, say: Callable[[str], None]) -> None:
-    """A line for each receipt, as it is committed."""
+    """Say a line for each receipt, as it is committed."""
     if answer.refusal is not None:
-        say(f"{click.style('refused', fg='red'):20} {answer.refusal.reason}: {answer.refusal.words}")
+        reason, words = answer.refusal.reason, plain(answer.refusal.words)
+        names = ", ".join(filter(None, map(plain, answer.names)))
+        say(f"{click.style(f'{Outcome.REFUSED:10}', fg='red')} {reason}{f' {names}' if names else ''}: {words}")
     project = answer.access.project.name if answer.access is not None else "?"
     for receipt in answer.receipts:
-        say(("dry run: " if dry_run else "") + _line(project, receipt))
+        say(("dry run: " if dry_run else "") + receipt_line(project, receipt))
 
 
-def _line(project: str, receipt: Receipt) -> str:
-    outcome = click.style(f"{receipt.outcome:10}", fg=_COLOURS.get(receipt.outcome, "white"))
+def receipt_line(project: str, receipt: Receipt) -> str:
+    """Return the line for a receipt. Whatever a sender or a plugin said is made safe for a terminal."""
     event = receipt.event
-    name = _printable(event.name) if event is not None else ""
-    about = (
-        " ".join(part for part in (event.agent.browser, event.agent.os, event.place.country, event.ip) if part)
-        if event is not None
-        else ""
-    )
-    reason = f" {receipt.reason}" if receipt.reason else ""
-    return f"{outcome}{reason} {project} {name}  {click.style(about, dim=True)}  {_printable(receipt.event_id or '')}"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    seen = (event.agent.browser, event.agent.os, event.place.country, event.ip) if event is not None else ()
+    outcome = click.style(f"{plain(receipt.outcome):10}", fg=_COLOURS.get(receipt.outcome, "white"))
+    reason = f" {plain(receipt.reason)}" if receipt.reason else ""
+    name = plain(event.name if event is not None else receipt.name)
+    about = click.style(" ".join(plain(part) for part in seen if part), dim=True)
+    return f"{outcome}{reason} {plain(project)} {name}  {about}  {plain(receipt.event_id or '')}"
 
 
 # The check

@@ -29,6 +29,8 @@ from .times import read_time
 from .turns import Places, Turn
 
 _VERDICTS = (Refusal, Filtered)
+_NAMES = 3
+_NAME_CHARACTERS = 120
 
 
 class Collect:
@@ -66,11 +68,11 @@ class Collect:
         try:
             access = await find_project(self, submission)
             if isinstance(access, Refusal):
-                return Answer(refusal=access)
+                return Answer(refusal=access, names=_names(submission.payloads))
             for step in REQUEST_STEPS:
                 refusal = step(self, submission, access)
                 if refusal is not None:
-                    return Answer(refusal=refusal, access=access)
+                    return Answer(refusal=refusal, names=_names(submission.payloads), access=access)
             answer = await self._collect(submission, access, ids)
             if submission.losses is not None:
                 answer.losses = await take_losses(self, submission, access, answer.receipts)
@@ -181,9 +183,21 @@ def _receipt(passage: Passage, verdict: Verdict) -> Receipt:
     if isinstance(verdict, Refusal):
         receipt.outcome, receipt.reason, receipt.refusal = Outcome.REFUSED, verdict.reason, verdict
         receipt.session_id = None
+        if passage.event is None:
+            receipt.name = _sent_name(passage.payload)
     elif isinstance(verdict, Filtered):
         receipt.outcome, receipt.reason = Outcome.FILTERED, verdict.reason
     return receipt
+
+
+def _names(payloads: Sequence[object]) -> tuple[str, ...]:
+    return tuple(_sent_name(payload) for payload in payloads[:_NAMES])
+
+
+def _sent_name(payload: object) -> str:
+    """The name that an event came with, cut; it may be too long, or not allowed."""
+    sent = payload.get("event_name") if isinstance(payload, dict) else None
+    return sent[:_NAME_CHARACTERS] if isinstance(sent, str) else ""
 
 
 def _sent_id(payload: object, limits: Limits) -> str | None:

@@ -60,6 +60,8 @@ class Receipt:
     warnings: list[EventWarning] = field(default_factory=list)
     event: Event | None = None
     """What was stored, or would have been."""
+    name: str = ""
+    """With `Outcome.REFUSED`, and no `event`: the event's name as it was sent, cut."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class Answer:
 
     receipts: list[Receipt] = field(default_factory=list)
     refusal: Refusal | None = None
+    names: tuple[str, ...] = ()
+    """With `refusal`: the names of the first events, as they were sent, cut."""
     access: Access | None = None
     losses: LossReceipt | None = None
     """Where the request had a report of losses, and was not refused as a whole."""

@@ -74,7 +74,12 @@ def _projects(root: click.Group) -> None:
         """List all projects."""
         found = context.managing(lambda managed: managed.administer.projects())
         columns = {"account": "Account", "name": "Project", "origins": "Origins", "enabled": "Enabled", "id": "Id"}
-        output.table([_shown(one) for one in found], columns, "There is no project yet: catchment project create")
+        output.table(
+            [_shown(one) for one in found],
+            columns,
+            "There is no project yet: catchment project create",
+            droppable=["origins", "enabled"],
+        )
 
     @command(project, "show")
     @click.argument("project")

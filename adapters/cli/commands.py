@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from catchment.core.errors import CatchmentError, Invalid, Misconfigured
+from catchment.core.plain import plain
 from catchment.core.times import period_text, read_period
 
 from .actions import Actions, ActionsOf, Managed
@@ -57,7 +58,7 @@ def command(group: click.Group, name: str, **attributes: Any) -> Callable[[Calla
                 function(context, Output(as_json), **arguments)
             except CatchmentError as error:
                 for line in str(error).splitlines():
-                    click.echo(f"catchment: {line}", err=True)
+                    click.echo(f"catchment: {plain(line)}", err=True)
                 sys.exit(2 if isinstance(error, Misconfigured) else 1)
 
         return run
@@ -163,7 +164,7 @@ def add_running(root: click.Group) -> None:
             found = context.actions.check_demo(output.say)
             output.document(found, "All of it holds.")
         else:
-            say = output.say if output.as_json else click.echo
+            say = output.say if output.as_json else click.echo  # the demo makes its lines safe itself, and colours them
             sys.exit(context.actions.demo(host=host, port=port, site_port=site_port, say=say))
 
     @command(root, "plugins")
@@ -180,7 +181,7 @@ def add_running(root: click.Group) -> None:
             for plugin in context.actions.plugins()
         ]
         columns = {"name": "Plugin", "distribution": "From", "version": "Version", "hooks": "Hooks"}
-        output.table(rows, columns, "No plugin is loaded.")
+        output.table(rows, columns, "No plugin is loaded.", droppable=["distribution"])
 
     @root.group("config")
     def config() -> None:
@@ -192,7 +193,7 @@ def add_running(root: click.Group) -> None:
         shown = context.actions.shown_settings()
         lines = []
         for section, values in shown.items():
-            lines.append(click.style(f"[{section}]", bold=True))
+            lines.append(f"[{section}]")
             lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
             lines.append("")
         output.document(shown, "\n".join(lines).rstrip())

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from catchment.core.outcomes import Reason, Refusal
+from catchment.core.plain import plain_json
 
 from .addresses import Clients, Networks
 from .answers import encode, problem
@@ -49,7 +50,7 @@ class Operations:
         body: dict[str, Any] = {"status": "ready" if ready else "not_ready"}
         if self._by_operator(request):
             body.update(details)
-        return Response(200 if ready else 503, encode(body))
+        return Response(200 if ready else 503, plain_json(body).encode())
 
     async def metrics(self, request: Request) -> Response:
         if not self._by_operator(request):

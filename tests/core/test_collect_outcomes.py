@@ -121,6 +121,15 @@ async def test_an_event_with_a_bad_field_is_refused_by_field(house: House) -> No
     assert receipt.session_id is None
 
 
+async def test_a_refusal_names_its_event_as_far_as_it_was_sent(house: House) -> None:
+    receipt = await house.receipt(a_payload(event_name="A" * 500, eventId="one"))
+    assert receipt.name == "A" * 120
+    for payload in (a_payload(event_name=7), "no event"):
+        assert (await house.receipt(payload)).name == ""
+    answer = await house.post(*[a_payload(event_name=f"E{n}") for n in range(5)], key=None)
+    assert answer.names == ("E0", "E1", "E2")
+
+
 async def test_a_line_that_can_not_be_read_is_refused_at_its_index(house: House) -> None:
     bad = Unreadable(Refusal(reason=Reason.INVALID_JSON, detail="line 2: not JSON"))
     answer = await house.post(a_payload(), bad, a_payload())
