@@ -171,20 +171,18 @@ class Collector:
             ids=ids,
             limits=settings.limits,
         )
-        self._clients = clients = Clients(Networks(settings.http.trusted_proxies))
-        collecting = Collecting(
-            collect, limits=settings.limits, deadline=deadline, clients=clients, metrics=self.metrics, watch=watch
-        )
+        self._clients = Clients(Networks(settings.http.trusted_proxies))
+        collecting = Collecting(collect, limits=settings.limits, deadline=deadline, metrics=self.metrics, watch=watch)
         operations = Operations(
             readiness=self._readiness,
             metrics=self.metrics,
             openapi=describe(settings.limits, version("catchment"), settings.public_url),
             operators=Networks(settings.http.operator_networks),
-            clients=clients,
         )
         self.tracker = Tracker(shipped_scripts(), PostgresScripts(self._aside), clock=clock)
         self.application = Application(
             routes(collecting, operations, self.tracker, settings.limits),
+            clients=self._clients,
             clock=clock,
             metrics=self.metrics,
             receive_bytes=settings.http.receive_bytes,

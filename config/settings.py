@@ -22,6 +22,7 @@ from psycopg2.extensions import parse_dsn
 
 from catchment.core.errors import Misconfigured
 from catchment.core.limits import Limits
+from catchment.core.privacy import read_network
 
 EMBEDDED = "embedded"
 _PREFIX = "CATCHMENT_"
@@ -209,7 +210,7 @@ class _Names(fields.Field[tuple[Any, ...]]):
 class _Networks(_Names):
     def _read(self, item: str) -> Network:
         try:
-            return ipaddress.ip_network(item, strict=False)
+            return read_network(item)
         except ValueError:
             raise ValidationError(f"{item!r} is not a network, such as 10.0.0.0/8") from None
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import hmac
 import re
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}")
+_LETTERS = 100
+"""No address is longer, zone included."""
+_MAPPED = IPv6Network("::ffff:0:0/96")
+"""IPv4 as IPv6 writes it."""
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
-    """An address from its text, an IPv4-mapped IPv6 one as IPv4, without a zone; None where it is none."""
+    """An address from its text, an IPv4-mapped IPv6 one as IPv4, without a zone; None if it is none."""
+    if len(text) > _LETTERS:
+        return None
     try:
         address = ip_address(text.strip().partition("%")[0])
     except ValueError:
@@ -20,6 +26,16 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def read_network(text: str) -> IPv4Network | IPv6Network:
+    """A network from its text, an IPv4-mapped IPv6 one as IPv4. Raises ValueError."""
+    address, slash, bits = text.strip().partition("/")
+    address = address.strip().removeprefix("[").removesuffix("]").partition("%")[0]
+    network = ip_network(address + slash + bits.strip(), strict=False)
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def mask(text: str) -> str | None:

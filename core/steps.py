@@ -117,7 +117,7 @@ def check_rate(collect: Collect, submission: Submission, access: Access) -> Refu
     """Not more events of a key, and of a client address, than the installation allows."""
     wait = collect.rate_limiter.take(
         key=keys.fingerprint(submission.key or ""),
-        address=submission.address,
+        address=submission.share,
         events=max(1, len(submission.payloads)),  # one without events may report losses
     )
     return None if wait is None else Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)

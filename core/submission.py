@@ -29,7 +29,9 @@ class Submission:
     origin: str | None = None
     """The `Origin` header."""
     address: str | None = None
-    """The client's full address, behind trusted proxies."""
+    """The client's full address, behind trusted proxies; None if nobody knows it."""
+    share: str | None = None
+    """Who is charged for it: the address, or its network."""
     user_agent: str | None = None
     do_not_track: bool = False
     """`DNT: 1` or `Sec-GPC: 1`."""

@@ -1,19 +1,50 @@
-"""Whose request it is: the client's address behind trusted proxies, and who is an operator."""
+"""Whose request it is: the client's address behind trusted proxies, and who is an operator.
+
+An address comes in many spellings. It is read once, when a request's headers are there, into a `Client`; everything
+behind uses that and never reads the text again.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from tornado.httputil import HTTPHeaders
 
 from catchment.core.privacy import read_address
+from catchment.core.remembering import remember_short
 
 log = logging.getLogger(__name__)
 
+Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+_HOPS = 32
+"""So many proxies may stand between a client and this server."""
+_PEERS = 1024
+_SHARE_BITS = 64
+"""What one subscriber of IPv6 has at least: a whole network, and any address in it."""
+
+FORWARDED_FOR = "X-Forwarded-For"
+_ALSO_FORWARD = ("Forwarded", "X-Real-Ip")
+"""Headers of proxies that are not read here, but say that somebody forwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Whose request it is."""
+
+    address: str | None
+    """The client's address in its one canonical spelling, an IPv4-mapped one as IPv4; None if nobody knows it."""
+    share: str
+    """Who is charged: the IPv4 address, or the IPv6 network of 64 bits. Of clients whose address nobody knows, all
+    behind the same proxy are charged as one."""
+    vouched: bool = True
+    """Whether it is the connection's own address, or trusted proxies name it and nobody else forwards. Only such a
+    client has rights of its address."""
 
 
 class Networks:
@@ -21,17 +52,13 @@ class Networks:
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = tuple(networks)
-        self._hold = lru_cache(maxsize=256)(self._look)
 
     def __bool__(self) -> bool:
         return bool(self._networks)
 
-    def hold(self, address: str | None) -> bool:
-        return address is not None and self._hold(address)
-
-    def _look(self, text: str) -> bool:
-        address = read_address(text)
-        return address is not None and any(address in network for network in self._networks)
+    def hold(self, address: str | Address | None) -> bool:
+        read = read_address(address) if isinstance(address, str) else address
+        return read is not None and any(read in network for network in self._networks)
 
 
 class Clients:
@@ -39,48 +66,93 @@ class Clients:
 
     def __init__(self, trusted: Networks) -> None:
         self._trusted = trusted
+        self._peer = lru_cache(maxsize=_PEERS)(self._read_peer)
+        self._hop = remember_short(self._read_hop, entries=_PEERS, letters=64)
         self.untrusted_proxy: str | None = None
-        """A private peer that forwarded addresses without being trusted; None where there was none."""
+        """A private address that forwarded requests without being trusted; None if there was none."""
 
-    def forwards_untrusted(self, peer: str | None, headers: HTTPHeaders) -> bool:
-        """Whether the peer forwards somebody else's request without being trusted: who it is, nobody knows."""
-        return "X-Forwarded-For" in headers and not self._trusted.hold(peer)
-
-    def address(self, peer: str | None, headers: HTTPHeaders) -> str | None:
-        if "X-Forwarded-For" not in headers:
-            return peer
-        if self.untrusted_proxy is None and not self._trusted.hold(peer) and _is_private(peer):
-            self.untrusted_proxy = peer
-            log.warning(
-                "a private peer sends X-Forwarded-For and is not trusted, so that all its visitors look like one: "
-                "set CATCHMENT_HTTP__TRUSTED_PROXIES; /readyz names it"
-            )
-        return client_address(peer, headers.get_list("X-Forwarded-For"), self._trusted)
-
-
-def _is_private(peer: str | None) -> bool:
-    address = read_address(peer) if peer is not None else None
-    return address is not None and address.is_private
-
-
-def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Networks) -> str | None:
-    """The client's address: the connection's, or, where that is a trusted proxy, the rightmost address of
-    ``X-Forwarded-For`` that is not one. What an untrusted peer forwards counts for nothing."""
-    if not forwarded_for or not trusted.hold(peer):
-        return peer
-    client = peer
-    for hop in reversed(",".join(forwarded_for).split(",")):
-        address = _without_port(hop.strip())
-        if read_address(address) is None:
+    def read(self, peer: str | None, headers: HTTPHeaders) -> Client:
+        """The client of a request on a connection from `peer`: the peer, or, if that is a trusted proxy, the rightmost
+        address of `X-Forwarded-For` that is not one. What an untrusted peer forwards counts for nothing."""
+        client, trusted, private = self._peer(peer)
+        forwarded = headers.get(FORWARDED_FOR)  # of several headers one list
+        if forwarded is None:
+            if private and not trusted and self.untrusted_proxy is None and also_forwards(headers):
+                self._notice(client.address)
             return client
-        client = address
-        if not trusted.hold(address):
-            return client
-    return client
+        if trusted:
+            return self._behind(client, forwarded)
+        if private:
+            self._notice(client.address)
+        return replace(client, vouched=False)
+
+    def _behind(self, proxy: Client, forwarded: str) -> Client:
+        """The client that trusted proxies name, the nearest of which is `proxy`."""
+        rest: str = forwarded
+        for _ in range(_HOPS):
+            rest, comma, hop = rest.rpartition(",")
+            found = self._hop(hop)
+            if found is None:  # who it is, the proxy does not know, or does not say
+                break
+            client, trusted, private = found
+            if not trusted:
+                if comma and private:
+                    self._notice(client.address)
+                return replace(client, vouched=False) if comma else client
+            if not comma:
+                return client
+            proxy = client
+        return Client(None, f"unknown behind {proxy.share}", vouched=False)
+
+    def _read_peer(self, peer: str | None) -> tuple[Client, bool, bool]:
+        address = read_address(peer) if peer is not None else None
+        return (Client(None, "unknown", vouched=False), False, False) if address is None else self._of(address)
+
+    def _read_hop(self, hop: str) -> tuple[Client, bool, bool] | None:
+        address = read_hop(hop)
+        return None if address is None else self._of(address)
+
+    def _of(self, address: Address) -> tuple[Client, bool, bool]:
+        """The client with this address; whether it is trusted as a proxy; whether its address is not a public one."""
+        return Client(str(address), share_of(address)), self._trusted.hold(address), not address.is_global
+
+    def _notice(self, address: str | None) -> None:
+        if self.untrusted_proxy is not None:
+            return
+        self.untrusted_proxy = address
+        log.warning(
+            "a private address forwards requests and is not trusted, so that all its visitors look like one: "
+            "set CATCHMENT_HTTP__TRUSTED_PROXIES to all your proxies; /readyz names it (untrusted_proxy)"
+        )
 
 
-def _without_port(hop: str) -> str:
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    host, colon, _ = hop.partition(":")
-    return host if colon and hop.count(":") == 1 else hop
+def also_forwards(headers: HTTPHeaders) -> bool:
+    """Whether somebody forwards this request in a way that is not read here."""
+    return any(name in headers for name in _ALSO_FORWARD)
+
+
+def share_of(address: Address) -> str:
+    """Who is charged for what comes from an address."""
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((int(address) >> _SHARE_BITS << _SHARE_BITS, _SHARE_BITS)))
+
+
+def read_hop(text: str) -> Address | None:
+    """The address of a hop of `X-Forwarded-For`, perhaps in quotes, in brackets, and with a port; None if it cannot be
+    read, as `unknown` or `_hidden`."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].strip()
+    port = ""
+    if text.startswith("["):
+        text, closed, port = text[1:].partition("]")
+        if not closed or (port and not port.startswith(":")) or "." in port:
+            return None
+    elif "." in text:
+        host, colon, last = text.rpartition(":")
+        if colon and "." not in last:
+            text, port = host, colon + last
+    if port and not (port[1:].isascii() and port[1:].isdecimal()):
+        return None
+    return read_address(text)

@@ -15,6 +15,7 @@ from tornado.httputil import HTTPConnection, HTTPServerConnectionDelegate
 from catchment.core.outcomes import Reason, Refusal
 from catchment.core.ports import Clock
 
+from .addresses import Clients
 from .answers import OUTCOME, REASON, problem
 from .exchange import Exchange, Request, Response, Route, Routes
 from .faults import log_fault
@@ -43,11 +44,12 @@ class PlainHeaders(dict[str, str]):
 class Application(HTTPServerConnectionDelegate):
     """Takes requests off connections and answers them by the routes."""
 
-    def __init__(self, routes: Routes, *, clock: Clock, metrics: Metrics, receive_bytes: int) -> None:
+    def __init__(self, routes: Routes, *, clients: Clients, clock: Clock, metrics: Metrics, receive_bytes: int) -> None:
         self.room = Room(receive_bytes)
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._patterns = [(_pattern(path), methods) for path, methods in routes.items() if "{" in path]
         self._metrics = metrics
+        self.clients = clients
         self.clock = clock
         self.tasks: set[asyncio.Task[None]] = set()
         self.connections: dict[Any, Exchange] = {}

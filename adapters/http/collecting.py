@@ -16,7 +16,6 @@ from catchment.core.submission import Answer, Submission
 from catchment.core.turns import Places
 
 from . import answers
-from .addresses import Clients
 from .bodies import Body, read_batch, read_event, read_lines
 from .decode import NotReadable, TooLarge, count_values, unpack
 from .exchange import Request, Response
@@ -54,14 +53,12 @@ class Collecting:
         *,
         limits: Limits,
         deadline: float,
-        clients: Clients,
         metrics: Metrics,
         watch: Callable[[Answer, bool], None] | None = None,
     ) -> None:
         self._collect = collect
         self._limits = limits
         self._deadline = deadline
-        self._clients = clients
         self._metrics = metrics
         self._watch = watch
         self._places = Places(collect.turn, collect.clock)
@@ -143,7 +140,8 @@ class Collecting:
             losses=body.losses,
             dry_run=dry_run,
             origin=headers.get("Origin"),
-            address=self._clients.address(request.peer, headers),
+            address=request.client.address,
+            share=request.client.share,
             user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent + 1),  # one more: the check says it
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,

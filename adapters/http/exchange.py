@@ -20,6 +20,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
 from tornado.iostream import StreamClosedError
 
+from .addresses import Client
 from .room import Hold
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Request:
     path: str
     query: str
     headers: HTTPHeaders
-    peer: str | None
-    """The address of the connection's other end."""
+    client: Client
+    """Whose request it is."""
     hold: Hold
     body: bytes = b""
     keeps_alive: bool = False
@@ -140,9 +141,8 @@ class Exchange(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         path, _, query = start_line.path.partition("?")  # type: ignore[union-attr]
         method = start_line.method  # type: ignore[union-attr]
-        self._request = Request(
-            self._app.new_request_id(), method, path, query, headers, self._peer, Hold(self._app.room)
-        )
+        client = self._app.clients.read(self._peer, headers)
+        self._request = Request(self._app.new_request_id(), method, path, query, headers, client, Hold(self._app.room))
         self._request.keeps_alive = start_line.version == "HTTP/1.1"
         self._route = self._app.route(method, path)
         self._phase, self._since = Phase.BODY, self._app.clock.monotonic()

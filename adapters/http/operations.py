@@ -8,7 +8,7 @@ from typing import Any
 from catchment.core.outcomes import Reason, Refusal
 from catchment.core.plain import plain_json
 
-from .addresses import Clients, Networks
+from .addresses import FORWARDED_FOR, Networks, also_forwards
 from .answers import encode, problem
 from .exchange import Request, Response
 from .metrics import CONTENT_TYPE, Metrics
@@ -27,18 +27,18 @@ class Operations:
         metrics: Metrics,
         openapi: dict[str, Any],
         operators: Networks,
-        clients: Clients,
     ) -> None:
         self._readiness = readiness
         self._metrics = metrics
         self._openapi = encode(openapi)
         self._operators = operators
-        self._clients = clients
 
     def _by_operator(self, request: Request) -> bool:
-        if self._clients.forwards_untrusted(request.peer, request.headers):
+        """Whether an operator asks. What somebody forwards who does not say for whom is nobody's request."""
+        client, headers = request.client, request.headers
+        if not client.vouched or (FORWARDED_FOR not in headers and also_forwards(headers)):
             return False
-        return self._operators.hold(self._clients.address(request.peer, request.headers))
+        return self._operators.hold(client.address)
 
     async def healthz(self, request: Request) -> Response:
         """The process is alive and its event loop turns."""

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from catchment.core.privacy import canonical
+
 from ..hooks import Place, PluginSettingsError, check_settings, hookimpl
 from .database import Database, WrongKind
 
@@ -24,10 +26,8 @@ PACKAGED = Path(__file__).parent / "data" / "geo-whois-asn-country.mmdb"
 _NOWHERE = re.compile(
     r"(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\."
     r"|::1?$|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:",
-    re.IGNORECASE,
 )
-_MAPPED = "::ffff:"
-"""An IPv4 address as IPv6 writes it."""
+_IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 
 class Geography:
@@ -54,8 +54,11 @@ class Geography:
     def catchment_locate(self, address: str) -> Place | None:
         if self._database is None:
             return None
-        if address.startswith(_MAPPED):
-            address = address[len(_MAPPED) :]
+        if not _IPV4.fullmatch(address):  # IPv6 has many spellings, and some of them are IPv4
+            canonical_address = canonical(address)
+            if canonical_address is None:
+                return None
+            address = canonical_address
         if _NOWHERE.match(address):
             return None
         return self._database.find(address)

@@ -22,7 +22,7 @@ import msgspec
 from tornado.httputil import HTTPHeaders
 
 from catchment.adapters.http import decode
-from catchment.adapters.http.addresses import Clients, Networks
+from catchment.adapters.http.addresses import Client
 from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.exchange import Request, Response
@@ -182,9 +182,7 @@ class Oracle:
     def __enter__(self) -> Oracle:
         self._house = self._runner.run(build_house())
         self._house.collect.sink = StrictSink()
-        self._collecting = Collecting(
-            self._house.collect, limits=LIMITS, deadline=5.0, clients=Clients(Networks([])), metrics=Metrics()
-        )
+        self._collecting = Collecting(self._house.collect, limits=LIMITS, deadline=5.0, metrics=Metrics())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -222,7 +220,7 @@ class Oracle:
             path="/",
             query=query,
             headers=headers,
-            peer="127.0.0.1",
+            client=Client("127.0.0.1", "127.0.0.1"),
             hold=Hold(Room(2**30)),
             body=body,
             received_at=clock.now(),

@@ -199,19 +199,20 @@ class Site:
             limits=self.limits,
         )
         self.clients = Clients(self.trusted)
-        self.collecting = Collecting(
-            collect, limits=self.limits, deadline=5.0, clients=self.clients, metrics=self.metrics
-        )
+        self.collecting = Collecting(collect, limits=self.limits, deadline=5.0, metrics=self.metrics)
         operations = Operations(
             readiness=self._readiness,
             metrics=self.metrics,
             openapi=describe(self.limits, "1.2.3", "https://collect.example"),
             operators=self.operators,
-            clients=self.clients,
         )
         self.routes = routes(self.collecting, operations, self.tracker, self.limits)
         self.application = Application(
-            self.routes, clock=self.clock, metrics=self.metrics, receive_bytes=self.receive_bytes
+            self.routes,
+            clients=self.clients,
+            clock=self.clock,
+            metrics=self.metrics,
+            receive_bytes=self.receive_bytes,
         )
 
     async def _readiness(self) -> tuple[bool, dict[str, Any]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders
 
 from catchment.adapters.http import decode as decoding
+from catchment.adapters.http.addresses import Client
 from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.bodies import Body, read_batch, read_event, read_lines
 from catchment.adapters.http.decode import NotReadable, TooLarge, decode, decode_exact, sizes_of, unpack
@@ -44,6 +45,8 @@ words = ["true", "null", "NaN", '"a"', r"\u0000", r"\ud800", r"\udc00", "1e999",
 odd_letters = ["\ufeff", "\x00", "\x7f", "\xa0", "é", "\U0001f4a7"]
 pieces = st.sampled_from([*punctuation, *words, *odd_letters])
 nearly_json = st.lists(pieces, max_size=12).map("".join)
+
+CLIENT = Client("127.0.0.1", "127.0.0.1")
 
 
 @st.composite
@@ -171,7 +174,7 @@ class Setting:
     def post(self, path: str, body: bytes, **headers: str) -> Response:
         named = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})
         request = Request(
-            "r-1", "POST", path, "", named, "127.0.0.1", Hold(Room(10**9)), body, received_at=self.site.clock.now()
+            "r-1", "POST", path, "", named, CLIENT, Hold(Room(10**9)), body, received_at=self.site.clock.now()
         )
         request.monotonic = self.site.clock.monotonic()
         collecting = self.site.collecting

@@ -49,12 +49,13 @@ async def test_strangers_get_the_bare_status_and_no_metrics(
     check_problem(await site.ask("GET", "/metrics", b"", headers), 404, "not_found")
 
 
-async def test_who_is_behind_a_proxy_that_is_not_trusted_is_no_operator(site: Site) -> None:
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-Ip"])
+async def test_who_is_behind_a_proxy_that_is_not_trusted_is_no_operator(site: Site, header: str) -> None:
     """The proxy itself may be in an operator network; whose request it forwards, nobody knows."""
-    headers = {"X-Forwarded-For": "127.0.0.1"}
+    headers = {header: "127.0.0.1"}
     assert set((await site.ask("GET", "/readyz", b"", headers)).json) == {"status"}
     check_problem(await site.ask("GET", "/metrics", b"", headers), 404, "not_found")
-    assert site.clients.untrusted_proxy is None or site.clients.untrusted_proxy == "127.0.0.1"
+    assert site.clients.untrusted_proxy == "127.0.0.1"
 
 
 async def test_a_private_proxy_that_is_not_trusted_is_noticed(site: Site) -> None:

@@ -33,6 +33,17 @@ LONDON_RECORD: dict[str, Any] = {
 }
 
 
+SPELLINGS = (
+    "::ffff:81.2.69.160",
+    "::FFFF:81.2.69.160",
+    "::ffff:5102:45a0",
+    "0:0:0:0:0:ffff:81.2.69.160",
+    "::ffff:81.2.69.160%eth0",
+    " 81.2.69.160 ",
+)
+"""London's address, as others write it."""
+
+
 def write(path: Path, kind: str, record: object, network: str = "81.2.69.0/24") -> Path:
     writer = MMDBWriter(6, kind, languages=["en"], ipv4_compatible=True)
     writer.insert_network(IPSet([network]), record)
@@ -68,7 +79,7 @@ def test_the_packaged_map_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("address", "country"),
-    [("8.8.8.8", "US"), (LONDON, "GB"), ("2001:4860:4860::8888", "US"), ("::ffff:8.8.8.8", "US")],
+    [("8.8.8.8", "US"), (LONDON, "GB"), ("2001:4860:4860::8888", "US"), *((text, "GB") for text in SPELLINGS)],
 )
 def test_the_packaged_map_knows_countries(address: str, country: str) -> None:
     assert locate(address) == Place(country=country)
