@@ -106,7 +106,7 @@ class Collector:
     ) -> None:
         self._revive = revive
         clock, ids = SystemClock(), SystemIds()
-        count = settings.database.writers + settings.database.readers + 3
+        count = settings.database.writers + settings.database.readers + 4
         deadline = settings.collect.deadline
         self._settings = settings
         self._descriptors = descriptors = LowDescriptors(count)
@@ -129,10 +129,20 @@ class Collector:
             descriptors=descriptors,
             failed=self.metrics.failed,
         )
+        # Another one: whoever makes up keys waits for those of others who do.
+        self._strangers = Links(
+            dsn,
+            count=1,
+            name="strangers",
+            timeout=min(deadline, _SLOW_LOOKUP),
+            descriptors=descriptors,
+            failed=self.metrics.failed,
+        )
         self.projects = CachedProjects(
             self._readers,
             Link(dsn, name="listener", timeout=min(deadline, _SLOW_LOOKUP), descriptors=descriptors),
             clock=clock,
+            strangers=self._strangers,
             patience=min(deadline / 2, _SLOW_LOOKUP),
             down=lambda: self.sink.down,
         )
@@ -202,6 +212,7 @@ class Collector:
         self.tracker.warn()
         await self._maintenance.begin()
         self.projects.start()
+        await self.projects.wait_until_listening(within=_SLOW_LOOKUP)
         self.sink.start()
         self._maintenance.start()
         self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pulse")
@@ -224,6 +235,7 @@ class Collector:
         await self.projects.close()
         await end(self._pulse)
         self._readers.close()
+        self._strangers.close()
         self._aside.close()
         self._descriptors.close()
         self.metrics.flush()

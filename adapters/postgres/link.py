@@ -292,7 +292,7 @@ def _without_data(error: BaseException) -> BaseException | None:
     return error if isinstance(error, TimeoutError | OSError | psycopg2.OperationalError) else None
 
 
-async def end(*tasks: asyncio.Task[None] | None) -> None:
+async def end(*tasks: asyncio.Task[Any] | None) -> None:
     """Cancels tasks and waits for their end. Again and again: aiopg waits by `asyncio.wait_for`, which up to Python
     3.11 loses a cancellation that comes together with the answer."""
     left = {task for task in tasks if task is not None and not task.done()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,9 +29,13 @@ from catchment.core.project import (
 )
 
 from .errors import DatabaseError, failure_of
+from .known_keys import KnownKeys, pack
 from .link import Link, Links, end
 
 log = logging.getLogger(__name__)
+
+_PAGE = 5_000
+"""Keys that are loaded at once: a few milliseconds of the event loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +43,10 @@ class CacheLives:
     """How long an answer is kept, in seconds, and how many are."""
 
     known: float = 60
+    """Then it is asked anew, and served meanwhile; not asked for twice as long, it is not served any more."""
     unknown: float = 10
     unheard: float = 5
-    """Either, while nobody tells what changes."""
+    """Either, while nobody tells what changes; then it is not served any more."""
     entries: int = 10_000
     """Of keys that are known, and as many of others."""
 
@@ -53,16 +60,23 @@ class _Entry:
 class CachedProjects:
     """`catchment.core.ports.ProjectRepository` on PostgreSQL.
 
-    What is wanted: no query per event, and a revoked key refused at once. How: answers are kept, and the database
-    announces every change (`catchment.announce`) to a session that listens. While that session is lost the cache was
-    emptied once and its entries live 5 s. Keys that nobody knows are kept apart and shorter, so that guessing
-    can't push out the good ones. A look-up takes no longer than `patience` seconds, and none is begun while the
-    database is `down`: whoever asks is told so at once. The price: a change is seen when its announcement arrives,
-    within milliseconds, and within about 7 s in the worst case: a session that is lost without a word is noticed when
-    it was quiet for `HEARTBEAT_SECONDS` and then does not answer in time (2 s).
+    What is wanted: no query per event, a revoked key refused at once, and customers who do not notice that somebody
+    makes up keys. How: answers are kept, and the database announces every change (`catchment.announce`) to a session
+    that listens. While that session is lost the cache was emptied once and its entries live 5 s. An answer of a minute
+    is served once more while it is asked anew.
+
+    The keys that exist are known by a small set (`KnownKeys`). A look-up of any other goes to `strangers`, sessions of
+    its own with `MOST_STRANGERS` places; who finds none is told so at once. So no number of made-up keys stands before
+    a good one. What was found of them is kept apart and shorter, so that guessing can't push out the good ones.
+
+    A look-up takes no longer than `patience` seconds, and none is begun while the database is `down`: whoever asks is
+    told so at once. The price: a change is seen when its announcement arrives, within milliseconds, and within about
+    7 s in the worst case: a session that is lost without a word is noticed when it was quiet for `HEARTBEAT_SECONDS`
+    and then does not answer in time (2 s).
     """
 
     HEARTBEAT_SECONDS = 5.0
+    MOST_STRANGERS = 64
 
     def __init__(
         self,
@@ -70,45 +84,49 @@ class CachedProjects:
         listener: Link,
         *,
         clock: Clock,
+        strangers: Links | None = None,
         lives: CacheLives | None = None,
         patience: float = 2.0,
         down: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._links = links
+        self._strangers = strangers or links
         self._listener = listener
         self._clock = clock
         self._lives = lives or CacheLives()
         self._patience = patience
         self._down = down
+        self._keys = KnownKeys()
         self._known: OrderedDict[bytes, _Entry] = OrderedDict()
         self._unknown: OrderedDict[bytes, _Entry] = OrderedDict()
         self._asked: dict[bytes, asyncio.Task[Access | None]] = {}
+        self._strange = 0
         self._changes = 0
-        self._heard = False
+        self._heard = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def listening(self) -> bool:
-        return self._heard
+        return self._heard.is_set()
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._listen(), name="listener")
 
+    async def wait_until_listening(self, within: float) -> None:
+        """Returns when changes are heard and the keys are known, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._heard.wait()
+
     async def close(self) -> None:
-        await end(self._task)
+        await end(self._task, *self._asked.values())
         self._listener.drop()
 
     async def find(self, fingerprint: bytes) -> Access | None:
         entry = self._kept(fingerprint)
         if entry is not None:
             return entry.access
-        task = self._asked.get(fingerprint)
-        if task is None:
-            if (why := self._down()) is not None:
-                raise Unavailable(why)
-            task = asyncio.get_running_loop().create_task(self._ask(fingerprint))
-            self._asked[fingerprint] = task
-            task.add_done_callback(lambda _: self._asked.pop(fingerprint, None))
+        task = self._asked.get(fingerprint) or self._look_up(fingerprint, strange=fingerprint not in self._keys)
         try:
             async with asyncio.timeout(self._patience):
                 return await asyncio.shield(task)
@@ -116,21 +134,52 @@ class CachedProjects:
             raise Unavailable("looking up the key took too long") from error
 
     def _kept(self, fingerprint: bytes) -> _Entry | None:
-        for entries, life in ((self._known, self._lives.known), (self._unknown, self._lives.unknown)):
-            entry = entries.get(fingerprint)
+        """The answer that may be served. One of a key that is known is asked anew when it is aged."""
+        entry, entries, life = self._known.get(fingerprint), self._known, self._lives.known
+        if entry is None:
+            entry, entries, life = self._unknown.get(fingerprint), self._unknown, self._lives.unknown
             if entry is None:
-                continue
-            if self._clock.monotonic() - entry.since < (life if self._heard else self._lives.unheard):
-                entries.move_to_end(fingerprint)
-                return entry
-            del entries[fingerprint]
+                return None
+        age = self._clock.monotonic() - entry.since
+        if age < (life if self.listening else self._lives.unheard):
+            entries.move_to_end(fingerprint)
+            return entry
+        if entries is self._known and self.listening and age < 2 * life and self._down() is None:
+            if fingerprint not in self._asked:
+                self._look_up(fingerprint, strange=False)
+            return entry
+        del entries[fingerprint]
         return None
 
-    async def _ask(self, fingerprint: bytes) -> Access | None:
+    def _look_up(self, fingerprint: bytes, *, strange: bool) -> asyncio.Task[Access | None]:
+        """Begins a look-up. Raises `Unavailable` if none can be begun."""
+        if (why := self._down()) is not None:
+            raise Unavailable(why)
+        if strange and self._strange >= self.MOST_STRANGERS:
+            raise Unavailable("too many unknown keys are looked up at this moment")
+        self._strange += strange
+        task = asyncio.get_running_loop().create_task(
+            self._ask(fingerprint, self._strangers if strange else self._links)
+        )
+        self._asked[fingerprint] = task
+
+        def ended(_: object) -> None:
+            self._strange -= strange
+            del self._asked[fingerprint]
+            if not task.cancelled():
+                task.exception()  # nobody may be waiting for it
+
+        task.add_done_callback(ended)
+        return task
+
+    async def _ask(self, fingerprint: bytes, links: Links) -> Access | None:
         changes = self._changes
-        rows = await self._links.run("find_access", fingerprint=fingerprint)
+        rows = await links.run("find_access", fingerprint=fingerprint)
         access = access_of(rows[0]) if rows else None
+        if access is not None and fingerprint not in self._keys:
+            self._keys.add((fingerprint,))
         if changes == self._changes:  # else the answer may be older than what was announced
+            self._known.pop(fingerprint, None)
             entries = self._unknown if access is None else self._known
             entries[fingerprint] = _Entry(access, self._clock.monotonic())
             if len(entries) > self._lives.entries:
@@ -144,15 +193,26 @@ class CachedProjects:
             try:
                 await self._listener.run("listen")
                 self._forget_all()
-                self._heard = True
+                await self._load_keys()
+                self._heard.set()
                 await self._hear()
             except DatabaseError as error:
-                if self._heard:
+                if self.listening:
                     log.warning("changes of projects are not announced any more: %s", error)
-                self._heard = False
+                self._heard.clear()
                 self._forget_all()
                 self._listener.drop()
                 await asyncio.sleep(0.2)
+
+    async def _load_keys(self) -> None:
+        """Learns all keys, a page at a time. What is made meanwhile is announced after it."""
+        loaded: array[int] = array("Q")
+        page: Sequence[bytes] = (b"",)
+        while page:
+            rows = await self._listener.run("known_keys", after=page[-1], at_most=_PAGE)
+            page = [bytes(fingerprint) for (fingerprint,) in rows]
+            pack(loaded, page)
+        self._keys.replace(loaded)
 
     async def _hear(self) -> None:
         """Drops what is announced, until the session ends. A quiet session is asked whether it lives."""
@@ -162,21 +222,29 @@ class CachedProjects:
                 # not wait_for: what it cancels can have taken an announcement already
                 while not (await asyncio.wait((notice,), timeout=self.HEARTBEAT_SECONDS))[0]:
                     await self._listener.run("heartbeat")
-                scope, _, scope_id = notice.result().payload.partition(" ")
+                first = notice.result()
             except DatabaseError:
                 raise
             except Exception as error:  # what aiopg's queue raises when the session ends: an error of the driver's
                 raise DatabaseError(*failure_of(error), "listening") from error
             finally:
                 notice.cancel()
-            self._forget(scope, scope_id)
+            changed = {first.payload}
+            while not self._listener.notifies.empty():
+                changed.add(self._listener.notifies.get_nowait().payload)
+            self._forget(changed)
+            projects = sorted(one.removeprefix("project ") for one in changed if one.startswith("project "))
+            if projects:  # after what changed was forgotten: that waits for no query
+                rows = await self._listener.run("known_keys_of", projects=projects)
+                self._keys.add(fingerprint for (fingerprint,) in rows)
 
-    def _forget(self, scope: str, scope_id: str) -> None:
+    def _forget(self, changed: set[str]) -> None:
+        """Drops what is kept of these projects and accounts, and of all keys that nobody had."""
         self._changes += 1
         self._unknown.clear()
         for fingerprint, entry in list(self._known.items()):
             project = entry.access.project if entry.access else None
-            if project is None or scope_id == (project.id if scope == "project" else project.account_id):
+            if project is None or not changed.isdisjoint((f"project {project.id}", f"account {project.account_id}")):
                 del self._known[fingerprint]
 
     def _forget_all(self) -> None:

@@ -15,6 +15,14 @@ JOIN catchment.project ON project.id = key.project_id
 JOIN catchment.account ON account.id = project.account_id
 WHERE key.fingerprint = %(fingerprint)s
 
+-- name: known_keys
+-- The fingerprints of all keys after this one, in rising order, a page of them.
+SELECT fingerprint FROM catchment.key WHERE fingerprint > %(after)s ORDER BY fingerprint LIMIT %(at_most)s
+
+-- name: known_keys_of
+-- The fingerprints of the keys of some projects.
+SELECT fingerprint FROM catchment.key WHERE project_id = ANY (%(projects)s::uuid[])
+
 -- name: listen
 -- From now on, what changes is announced to this session.
 LISTEN catchment_changed

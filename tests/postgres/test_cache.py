@@ -15,9 +15,11 @@ from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors
 from catchment.adapters.postgres.projects import CachedProjects, CacheLives
 from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.system.ids import SystemIds
 from catchment.core.administer import Administer
 from catchment.core.errors import Unavailable
 from catchment.core.keys import fingerprint
+from catchment.core.project import KeyKind
 
 from ..support.database import Database
 from ..support.sessions import closed, locked, sessions, terminate
@@ -46,6 +48,25 @@ async def a_key(database: Database) -> AsyncIterator[tuple[Links, bytes]]:
         await administer.create_account("acme")
         _, new = await administer.create_project("shop", "acme", [])
         yield links, fingerprint(new.text)
+
+
+class Counting:
+    """Sessions that count what they are asked."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self.asked = 0
+
+    async def run(self, name: str, /, **parameters: object) -> object:
+        self.asked += 1
+        return await self._links.run(name, **parameters)
+
+
+class Stuck:
+    """Sessions that are busy for ever."""
+
+    async def run(self, name: str, /, **parameters: object) -> object:
+        return await asyncio.Event().wait()
 
 
 async def revoked(projects: CachedProjects, known: bytes) -> bool:
@@ -80,16 +101,33 @@ async def test_without_announcements_nobody_lives_for_five_seconds_too(database:
             assert await projects.find(known) is not None
 
 
-async def test_with_announcements_an_answer_lives_for_a_minute(database: Database) -> None:
+async def test_with_announcements_an_aged_answer_is_served_while_it_is_asked_anew_once(database: Database) -> None:
     async with a_key(database) as (links, known):
-        clock = ToldClock()
+        clock, counted = ToldClock(), Counting(links)
         database.execute("DROP TRIGGER announce ON catchment.key")  # so that nothing is announced
-        async with open_projects(database, links, clock=clock) as projects:
+        async with open_projects(database, counted, clock=clock) as projects:  # type: ignore[arg-type]
             assert not await revoked(projects, known)
             database.execute(_REVOKE)
             clock.advance(timedelta(seconds=59.9))
             assert not await revoked(projects, known)
+            assert counted.asked == 1
             clock.advance(timedelta(seconds=0.1))
+            with locked(database, "catchment.key"):
+                for _ in range(5):
+                    assert not await revoked(projects, known)
+            await eventually(lambda: revoked(projects, known), "the answer was asked anew")
+            assert counted.asked == 2
+
+
+async def test_with_announcements_an_answer_of_two_minutes_is_not_served(database: Database) -> None:
+    """However long nobody asked: what was announced and got lost is not believed for ever."""
+    async with a_key(database) as (links, known):
+        clock = ToldClock()
+        database.execute("DROP TRIGGER announce ON catchment.key")
+        async with open_projects(database, links, clock=clock) as projects:
+            assert not await revoked(projects, known)
+            database.execute(_REVOKE)
+            clock.advance(timedelta(seconds=120))
             assert await revoked(projects, known)
 
 
@@ -131,24 +169,14 @@ async def test_a_session_that_is_quiet_is_asked_whether_it_lives(
 
 
 async def test_a_look_up_is_shared_by_all_who_wait_for_it(database: Database) -> None:
-    asked = 0
-
-    class Counting:
-        def __init__(self, links: Links) -> None:
-            self._links = links
-
-        async def run(self, name: str, /, **parameters: object) -> object:
-            nonlocal asked
-            asked += 1
-            return await self._links.run(name, **parameters)
-
     async with a_key(database) as (links, known):
-        with deaf(Counting(links), ToldClock()) as projects:  # type: ignore[arg-type]
+        counted = Counting(links)
+        with deaf(counted, ToldClock()) as projects:  # type: ignore[arg-type]
             found = await asyncio.gather(*(projects.find(known) for _ in range(50)))
-            assert asked == 1
+            assert counted.asked == 1
             assert len({id(access) for access in found}) == 1
             await projects.find(known)
-            assert asked == 1
+            assert counted.asked == 1
 
 
 async def test_who_gives_up_a_look_up_takes_nobody_along(database: Database) -> None:
@@ -171,6 +199,39 @@ async def test_guessed_keys_do_not_push_out_the_good_ones(database: Database) ->
             database.execute(_REVOKE)
             assert not await revoked(projects, known)
             assert len(projects._unknown) == 5
+
+
+async def test_made_up_keys_stand_before_no_key_that_exists(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that was there at the start, nor one that was made since."""
+    monkeypatch.setattr("catchment.adapters.postgres.projects._PAGE", 2)
+    async with a_key(database) as (links, known):
+        administer = Administer(PostgresRegistry(links), SystemIds(), str)
+        keys = [(await administer.create_key("shop", KeyKind.SERVER)).text for _ in range(5)]
+        stuck = Stuck()
+        async with open_projects(database, links, clock=ToldClock(), strangers=stuck) as projects:  # type: ignore[arg-type]
+            made_up = [asyncio.create_task(projects.find(fingerprint(f"made up {n}"))) for n in range(500)]
+            most = CachedProjects.MOST_STRANGERS
+            await eventually(lambda: sum(map(asyncio.Task.done, made_up)) == 500 - most, "the others are told at once")
+            assert {type(task.exception()) for task in made_up if task.done()} == {Unavailable}
+
+            assert await projects.find(known) is not None
+            for key in keys:
+                assert await projects.find(fingerprint(key)) is not None
+            new = await administer.create_key("shop", KeyKind.SERVER)
+
+            async def answered() -> bool:
+                with contextlib.suppress(Unavailable):
+                    return await projects.find(fingerprint(new.text)) is not None
+                return False
+
+            await eventually(answered, "the new key was announced, and is answered")
+            assert terminate(database, "listener") == 1  # what is kept is forgotten, and the keys are still known
+            await eventually(lambda: not projects.listening, "the loss is noticed")
+            assert await projects.find(known) is not None
+            for task in made_up:
+                task.cancel()
 
 
 async def test_a_database_that_is_gone_is_said_and_what_is_kept_is_answered(database: Database) -> None:

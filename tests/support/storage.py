@@ -188,10 +188,10 @@ async def open_sink(
 
 
 @contextlib.asynccontextmanager
-async def open_projects(database: Database, links: Links, *, clock: Any) -> AsyncIterator[CachedProjects]:
+async def open_projects(database: Database, links: Links, *, clock: Any, **more: Any) -> AsyncIterator[CachedProjects]:
     """Projects that hear what changes."""
     async with open_link(database, "listener") as listener:
-        projects = CachedProjects(links, listener, clock=clock)
+        projects = CachedProjects(links, listener, clock=clock, **more)
         projects.start()
         try:
             await eventually(lambda: projects.listening, "changes are announced")
