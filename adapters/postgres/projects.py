@@ -66,8 +66,10 @@ class CachedProjects:
     is served once more while it is asked anew.
 
     The keys that exist are known by a small set (`KnownKeys`). A look-up of any other goes to `strangers`, sessions of
-    its own with `MOST_STRANGERS` places; who finds none is told so at once. So no number of made-up keys stands before
-    a good one. What was found of them is kept apart and shorter, so that guessing can't push out the good ones.
+    its own with `MOST_STRANGERS` places, each of which is taken for `STRANGE_SECONDS` at least. So no number of made-up
+    keys stands before a good one. Who finds no place is told so after `patience` seconds, not at once: whoever sends
+    made-up keys without a pause would else keep the event loop busy with being told. What was found of them is kept
+    apart and shorter, so that guessing can't push out the good ones.
 
     A look-up takes no longer than `patience` seconds, and none is begun while the database is `down`: whoever asks is
     told so at once. The price: a change is seen when its announcement arrives, within milliseconds, and within about
@@ -77,6 +79,7 @@ class CachedProjects:
 
     HEARTBEAT_SECONDS = 5.0
     MOST_STRANGERS = 64
+    STRANGE_SECONDS = 0.25
 
     def __init__(
         self,
@@ -126,7 +129,13 @@ class CachedProjects:
         entry = self._kept(fingerprint)
         if entry is not None:
             return entry.access
-        task = self._asked.get(fingerprint) or self._look_up(fingerprint, strange=fingerprint not in self._keys)
+        task = self._asked.get(fingerprint)
+        if task is None:
+            if fingerprint not in self._keys and self._strange >= self.MOST_STRANGERS:
+                await asyncio.sleep(self._patience)
+                if fingerprint not in self._keys:  # else it was made a moment ago
+                    raise Unavailable("too many unknown keys are looked up at this moment")
+            task = self._asked.get(fingerprint) or self._look_up(fingerprint, strange=fingerprint not in self._keys)
         try:
             async with asyncio.timeout(self._patience):
                 return await asyncio.shield(task)
@@ -155,16 +164,18 @@ class CachedProjects:
         """Begins a look-up. Raises `Unavailable` if none can be begun."""
         if (why := self._down()) is not None:
             raise Unavailable(why)
-        if strange and self._strange >= self.MOST_STRANGERS:
-            raise Unavailable("too many unknown keys are looked up at this moment")
-        self._strange += strange
-        task = asyncio.get_running_loop().create_task(
-            self._ask(fingerprint, self._strangers if strange else self._links)
-        )
+        loop, links = asyncio.get_running_loop(), self._strangers if strange else self._links
+        task = loop.create_task(self._ask(fingerprint, links))
         self._asked[fingerprint] = task
+        self._strange += strange
+        free_from = loop.time() + self.STRANGE_SECONDS
+
+        def leave() -> None:
+            self._strange -= 1
 
         def ended(_: object) -> None:
-            self._strange -= strange
+            if strange:
+                loop.call_at(free_from, leave)
             del self._asked[fingerprint]
             if not task.cancelled():
                 task.exception()  # nobody may be waiting for it
