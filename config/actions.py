@@ -1,26 +1,26 @@
-"""The functions behind the commands."""
+"""The functions behind the commands. Each imports what it needs, so that a command that needs little starts quickly."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from catchment.adapters.cli.actions import Managed
-from catchment.adapters.http.tracker import MISSING, shipped_scripts
-from catchment.adapters.postgres.embedded import start_embedded
-from catchment.adapters.postgres.migrate import migrate, schema_status
-from catchment.core.errors import Invalid, NotFound
-from catchment.core.scripts import Script
-from catchment.core.usage import Usage
-from catchment.plugins.manager import PluginDescription
+from catchment.core.errors import CatchmentError, Invalid, NotFound
 
-from . import demo, logs, running
-from .compose import Management, management, plugin_extensions
 from .settings import EMBEDDED, Settings
+
+if TYPE_CHECKING:
+    from catchment.adapters.cli.actions import Managed
+    from catchment.core.scripts import Script
+    from catchment.core.usage import Usage
+    from catchment.plugins.manager import PluginDescription
+
+    from .compose import Management
 
 
 class SettingsActions:
@@ -33,7 +33,21 @@ class SettingsActions:
     def public_url(self) -> str:
         return self._settings.public_url
 
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Note on errors which database and settings they are about."""
+        try:
+            yield
+        except CatchmentError as error:
+            notes = (f"database: {self._settings.database_words}", self._settings.file_words)
+            for note in notes:
+                if note not in getattr(error, "__notes__", ()):
+                    error.add_note(note)
+            raise
+
     def script(self, name: str) -> Script:
+        from catchment.adapters.http.tracker import MISSING, shipped_scripts
+
         found = shipped_scripts().get(name)
         if found is None:
             raise NotFound(MISSING)
@@ -47,6 +61,9 @@ class SettingsActions:
         """The database's address; an embedded one is started, and brought to this version by itself."""
         if self._settings.database.url != EMBEDDED:
             return self._settings.database.url
+        from catchment.adapters.postgres.embedded import start_embedded
+        from catchment.adapters.postgres.migrate import migrate, schema_status
+
         dsn = start_embedded(self._settings.database.directory)
         status = schema_status(dsn)
         if status.missing and not status.unknown:
@@ -55,6 +72,8 @@ class SettingsActions:
 
     def _current_dsn(self) -> str:
         """The address of a database that is at this version. Raises `Invalid`, naming the command that helps."""
+        from catchment.adapters.postgres.migrate import schema_status
+
         status = schema_status(self._dsn)
         if status.unknown:
             raise Invalid(
@@ -69,14 +88,21 @@ class SettingsActions:
 
     @asynccontextmanager
     async def manage(self) -> AsyncIterator[Management]:
-        async with management(self._settings, self._current_dsn()) as parts:
-            yield parts
+        from .compose import management
+
+        with self._named():
+            async with management(self._settings, self._current_dsn()) as parts:
+                yield parts
 
     def migrate(self, say: Callable[[str], None]) -> list[str]:
-        dsn = self._settings.database.url
-        if dsn == EMBEDDED:
-            dsn = start_embedded(self._settings.database.directory)
-        return migrate(dsn, datetime.now(UTC).date(), say)
+        from catchment.adapters.postgres.embedded import start_embedded
+        from catchment.adapters.postgres.migrate import migrate
+
+        with self._named():
+            dsn = self._settings.database.url
+            if dsn == EMBEDDED:
+                dsn = start_embedded(self._settings.database.directory)
+            return migrate(dsn, datetime.now(UTC).date(), say)
 
     def serve(
         self, *, host: str | None, port: int | None, workers: int | None, listening: Callable[[str, int, int], None]
@@ -84,14 +110,32 @@ class SettingsActions:
         given = {"host": host, "port": port, "workers": workers}
         chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         settings = replace(self._settings, http=replace(self._settings.http, **chosen))
+        from . import logs, running
+
         logs.configure(settings.log_level)
         count = settings.http.workers
-        return running.serve(settings, self._current_dsn(), lambda host, port: listening(host, port, count))
+
+        def listens(host: str, port: int) -> None:
+            logs.starting(
+                f"Listening on {host}:{port}, {count} worker(s)",
+                version=version("catchment"),
+                settings_file=str(settings.file) if settings.file is not None else None,
+                database=settings.database_words,
+            )
+            listening(host, port, count)
+
+        with self._named():
+            return running.serve(settings, self._current_dsn(), listens)
 
     def plugins(self) -> Sequence[PluginDescription]:
-        return plugin_extensions(self._settings).describe()
+        from .compose import plugin_extensions
+
+        with self._named():
+            return plugin_extensions(self._settings).describe()
 
     async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
+        from .compose import plugin_extensions
+
         extensions = plugin_extensions(self._settings)
         await extensions.configure(self._settings.plugins.sections, only=(backend,))
         return await extensions.bill(backend, usages)
@@ -99,11 +143,17 @@ class SettingsActions:
     def demo(self, *, host: str | None, port: int | None, site_port: int | None, say: Callable[[str], None]) -> int:
         chosen: dict[str, Any] = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}
         settings = replace(self._settings, http=replace(self._settings.http, **chosen))
+        from . import demo, logs
+
         logs.configure("error")
         say("Starting the database …")
-        return demo.run(settings, self._current_dsn(), site_port, say)
+        with self._named():
+            return demo.run(settings, self._current_dsn(), site_port, say)
 
     def check_demo(self, say: Callable[[str], None]) -> dict[str, Any]:
+        from . import demo, logs
+
         logs.configure("error")
         say("Starting the database …")
-        return demo.check(self._settings, self._current_dsn(), say)
+        with self._named():
+            return demo.check(self._settings, self._current_dsn(), say)

@@ -15,7 +15,11 @@ _TALKATIVE = ("tornado.access", "tornado.general", "aiopg", "asyncio", "pixeltab
 
 
 class JsonLines(logging.Formatter):
-    """A record as one JSON line."""
+    """A record as one JSON line. `ascii`: for a terminal that can't show more."""
+
+    def __init__(self, *, ascii: bool = False) -> None:
+        super().__init__()
+        self._ascii = ascii
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -24,6 +28,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "process": record.process,
             "message": record.getMessage(),
+            **getattr(record, "facts", {}),
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__name__
@@ -31,7 +36,7 @@ class JsonLines(logging.Formatter):
                 f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return plain_json(line)
+        return plain_json(line, ascii_only=self._ascii)
 
 
 class _Quiet(logging.StreamHandler):  # type: ignore[type-arg]
@@ -44,7 +49,8 @@ class _Quiet(logging.StreamHandler):  # type: ignore[type-arg]
 def configure(level: str) -> None:
     """Sets up logging for this process and those it forks."""
     handler = _Quiet(sys.stderr)
-    handler.setFormatter(JsonLines())
+    encoding = (getattr(sys.stderr, "encoding", None) or "utf-8").lower()
+    handler.setFormatter(JsonLines(ascii=not encoding.startswith("utf")))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -52,3 +58,13 @@ def configure(level: str) -> None:
     logging.getLogger(_OURS).setLevel(level.upper())
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def starting(message: str, **facts: str | None) -> None:
+    """Say that a server starts, whatever the level is: on a terminal the command line says it in words."""
+    if sys.stderr is None or sys.stderr.isatty():
+        return
+    record = logging.LogRecord(_OURS, logging.INFO, __file__, 0, message, None, None)
+    record.facts = facts
+    for handler in logging.getLogger().handlers:
+        handler.handle(record)

@@ -1,32 +1,40 @@
-"""Where the command `catchment` starts."""
+"""Where the command `catchment` starts. It imports little: Ctrl-C may come at any moment, and `--help` should be
+quick."""
 
 from __future__ import annotations
 
 import os
-import sys
-from importlib.metadata import version
+import signal
+from typing import TYPE_CHECKING
 
-import click
-
-from catchment.adapters.cli.commands import build
-
-from .actions import SettingsActions
-from .settings import BadSettings, load
+if TYPE_CHECKING:
+    from .actions import SettingsActions
 
 
 def actions_of(config: str | None) -> SettingsActions:
-    """The actions under the settings of a file and the environment; bad settings end the program, a line for each."""
-    try:
-        return SettingsActions(load(config, os.environ))
-    except BadSettings as error:
-        for line in error.lines:
-            click.echo(f"catchment: {line}", err=True)
-        sys.exit(2)
+    """The actions under the settings of a file and the environment. Raises `BadSettings`."""
+    from .settings import load
+
+    settings = load(config, os.environ)
+    from .actions import SettingsActions
+
+    return SettingsActions(settings)
 
 
 def main() -> None:
     """The command line."""
-    build(actions_of, version("catchment"))()
+    # While modules are imported, and again at the end, Ctrl-C ends the process at once and without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from catchment.adapters.cli.commands import build
+
+    command = build(actions_of)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

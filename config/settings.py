@@ -1,7 +1,7 @@
 """Settings: built-in defaults, then the TOML file, then the environment.
 
 ``CATCHMENT_<SECTION>__<KEY>`` sets a key; names without ``__`` are ignored, since Kubernetes injects such. Unknown
-keys and bad values are all named at once.
+keys and bad values are all named at once, each with what was given and where it comes from.
 """
 
 from __future__ import annotations
@@ -9,40 +9,42 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
-from psycopg2 import ProgrammingError
-from psycopg2.extensions import parse_dsn
 
-from catchment.core.errors import Misconfigured
 from catchment.core.limits import Limits
-from catchment.core.privacy import read_network
 
-EMBEDDED = "embedded"
-_PREFIX = "CATCHMENT_"
-_HIDDEN = "********"
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from .fields import (
+    EMBEDDED,
+    Directory,
+    Names,
+    Network,
+    Networks,
+    check_database_url,
+    check_host,
+    check_public_url,
+    number,
+    seconds,
+    whole,
+)
+from .hiding import hide_secrets, looks_secret, without_password
+from .sources import DEFAULT, DEFAULT_FILE, BadSettings, Given, read_given
 
-
-class BadSettings(Misconfigured):
-    """Settings that can't be: a line for each."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+__all__ = ["EMBEDDED", "BadSettings", "Settings", "load"]
 
 
 def _default_directory() -> Path:
     """Where the embedded database lives: of root under /var/lib, since its user must be able to get there."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/catchment/postgresql")
-    return Path(platformdirs.user_data_dir("catchment")) / "postgresql"
+    path = Path(platformdirs.user_data_dir("catchment")) / "postgresql"
+    return path if path.is_absolute() else Path("/var/lib/catchment/postgresql")  # a user without a home
 
 
 def _private_networks() -> tuple[Network, ...]:
@@ -118,6 +120,26 @@ class Settings:
     rate: RateSettings = field(default_factory=RateSettings)
     plugins: PluginSettings = field(default_factory=PluginSettings)
     log_level: str = "info"
+    file: Path | None = field(default=None, compare=False)
+    """The settings file that was read."""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The file or the environment variable of each value that was set, by `section.key`."""
+
+    @property
+    def file_words(self) -> str:
+        """The settings file, for a message."""
+        return f"settings: {self.file}" if self.file is not None else "no settings file"
+
+    @property
+    def database_words(self) -> str:
+        """The database, for a message: no secret is in it."""
+        if self.database.url == EMBEDDED:
+            return f"embedded in {self.database.directory}"
+        return without_password(self.database.url)
+
+    def source(self, name: str) -> str:
+        """Return where the value of `section.key` comes from: a file, a variable, or `default`."""
+        return self.sources.get(name, DEFAULT)
 
     @property
     def public_url(self) -> str:
@@ -127,7 +149,8 @@ class Settings:
         return f"http://{host}:{self.http.port}"
 
     def shown(self) -> dict[str, Any]:
-        """The settings as plain values, secrets hidden."""
+        """Return the settings as plain values, secrets hidden, with the file that was read and the source of each
+        value."""
         shown = {
             "database": dataclasses.asdict(self.database),
             "http": dataclasses.asdict(self.http),
@@ -140,14 +163,17 @@ class Settings:
             "plugins": {
                 "disabled": self.plugins.disabled,
                 "trace": self.plugins.trace,
-                **{name: _hide(section) for name, section in self.plugins.sections.items()},
+                **{name: hide_secrets(section) for name, section in self.plugins.sections.items()},
             },
             "log": {"level": self.log_level},
         }
-        shown["database"]["url"] = _without_password(self.database.url)
+        if self.database.url != EMBEDDED:
+            shown["database"]["url"] = without_password(self.database.url)
         shown["http"]["public_url"] = self.public_url
-        plain: dict[str, Any] = _plain(shown)
-        return plain
+        sources = {f"{section}.{name}": DEFAULT for section, values in shown.items() for name in values}
+        for name in self.plugins.sections:
+            del sources[f"plugins.{name}"]
+        return {**_plain(shown), "settings_file": _plain(self.file), "sources": {**sources, **self.sources}}
 
 
 def _plain(value: Any) -> Any:
@@ -158,134 +184,51 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-_SECRET = ("password", "secret", "token", "key")
-
-
-def _hide(value: Any) -> Any:
-    """A plugin's settings, all levels of them, without what is called a secret."""
-    if isinstance(value, Mapping):
-        secret = {name: any(word in str(name).lower() for word in _SECRET) for name in value}
-        return {name: _HIDDEN if secret[name] else _hide(item) for name, item in value.items()}
-    return [_hide(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _without_password(url: str) -> str:
-    if url == EMBEDDED:
-        return url
-    parts = {name: _HIDDEN if "pass" in name else str(value) for name, value in parse_dsn(url).items()}
-    user = ":".join(parts.pop(name) for name in ("user", "password") if name in parts)
-    rest = "&".join(f"{name}={value}" for name, value in parts.items() if name not in ("host", "port", "dbname"))
-    hosts = parts.get("host", "")
-    place = f"{hosts}{':' + parts['port'] if 'port' in parts else ''}/{parts.get('dbname', '')}"
-    if hosts.startswith("/"):
-        place, rest = f"/{parts.get('dbname', '')}", "&".join(filter(None, (f"host={hosts}", rest)))
-    return f"postgresql://{user + '@' if user else ''}{place}{'?' + rest if rest else ''}"
-
-
-# The schema that judges what is given
-
-
-class _Whole(fields.Integer):
-    """A whole number: in TOML a number, in the environment its digits; never the half of one."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if isinstance(value, bool | float):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
-
-
-class _Names(fields.Field[tuple[Any, ...]]):
-    """A list, in TOML an array, in the environment separated by commas."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[Any, ...]:
-        items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ValidationError("expected a list of texts")
-        return tuple(self._read(item.strip()) for item in items if item.strip())
-
-    def _read(self, item: str) -> Any:
-        return item
-
-
-class _Networks(_Names):
-    def _read(self, item: str) -> Network:
-        try:
-            return read_network(item)
-        except ValueError:
-            raise ValidationError(f"{item!r} is not a network, such as 10.0.0.0/8") from None
-
-
-class _Directory(fields.Field[Path]):
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Path:
-        if not isinstance(value, str) or not value.strip():
-            raise ValidationError("expected the path of a folder")
-        return Path(value).expanduser()
-
-
-def _database_url(value: str) -> None:
-    if value == EMBEDDED:
-        return
-    try:
-        parse_dsn(value)
-    except ProgrammingError:
-        raise ValidationError("expected `embedded` or a postgresql:// address") from None
-    if not value.startswith(("postgresql://", "postgres://")):
-        raise ValidationError("expected `embedded` or a postgresql:// address")
-
-
-def _whole(least: int, most: int | None = None) -> fields.Integer:
-    return _Whole(validate=validate.Range(min=least, max=most))
-
-
-def _seconds() -> fields.Float:
-    return fields.Float(validate=validate.Range(min=0.1, max=600))
-
-
 _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
     "database": {
-        "url": fields.String(validate=_database_url),
-        "directory": _Directory(),
-        "writers": _whole(1, 8),
-        "readers": _whole(1, 16),
+        "url": fields.String(validate=check_database_url),
+        "directory": Directory(),
+        "writers": whole(1, 8),
+        "readers": whole(1, 16),
     },
     "http": {
-        "host": fields.String(),
-        "port": _whole(0, 65535),
-        "workers": _whole(1, 64),
-        "public_url": fields.Url(schemes={"http", "https"}, require_tld=False),
-        "trusted_proxies": _Networks(),
-        "operator_networks": _Networks(),
-        "idle_seconds": _seconds(),
-        "body_seconds": _seconds(),
-        "drain_seconds": _seconds(),
-        "receive_bytes": _whole(1),
+        "host": fields.String(validate=check_host),
+        "port": whole(0, 65535),
+        "workers": whole(1, 64),
+        "public_url": fields.String(validate=check_public_url),
+        "trusted_proxies": Networks(),
+        "operator_networks": Networks(),
+        "idle_seconds": seconds(),
+        "body_seconds": seconds(),
+        "drain_seconds": seconds(),
+        "receive_bytes": whole(1),
     },
     "collect": {
-        "deadline": fields.Float(validate=validate.Range(min=0.2, max=60)),
-        "queue_events": _whole(1),
-        "queue_bytes": _whole(1),
-        "group_events": _whole(1),
-        "group_bytes": _whole(1),
+        "deadline": seconds(0.2, 60),
+        "queue_events": whole(1),
+        "queue_bytes": whole(1),
+        "group_events": whole(1),
+        "group_bytes": whole(1),
     },
     "limits": {
-        **{limit.name: _whole(1) for limit in dataclasses.fields(Limits)},
-        "rate_per_key": fields.Float(validate=validate.Range(min=0)),
-        "rate_per_address": fields.Float(validate=validate.Range(min=0)),
+        **{limit.name: whole(1) for limit in dataclasses.fields(Limits)},
+        "rate_per_key": number(0),
+        "rate_per_address": number(0),
     },
     "log": {"level": fields.String(validate=validate.OneOf(["debug", "info", "warning", "error"]))},
 }
-_PLUGIN_FIELDS: dict[str, fields.Field[Any]] = {"disabled": _Names(), "trace": fields.Boolean()}
+_PLUGIN_FIELDS: dict[str, fields.Field[Any]] = {"disabled": Names(), "trace": fields.Boolean()}
 
 
-def load(config: str | None, environment: Mapping[str, str]) -> Settings:
-    """The settings. `config`: the TOML file, else `CATCHMENT_CONFIG`'s, else none. Raises `BadSettings`."""
-    path = config or environment.get("CATCHMENT_CONFIG")
-    given = _from_file(Path(path)) if path else {}
-    problems: list[str] = []
-    _add_environment(given, environment, problems)
-    checked = {section: _check(section, values, problems) for section, values in given.items()}
-    if problems:
-        raise BadSettings(sorted(problems))
+def load(config: str | None, environment: Mapping[str, str], *, default: Path = DEFAULT_FILE) -> Settings:
+    """Return the settings. `config`: the TOML file, else CATCHMENT_CONFIG's, else `default` if it is there. Raises
+    `BadSettings`."""
+    given = read_given(config, environment, default)
+    checked = {section: _check(section, values, given) for section, values in given.values.items()}
+    if given.problems:
+        bad = BadSettings(sorted(given.problems))
+        bad.add_note(given.file_words)
+        raise bad
     limits = checked.get("limits", {})
     rate = RateSettings(
         per_key=limits.pop("rate_per_key", 0.0),
@@ -301,40 +244,21 @@ def load(config: str | None, environment: Mapping[str, str]) -> Settings:
         rate=rate,
         plugins=PluginSettings(**plugins, sections=own),
         log_level=checked.get("log", {}).get("level", "info"),
+        file=given.file,
+        sources=given.sources,
     )
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSettings([f"{path}: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings([f"{path}: not TOML: {error}"]) from None
-
-
-def _add_environment(given: dict[str, Any], environment: Mapping[str, str], problems: list[str]) -> None:
-    for name, value in environment.items():
-        section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
-        if not name.startswith(_PREFIX) or not separator:
-            continue
-        values = given.setdefault(section, {})
-        plugin, separator, own_key = key.partition("__")
-        if separator and section == "plugins" and isinstance(values, dict):
-            values, key = values.setdefault(plugin, {}), own_key
-        if isinstance(values, dict):
-            values[key] = value
-        else:
-            problems.append(f"{name}: {section} is not a section")
-
-
-def _check(section: str, values: Any, problems: list[str]) -> dict[str, Any]:
+def _check(section: str, values: Any, given: Given) -> dict[str, Any]:
     declared = _PLUGIN_FIELDS if section == "plugins" else _FIELDS.get(section)
     if declared is None:
-        problems.append(f"{section}: there is no such section; there are {', '.join(sorted([*_FIELDS, 'plugins']))}")
+        given.problems.append(
+            f"{section}: there is no such section; there are {', '.join(sorted([*_FIELDS, 'plugins']))} "
+            f"({given.source(section)})"
+        )
         return {}
     if not isinstance(values, dict):
-        problems.append(f"{section}: expected a section, with keys of its own")
+        given.problems.append(f"{section}: expected a section, with keys of its own ({given.source(section)})")
         return {}
     own = {name: value for name, value in values.items() if section == "plugins" and isinstance(value, dict)}
     plain = {name: value for name, value in values.items() if name not in own}
@@ -342,14 +266,32 @@ def _check(section: str, values: Any, problems: list[str]) -> dict[str, Any]:
         loaded = Schema.from_dict(declared)(unknown=RAISE).load(plain)
     except ValidationError as error:
         for name, what in error.normalized_messages().items():  # type: ignore[no-untyped-call]
-            problems.append(f"{section}.{name}: {_words(what)}")
+            source = given.source(f"{section}.{name}")
+            if name in declared:
+                words = f"{_quoted(section, name, plain[name])}{_words(what)}"
+            else:
+                close = get_close_matches(str(name), declared, n=1)
+                words = f"unknown field{f'; did you mean {close[0]}?' if close else ''}"
+            given.problems.append(f"{section}.{name}: {words} ({source})")
         return {}
     return {**loaded, **own}
+
+
+_QUOTED = 80
+
+
+def _quoted(section: str, name: str, value: Any) -> str:
+    """Return a bad value for a message. A database's address, and what looks as if it held a secret, is not
+    repeated."""
+    if (section, name) == ("database", "url") or isinstance(value, dict):
+        return ""
+    text = repr(value)
+    if looks_secret(text):
+        return ""
+    return f"{text if len(text) <= _QUOTED else text[:_QUOTED] + '…'}: "
 
 
 def _words(what: Any) -> str:
     if isinstance(what, dict):
         return "; ".join(_words(item) for item in what.values())
-    return "; ".join(
-        str(item).rstrip(".").lower() if item == "Unknown field." else str(item).rstrip(".") for item in what
-    )
+    return "; ".join(str(item).rstrip(".") for item in what)

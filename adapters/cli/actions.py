@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import date
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from catchment.core.administer import Administer
-from catchment.core.ports import LossLedger, ScriptArchive, UsageMeter
-from catchment.core.scripts import Script
-from catchment.core.usage import Usage
+if TYPE_CHECKING:
+    from datetime import date
+
+    from catchment.core.administer import Administer
+    from catchment.core.ports import LossLedger, ScriptArchive, UsageMeter
+    from catchment.core.scripts import Script
+    from catchment.core.usage import Usage
 
 
 class PluginAbout(Protocol):
@@ -62,7 +64,8 @@ class Managed(Protocol):
 
 
 class Actions(Protocol):
-    """What commands do. Errors that a person can mend are `CatchmentError`s."""
+    """What commands do. Errors that a person can mend are `CatchmentError`s; their notes say on which database and
+    settings."""
 
     @property
     def public_url(self) -> str: ...
@@ -71,7 +74,8 @@ class Actions(Protocol):
         """The shipped script of this name. Raises `NotFound` where it was not built."""
 
     def shown_settings(self) -> dict[str, Any]:
-        """The settings, secrets hidden."""
+        """Return the settings by section and key, secrets hidden; beside them `settings_file`, and `sources`: where
+        each value comes from, by `section.key`."""
 
     def manage(self) -> AbstractAsyncContextManager[Managed]:
         """The management parts. Raises `Invalid` where the database is at another version."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from catchment.core.project import MOST_EVENTS, Bots, DoNotTrack, KeyKind, Privacy, Project, Window
 from catchment.core.scripts import TRACKER, TRACKER_PLUS, tag
 
-from .actions import Managed
 from .commands import Context, command
 from .output import Output
+
+if TYPE_CHECKING:
+    from .actions import Managed
 
 
 def add_administering(root: click.Group) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import date
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from catchment.core.errors import CatchmentError, Invalid, Misconfigured
-from catchment.core.plain import plain
+from catchment.core.errors import CatchmentError, Invalid
 from catchment.core.times import period_text, read_period
 
-from .actions import Actions, ActionsOf, Managed
+from .failures import Root, fail
 from .output import Output
+
+if TYPE_CHECKING:
+    from .actions import Actions, ActionsOf, Managed
 
 Result = TypeVar("Result")
 
@@ -36,6 +37,7 @@ class Context:
 
     def managing(self, work: Callable[[Managed], Awaitable[Result]]) -> Result:
         """Runs some work with the management parts."""
+        import asyncio
 
         async def run() -> Result:
             async with self.actions.manage() as managed:
@@ -45,8 +47,8 @@ class Context:
 
 
 def command(group: click.Group, name: str, **attributes: Any) -> Callable[[Callable[..., None]], click.Command]:
-    """A command with `--json`, whose function takes the context and the output first, and whose errors are one line
-    on standard error."""
+    """Return a decorator for a command with `--json`. Its function takes the context and the output first; its errors
+    are one line on standard error, and a document with `--json`."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @group.command(name, **attributes)
@@ -57,9 +59,7 @@ def command(group: click.Group, name: str, **attributes: Any) -> Callable[[Calla
             try:
                 function(context, Output(as_json), **arguments)
             except CatchmentError as error:
-                for line in str(error).splitlines():
-                    click.echo(f"catchment: {plain(line)}", err=True)
-                sys.exit(2 if isinstance(error, Misconfigured) else 1)
+                sys.exit(fail(error, as_json))
 
         return run
 
@@ -79,17 +79,21 @@ class PeriodType(click.ParamType[date]):
 PERIOD = PeriodType()
 
 
-def build(actions_of: ActionsOf, version: str) -> click.Group:
-    """The whole command line on these actions."""
+def build(actions_of: ActionsOf, version: str | None = None) -> click.Group:
+    """The whole command line on these actions. `version`: the installed one's unless given."""
     from .administering import add_administering
 
     @click.group(
+        cls=Root,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         epilog="To begin with: catchment demo. The settings that count: catchment config show.",
     )
-    @click.version_option(version, prog_name="catchment")
+    @click.version_option(version, prog_name="catchment", package_name="catchment")
     @click.option(
-        "--config", metavar="FILE", type=click.Path(dir_okay=False), help="Settings, in TOML. Else CATCHMENT_CONFIG's."
+        "--config",
+        metavar="FILE",
+        type=click.Path(),
+        help="Settings, in TOML. Else CATCHMENT_CONFIG's, else /etc/catchment/catchment.toml if it is there.",
     )
     @click.pass_context
     def root(ctx: click.Context, config: str | None) -> None:
@@ -117,7 +121,8 @@ def add_running(root: click.Group) -> None:
         def listening(host: str, port: int, workers: int) -> None:
             if output.as_json:
                 output.document({"host": host, "port": port, "workers": workers}, "")
-            output.say(f"Listening on {host}:{port}, {workers} worker(s). Ctrl-C ends it.")
+            elif sys.stderr is not None and sys.stderr.isatty():  # the log says it otherwise
+                output.say(f"Listening on {host}:{port}, {workers} worker(s). Ctrl-C ends it.")
 
         sys.exit(context.actions.serve(host=host, port=port, workers=workers, listening=listening))
 
@@ -189,14 +194,27 @@ def add_running(root: click.Group) -> None:
 
     @command(config, "show")
     def show(context: Context, output: Output) -> None:
-        """Print the settings as they are now, secrets hidden: defaults, then the file, then the environment."""
+        """Print the settings as they are now, secrets hidden, and where each comes from: a default, the file, or a
+        variable of the environment."""
         shown = context.actions.shown_settings()
-        lines = []
+        file, sources = shown.get("settings_file"), shown.get("sources", {})
+        lines = [f"# settings: {file}" if file else "# no settings file", ""]
         for section, values in shown.items():
+            if section in ("settings_file", "sources"):
+                continue
             lines.append(f"[{section}]")
-            lines += [f"{name} = {_toml(value)}" for name, value in values.items()]
+            for name, value in values.items():
+                text = f"{name} = {_toml(value)}"
+                source = _source_words(sources, f"{section}.{name}")
+                lines.append(f"{text:<40}  # {source}" if source else text)
             lines.append("")
         output.document(shown, "\n".join(lines).rstrip())
+
+
+def _source_words(sources: dict[str, str], name: str) -> str:
+    """Return where a value comes from; of a plugin's section, where its values do."""
+    below = [source for key, source in sources.items() if key == name or key.startswith(f"{name}.")]
+    return ", ".join(dict.fromkeys(below))
 
 
 def _toml(value: Any) -> str:

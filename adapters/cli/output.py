@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from catchment.core.plain import plain_json, plain_lines
+from catchment.core.plain import plain_lines
 
-from . import tables
+from .failures import NotWritten, json_line
 
 _WIDE = 10_000
 """Columns for a pipe: what is cut into lines can't be copied."""
@@ -31,7 +30,8 @@ class Output:
 
     def document(self, document: Any, words: str) -> None:
         """One result: the document for machines, the words for people."""
-        click.echo(plain_json(document) if self.as_json else plain_lines(words))
+        with _written():
+            click.echo(json_line(document) if self.as_json else plain_lines(words))
 
     def table(
         self,
@@ -47,14 +47,19 @@ class Output:
         important one first.
         """
         if self.as_json:
-            click.echo(plain_json(list(rows)))
+            self.document(list(rows), "")
             return
         if not rows:
-            click.echo(plain_lines(empty))
+            self.document(None, empty)
             return
+        from rich.console import Console  # rich takes longer to import than most commands to run
+
+        from . import tables
+
         console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
         fitted = tables.fitted(rows, columns, console.width, droppable)
-        console.print(fitted.table, soft_wrap=fitted.is_list)
+        with _written():
+            console.print(fitted.table, soft_wrap=fitted.is_list)
         if fitted.left_out:
             self.say(f"Not shown, for want of room: {', '.join(fitted.left_out)}. --json has all of it.")
 
@@ -64,15 +69,15 @@ class Output:
 
         Yields a function that is told how much of the total is done.
         """
+        if self.as_json or sys.stderr is None or not sys.stderr.isatty():
+            yield lambda done: None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
         columns = (SpinnerColumn(), TextColumn("{task.description}"), *((BarColumn(),) if total else ()))
         console = Console(stderr=True)
-        with Progress(
-            *columns,
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=self.as_json or not console.is_terminal,
-        ) as bar:
+        with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
             task = bar.add_task(words, total=total)
             yield lambda done: bar.update(task, completed=done)
 
@@ -81,3 +86,14 @@ class Output:
         if not self.as_json:
             with contextlib.suppress(OSError):  # a full disk behind it stops nothing
                 click.echo(plain_lines(words), err=True)
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """Write a result. Raises `NotWritten`; a reader that went away is click's to deal with."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise NotWritten(error) from None

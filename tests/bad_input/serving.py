@@ -130,10 +130,7 @@ class Collector:
             assert self.browser_key not in line
             assert self.server_key not in line
             assert "Traceback" not in line
-            if line.startswith("{"):
-                assert json.loads(line)["level"] in ("debug", "info", "warning"), line
-            else:
-                assert line.startswith("Listening on "), line
+            assert json.loads(line)["level"] in ("debug", "info", "warning"), line
 
     def row(self, event_id: str) -> dict[str, Any]:
         """The stored row of an event."""

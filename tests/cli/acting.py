@@ -147,12 +147,18 @@ class Commands:
         return document(result)
 
     def refusal(self, *arguments: str) -> str:
-        """The one line on standard error of a command that can't do what it is asked."""
+        """The one line on standard error of a command that can't do what it is asked; with `--json` a document on
+        standard output says the same."""
         result = self.run(*arguments)
         assert result.exit_code == 1, result.output
-        assert result.stdout == ""
         (line,) = result.stderr.splitlines()
         assert line.startswith("catchment: ")
+        if "--json" in arguments:
+            error = document(result)["error"]
+            assert error["code"]
+            assert line == f"catchment: {error['message']}"
+        else:
+            assert result.stdout == ""
         return line
 
     def project(self, name: str = "shop", account: str = "roastery") -> dict[str, Any]:

@@ -32,6 +32,7 @@ def problems(config: Path | None, environment: Mapping[str, str]) -> list[str]:
 def run(*arguments: str, **environment: str) -> Result:
     """Runs the real command line under these settings and no others."""
     clean: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CATCHMENT_")}
+    clean["CATCHMENT_CONFIG"] = ""
     return CliRunner().invoke(build(actions_of, "1"), arguments, env={**clean, **environment})
 
 
@@ -147,14 +148,34 @@ def test_everything_that_is_bad_is_said_at_once(toml: Path) -> None:
 BAD = {
     "CATCHMENT_HTTP__PORT": ["-1", "65536", "http", "", "80.5"],
     "CATCHMENT_HTTP__WORKERS": ["0", "65", "two"],
-    "CATCHMENT_HTTP__PUBLIC_URL": ["collect.example", "ftp://collect.example", "javascript:1"],
-    "CATCHMENT_HTTP__TRUSTED_PROXIES": ["10.0.0.0/33", "proxy.example", "10.0.0.0/8 fd00::/8"],
-    "CATCHMENT_HTTP__OPERATOR_NETWORKS": ["all"],
-    "CATCHMENT_COLLECT__DEADLINE": ["0", "-1", "nan", "inf", "soon"],
+    "CATCHMENT_HTTP__HOST": ["http://localhost", "localhost:8080", "[::1]", "a b", "a/b", "192.0.2.0/24"],
+    "CATCHMENT_HTTP__PUBLIC_URL": [
+        *("collect.example", "ftp://collect.example", "javascript:1", "https://", "https:///x", "//collect.example"),
+        *(
+            "https://x/stats?x=1",
+            "https://x/?",
+            "https://x/#top",
+            "https://x:0",
+            "https://x:99999",
+            "https://x:",
+            "https://x y",
+        ),
+        *('https://x/"><script>', "https://x\\y", "https://bücher.example", "https://-x.example", "https://[::1"),
+    ],
+    "CATCHMENT_HTTP__TRUSTED_PROXIES": [
+        "10.0.0.0/33",
+        "proxy.example",
+        "10.0.0.0/8 fd00::/8",
+        "10.0.0.5/8",
+        "fd00::1/8",
+    ],
+    "CATCHMENT_HTTP__OPERATOR_NETWORKS": ["all", "192.168.1.7/24"],
+    "CATCHMENT_HTTP__IDLE_SECONDS": ["65s", "1m", "0", "601"],
+    "CATCHMENT_COLLECT__DEADLINE": ["0", "-1", "nan", "inf", "soon", "5s", "5 s", "5000ms"],
     "CATCHMENT_LIMITS__RATE_PER_KEY": ["-1", "nan"],
     "CATCHMENT_LIMITS__BATCH_EVENTS": ["0"],
     "CATCHMENT_DATABASE__URL": ["", "sqlite://", "embeded", "host=db", "postgresql://h/d?nonsense=1"],
-    "CATCHMENT_DATABASE__DIRECTORY": [""],
+    "CATCHMENT_DATABASE__DIRECTORY": ["", "data", "./data", "postgresql://db.example/events"],
     "CATCHMENT_LOG__LEVEL": ["loud"],
     "CATCHMENT_PLUGINS__TRACE": ["perhaps"],
     "CATCHMENT_HTTP__NONSENSE": ["1"],
@@ -162,11 +183,18 @@ BAD = {
 }
 
 
+UNREPEATED = [("database", "url"), ("http", "nonsense"), ("nonsense", "port")]
+"""What can hold a secret, and names that are not known: their values may be a secret's."""
+
+
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
 def test_a_bad_value_is_one_line_that_names_it(name: str, value: str) -> None:
     (line,) = problems(None, {name: value})
     section, _, key = name.removeprefix("CATCHMENT_").lower().partition("__")
     assert line.startswith(f"{section}.{key}: ") or line.startswith(f"{section}: ")
+    assert name in line
+    if (section, key) not in UNREPEATED:
+        assert repr(value) in line
 
 
 @pytest.mark.parametrize(
@@ -200,13 +228,68 @@ def test_a_file_that_is_not_there_is_one_line(toml: Path, tmp_path: Path) -> Non
     assert problems(None, {"CATCHMENT_CONFIG": str(tmp_path)}) == [f"{tmp_path}: Is a directory"]
 
 
-def test_a_secret_in_a_bad_value_is_not_repeated() -> None:
-    for address in (
-        "mysql://u:hunter2@h/d",
-        "postgresql://u:hunter2@h/d?nonsense=1",
-    ):
-        lines = problems(None, {"CATCHMENT_DATABASE__URL": address})
-        assert "hunter2" not in str(lines)
+def test_a_bad_value_in_the_file_is_named_with_the_file(toml: Path) -> None:
+    toml.write_text('[http]\nworkers = "two"\nhots = "x"\n')
+    unknown, wrong = problems(toml, {})
+    assert wrong == f"http.workers: 'two': expected a whole number (from {toml})"
+    assert unknown == f"http.hots: unknown field; did you mean host? (from {toml})"
+
+
+@pytest.mark.parametrize(
+    "password", ["hun@ter2", "hun:ter2", "hun/ter2", "hunter2/@", "@hunter2", "hun%ter2", "a@hun/ter:2?x"]
+)
+def test_a_raw_separator_in_the_database_s_password_is_refused_and_not_repeated(password: str) -> None:
+    result = run("usage", "--json", CATCHMENT_DATABASE__URL=f"postgresql://catchment:{password}@127.0.0.1:5432/events")
+    assert result.exit_code == 2
+    assert "percent-encode" in result.stderr
+    for part in ("hun", "ter", "2@", "/@"):
+        assert part not in result.output.replace("characters", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE__URL", "mysql://u:hunter2@h/d"),
+        ("DATABASE__URL", "postgresql://u:hunter2@h/d?nonsense=1"),
+        ("DATABASE__URL", "postgresql://u:hunter2/d"),
+        ("DATABASE__URL", "host=db user=u password=hunter2"),
+        ("DATABASE__URL", "postgresql://u@h/d?pasword=hunter2"),
+        ("DATABASE__PASSWORD", "hunter2"),
+        ("DATABASE__DIRECTORY", "postgresql://u:hunter2@h/d"),
+        ("HTTP__PUBLIC_URL", "https://u:hunter2@collect.example"),
+        ("HTTP__HOST", "https://u:hunter2@collect.example"),
+        ("HTTP__PORT", "postgresql://u:hunter2@h/d"),
+        ("LOG__LEVEL", "password=hunter2"),
+    ],
+)
+def test_a_secret_in_a_bad_value_is_not_repeated(name: str, value: str) -> None:
+    assert "hunter" not in str(problems(None, {f"CATCHMENT_{name}": value}))
+
+
+# which file
+
+
+def test_the_file_of_the_machine_is_read_unless_another_one_is_named(toml: Path, tmp_path: Path) -> None:
+    machine = tmp_path / "machine.toml"
+    machine.write_text("[http]\nport = 1001\n")
+    settings = load(None, {}, default=machine)
+    assert (settings.http.port, settings.file, settings.file_words) == (1001, machine, f"settings: {machine}")
+    toml.write_text("[http]\nport = 1002\n")
+    for config, environment in ((str(toml), {}), (None, {"CATCHMENT_CONFIG": str(toml)})):
+        assert load(config, environment, default=machine).http.port == 1002
+    none = load(None, {"CATCHMENT_CONFIG": ""}, default=machine)
+    assert (none, none.file_words) == (Settings(), "no settings file")
+    assert load(None, {}, default=tmp_path / "nowhere" / "x.toml").file is None
+
+
+def test_a_file_of_the_machine_that_can_t_be_read_is_an_error_and_not_skipped(tmp_path: Path) -> None:
+    (tmp_path / "catchment.toml").mkdir()
+    with pytest.raises(BadSettings, match=r"catchment\.toml: Is a directory"):
+        load(None, {}, default=tmp_path / "catchment.toml")
+    loop = tmp_path / "loop.toml"
+    loop.symlink_to(loop)
+    with pytest.raises(BadSettings, match=r"loop\.toml: Too many levels"):
+        load(None, {}, default=loop)
 
 
 # the command
@@ -216,10 +299,14 @@ def test_bad_settings_stop_every_command_with_exit_code_2_and_a_line_each() -> N
     bad = {"CATCHMENT_HTTP__PORT": "http", "CATCHMENT_HTTP__SPEED": "fast"}
     for words in (["serve"], ["migrate"], ["account", "list"], ["config", "show", "--json"], ["demo", "--check"]):
         result = run(*words, **bad)
-        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.exit_code == 2
         lines = result.stderr.splitlines()
         assert len(lines) == 2
         assert all(line.startswith("catchment: http.") for line in lines)
+        if "--json" in words:
+            assert json.loads(result.stdout)["error"]["code"] == "bad_settings"
+        else:
+            assert result.stdout == ""
 
 
 def test_the_settings_are_shown_as_they_are(toml: Path) -> None:
@@ -229,7 +316,18 @@ def test_the_settings_are_shown_as_they_are(toml: Path) -> None:
     shown = json.loads(result.stdout)
     assert (shown["http"]["port"], shown["http"]["workers"]) == (8081, 2)
     assert shown["limits"]["batch_events"] == 1000
-    assert set(shown) == {"database", "http", "collect", "limits", "plugins", "log"}
+    assert {"database", "http", "collect", "limits", "plugins", "log"} <= set(shown)
+    assert shown["settings_file"] == str(toml)
+    sources = shown["sources"]
+    assert (sources["http.port"], sources["http.workers"]) == (str(toml), "CATCHMENT_HTTP__WORKERS")
+    assert sources["limits.batch_events"] == "default"
+    text = run("--config", str(toml), "config", "show", CATCHMENT_HTTP__WORKERS="2").stdout.splitlines()
+    assert text[0] == f"# settings: {toml}"
+    assert [line.partition("  # ")[2] for line in text if line.startswith(("port", "workers", "host"))] == [
+        "default",
+        str(toml),
+        "CATCHMENT_HTTP__WORKERS",
+    ]
 
 
 def test_what_is_shown_is_settings_again(toml: Path, tmp_path: Path) -> None:
@@ -247,7 +345,12 @@ def test_what_is_shown_is_settings_again(toml: Path, tmp_path: Path) -> None:
         "postgresql://catchment:hunter2@db.example/events",
         "postgresql://db.example/events?user=catchment&password=hunter2",
         "postgres://catchment:hunter2@/events?host=/run/postgresql&sslpassword=hunter2",
+        "postgresql://catchment:hun?ter2#hunter@db.example/events",
         "postgresql://catchment:hunter%32@db.example,other.example/events",
+        "postgresql://catchment@db.example:5433/events?scram_client_key=hunter2&sslkey=/k",
+        "postgresql://catchment@db.example/events?options=-csearch_path%3Dhunter2&sslrootcert=/c",
+        "postgresql://catchment:a%40hunter2%2F%3A@[::1]:5432,db.example/events",
+        "postgresql://catchment@db.example/dbname%3Dx%20password%3Dhunter2",
     ],
 )
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
@@ -264,9 +367,12 @@ def test_secrets_of_plugins_are_not_shown(toml: Path) -> None:
         '[plugins.billing]\napi_key = "hunter2"\nAuthToken = "hunter3"\nplace = "here"\n'
         '[plugins.billing.account]\npassword = "hunter4"\nname = "me"\n'
         '[[plugins.billing.more]]\nclient_secret = "hunter5"\n'
+        '[plugins.other]\nendpoint = "https://me:hunter7@api.example/hunter8?sig=hunter9"\ndsn = "hunter10"\n'
+        'hook = "https://hooks.example/services/hunter11"\nodd = "amqp://me:hun@ter/hunter12@host/"\n'
+        'lines = [["password=hunter13"], "Bearer hunter14", "me:hunter15@tcp(db)/x"]\n'
     )
     result = run("--config", str(toml), "config", "show", CATCHMENT_PLUGINS__BILLING__SECRET="hunter6")
     assert result.exit_code == 0
-    assert "here" in result.stdout
-    assert '"me"' in result.stdout
+    for plain in ('"here"', '"me"', "api.example", "hooks.example"):
+        assert plain in result.stdout
     assert "hunter" not in result.stdout

@@ -103,7 +103,8 @@ class Installation:
     def env(self) -> dict[str, str]:
         """None of this process's settings, these instead."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CATCHMENT_", "PG"))}
-        return {**kept, "PYTHONUNBUFFERED": "1", "CATCHMENT_DATABASE__URL": self.dsn, **self.environment}
+        own = {"CATCHMENT_CONFIG": "", "CATCHMENT_DATABASE__URL": self.dsn}  # and no settings file of the machine
+        return {**kept, "PYTHONUNBUFFERED": "1", **own, **self.environment}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command, to its end."""
@@ -163,7 +164,7 @@ class Installation:
             server.end()
 
 
-_LISTENING = re.compile(rb"^Listening on 127\.0\.0\.1:(\d+)", re.MULTILINE)
+_LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
 
 
 @dataclass(slots=True)
@@ -243,4 +244,4 @@ class Serving:
     def lines(self) -> list[dict[str, Any]]:
         """Its log."""
         text = self.log.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines() if not line.startswith("Listening on ")]
+        return [json.loads(line) for line in text.splitlines()]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import select
+import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,9 +33,17 @@ def test_refusals_on_a_real_database_are_one_line_with_exit_code_1(
         ["project", "set", project.id, "--remove-origin", "https://never.example"],
     ):
         done = installation.run(*words)
-        assert (done.returncode, done.stdout) == (1, ""), words
+        assert done.returncode == 1, words
         (line,) = done.stderr.splitlines()
         assert line.startswith("catchment: ")
+        assert "no settings file" in line
+        assert "postgresql://" in line
+        if "--json" in words:
+            error = json.loads(done.stdout)["error"]
+            assert error["code"] in ("already_exists", "not_found")
+            assert error["message"] in line
+        else:
+            assert done.stdout == ""
 
 
 def test_a_project_of_two_origins_of_which_one_is_bad_is_not_made_at_all(
@@ -59,7 +70,7 @@ def test_a_database_that_is_behind_is_refused_and_the_command_is_named(
 ) -> None:
     with postgres.empty() as database:
         done = Installation(database.dsn, tmp_path).run(*words)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "catchment migrate" in line
 
@@ -132,3 +143,57 @@ def test_billing_writes_what_usage_says_and_again_the_same(
         rows = [row for row in csv.DictReader(file) if shared_project.id in row.values()]
     assert len(rows) == 1
     assert "1" in rows[0].values()
+
+
+CASES = {
+    "the help, on a full disk": (["--help"], {}, "/dev/full", 1),
+    "a result, on a full disk": (["config", "show"], {}, "/dev/full", 1),
+    "a document, on a full disk": (["config", "show", "--json"], {}, "/dev/full", 1),
+    "a terminal of ASCII alone": (["config", "show", "--json"], {"PYTHONIOENCODING": "ascii"}, None, 0),
+    "a table in ASCII alone": (["plugins"], {"PYTHONIOENCODING": "ascii:strict"}, None, 0),
+    "no home": (["config", "show"], {"HOME": None}, None, 0),
+    "no folder for temporary files": (["serve", "--port", "0", "--workers", "2"], {"TMPDIR": "/nowhere"}, None, None),
+}
+
+
+@pytest.mark.parametrize(("words", "environment", "output", "code"), CASES.values(), ids=CASES)
+def test_nothing_around_a_command_ends_in_a_traceback(
+    installation: Installation,
+    words: list[str],
+    environment: dict[str, str | None],
+    output: str | None,
+    code: int | None,
+) -> None:
+    env = {**installation.env(), "CATCHMENT_PLUGINS__CSV__PATH": "ä€.csv", **environment}
+    given = {name: value for name, value in env.items() if value is not None}
+    with contextlib.ExitStack() as files:
+        target = files.enter_context(open(output, "wb")) if output else subprocess.PIPE
+        process = files.enter_context(
+            subprocess.Popen([*COMMAND, *words], env=given, stdout=target, stderr=subprocess.PIPE)
+        )
+        if code is None:  # one that goes on
+            assert process.stderr is not None
+            assert b"Listening on" in process.stderr.readline()
+            process.terminate()
+        stdout, stderr = process.communicate(timeout=60)
+    assert b"Traceback" not in stderr
+    assert process.returncode == (code or 0), stderr
+    if "--json" in words and not output:
+        assert json.loads(stdout)["plugins"]["csv"]["path"] == "ä€.csv"
+    if output:
+        assert b"No space left on device" in stderr
+
+
+def test_a_reader_that_goes_away_and_ctrl_c_end_a_command_without_a_word(installation: Installation) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "config", "show"], env=installation.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        assert process.communicate(timeout=60)[1] == b""
+    # While modules are imported, SIGINT has its default: the process ends at once.
+    script = "import signal, sys; from catchment.config import main; sys.meta_path.insert(0, main)\n"
+    script += "main.find_spec = lambda *_: signal.raise_signal(signal.SIGINT); main.main()"
+    done = subprocess.run([sys.executable, "-c", script], env=installation.env(), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")

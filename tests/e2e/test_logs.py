@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from importlib.metadata import version
 
 import pytest
 
@@ -80,7 +81,10 @@ def test_no_line_holds_a_body_a_query_a_key_or_an_address(
         request_id = good.headers["X-Request-Id"]
         assert request_id
         assert server.stop() == 0
-        lines = server.lines()  # every line is JSON
+        start, *lines = server.lines()  # every line is JSON
+        assert start["message"] == f"Listening on 127.0.0.1:{server.port}, 1 worker(s)"  # its own address
+        assert (start["version"], start["settings_file"]) == (version("catchment"), None)
+        assert start["database"].startswith("postgresql://")
         assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in lines))
         assert any(line["level"] == "critical" for line in lines)
         text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
