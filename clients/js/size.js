@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
 /** Bytes that `gzip -9` makes of the file, its name included; servers send a few less. */
-const LIMITS = { "catchment.js": 2048, "catchment.plus.js": 3072 };
+const LIMITS = { "catchment.js": 2355, "catchment.plus.js": 3072 };
 
 const [folder] = process.argv.slice(2);
 for (const [name, limit] of Object.entries(LIMITS)) {

@@ -72,12 +72,112 @@ async def test_a_fragment_after_another_query_is_no_page(visitor: Visitor) -> No
     assert rows[1]["referrer"] == f"{visitor.site.origin}/?page=2"
 
 
-async def test_with_hash_routing_the_fragment_names_the_page(visitor: Visitor) -> None:
+async def test_with_hash_routing_the_fragment_names_the_page_and_its_path(visitor: Visitor) -> None:
     visitor.site.page("/", visitor.tag("catchment.plus.js", hash=""))
     page = await visitor.open("/#/home")
-    await page.evaluate("location.hash = '/beans'")
+    await page.evaluate("location.hash = '/beans?sort=price'")
     await page.evaluate("history.pushState({}, '', '#/club')")
-    assert paths(await visitor.until_rows(3)) == ["#/home", "#/beans", "#/club"]
+    rows = await visitor.until_rows(3)
+    assert paths(rows) == ["#/home", "#/beans?sort=price", "#/club"]
+    assert [row["page_path"] for row in rows] == ["/#/home", "/#/beans", "/#/club"]
+
+
+ROUTER = """<script>
+const titled = (milliseconds) => setTimeout(() => { document.title = location.pathname }, milliseconds);
+onpopstate = () => titled(60);
+titled(60);
+const go = (path, milliseconds) => { history.pushState({}, "", path); titled(milliseconds) };
+const redirect = (from, to) => {
+  history.pushState({}, "", from);
+  setTimeout(() => { history.replaceState({}, "", to); titled(60) }, 8);
+};
+</script>"""
+"""Renders after it has set the address, as React's routers do."""
+
+
+def titles(rows: list[dict[str, object]]) -> list[tuple[object, object]]:
+    return [(row["page_path"], row["page_title"]) for row in rows]
+
+
+async def test_each_view_has_the_title_that_its_page_sets_later(visitor: Visitor) -> None:
+    """In a later frame, by a loader, on the way back, and on the page that was loaded."""
+    visitor.site.page("/", visitor.tag(), ROUTER, title="before it renders")
+    page = await visitor.open("/")
+    await visitor.until_rows(1)
+    for number, move in enumerate(("go('/one', 0)", "go('/two', 180)", "history.back()")):
+        await page.evaluate(move)
+        await visitor.until_rows(number + 2)
+    rows = await visitor.until_rows(4)
+    assert titles(rows) == [(path, path) for path in ("/", "/one", "/two", "/one")]
+
+
+async def test_an_event_does_not_part_a_view_from_its_title_and_comes_after_it(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag(), ROUTER)
+    page = await visitor.open("/")
+    await visitor.until_rows(1)
+    await page.evaluate("go('/one', 60); catchment('event', 'Seen')")
+    assert [(row["name"], row["page_path"]) for row in await visitor.until_rows(3)] == [
+        ("PageView", "/"),
+        ("PageView", "/one"),
+        ("Seen", "/one"),
+    ]
+    assert [row["page_title"] for row in await visitor.until_rows(2, "PageView")] == ["/", "/one"]
+
+
+async def test_a_view_of_a_page_that_is_left_while_it_waits_has_the_title_of_then(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag(), ROUTER)
+    page = await visitor.open("/")
+    await visitor.until_rows(1)
+    await page.evaluate(
+        "setTimeout = new Proxy(setTimeout, { apply: (real, self, [work, time]) => time < 300 && real(work, time) });"
+        "go('/one', 0)"
+    )
+    await page.goto("about:blank")
+    assert titles(await visitor.until_rows(2))[1] == ("/one", "/one")
+
+
+async def test_a_redirect_is_one_view_of_the_page_it_leads_to(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag(), ROUTER)
+    visitor.site.page("/start", visitor.tag(), ROUTER + "<script>onload = () => redirect('/start', '/home')</script>")
+    page = await visitor.open("/")
+    await visitor.until_rows(1)
+    await page.evaluate("redirect('/old', '/new')")
+    rows = await visitor.until_rows(2)
+    assert titles(rows)[1] == ("/new", "/new")
+    assert rows[1]["referrer"] == f"{visitor.site.origin}/"
+    await page.goto(f"{visitor.site.origin}/start")
+    assert titles(await visitor.until_rows(3))[2] == ("/home", "/home")
+
+
+async def test_a_redirect_loses_no_campaign(visitor: Visitor) -> None:
+    visitor.site.page("/", visitor.tag(), ROUTER + "<script>onload = () => redirect(location, '/home')</script>")
+    await visitor.open("/?utm_source=news")
+    assert [(row["page_path"], row["utm_source"]) for row in await visitor.until_rows(2)] == [
+        ("/", "news"),
+        ("/home", None),
+    ]
+
+
+async def test_moves_by_the_navigation_api_are_page_views_and_counted_once(visitor: Visitor) -> None:
+    body = '<a href="/linked">link</a><script>navigation.onnavigate = (event) => event.canIntercept &&'
+    body += " event.intercept({ handler: async () => { setTimeout(() => (document.title = location.pathname), 30) } })"
+    visitor.site.page("/", visitor.tag(), body + "</script>")
+    page = await visitor.open("/")
+    await visitor.until_rows(1)
+    for number, move in enumerate(
+        (
+            "navigation.navigate('/called')",
+            "document.links[0].click()",
+            "history.pushState({}, '', '/pushed')",
+            "navigation.navigate('/gone'); navigation.navigate('/replaced', { history: 'replace' })",
+            "navigation.back()",
+        )
+    ):
+        await page.evaluate(f"void ({move.replace('; ', ', ')})")
+        await visitor.until_rows(number + 2)
+    assert titles(await visitor.until_rows(6)) == [
+        (path, path) for path in ("/", "/called", "/linked", "/pushed", "/replaced", "/pushed")
+    ]
 
 
 async def test_by_hand_there_are_no_page_views_but_those_that_are_asked_for(visitor: Visitor) -> None:

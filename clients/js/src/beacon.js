@@ -5,15 +5,17 @@ import { entries } from "./outbox.js";
 import { listen } from "./say.js";
 import { PAUSE } from "./sender.js";
 import { address, settings } from "./settings.js";
+import { settle } from "./track.js";
 
 /** @param {string[]} names */
 const batchOf = (names) =>
-  `{"projectKey":"${settings.key}","sentAt":${JSON.stringify(new Date())},"events":[${names.map(contentOf)}]}`;
+  `{"projectKey":"${settings.key}","sentAt":"${new Date().toISOString()}","events":[${names.map(contentOf)}]}`;
 
 /** What is left goes once more with the page. Nobody hears the answer, so the next page sends it again. */
 export function startBeacon() {
   if (!("keepalive" in Request.prototype))
     listen("pagehide", () => {
+      settle();
       const names = held(PAUSE) ? [] : entries();
       // Most take 64 KiB, or nothing. Under `Referrer-Policy: no-referrer` they say `Origin: null`.
       while (names[0] && !navigator.sendBeacon(address, batchOf(names))) names.length >>= 1;

@@ -1,22 +1,28 @@
-/** Page views: of the page, of pages within it (History API), and of a page back from the back/forward cache. */
+/**
+ * Page views: of the page, of pages within it (Navigation API, History API), and of a page back from the back/forward
+ * cache. Where both interfaces tell of one move, the second finds nothing new.
+ */
 
-import { listen } from "./say.js";
+import { listen, safely } from "./say.js";
 import { moved, view } from "./track.js";
 
-/** @param {"pushState" | "replaceState"} name @param {RegExp} [but] a part of addresses that makes no page */
-const watch = (name, but, original = history[name]) => {
+/** @param {"pushState" | "replaceState"} name @param {unknown} [replaced] */
+const watch = (name, replaced, original = history[name]) => {
   history[name] = (...args) => {
     original.apply(history, args);
-    moved(but);
+    moved(replaced);
   };
 };
 
 export function startPages() {
   view();
-  listen("popstate", moved);
+  listen("popstate", () => moved());
   listen("pageshow", (event) => event.persisted && view());
+  window.navigation?.addEventListener?.(
+    "currententrychange",
+    safely((event) => moved(event.navigationType == "replace")),
+  );
   // At last: a page can have frozen it.
   watch("pushState");
-  // Another query alone, where an address is replaced, is mostly a filter or a tab.
-  watch("replaceState", /\?[^#]*/);
+  watch("replaceState", 1);
 }

@@ -6,6 +6,7 @@ import { entries } from "./outbox.js";
 import { listen, say } from "./say.js";
 import { address, settings } from "./settings.js";
 import { optedOut, remove, store } from "./store.js";
+import { waiting } from "./track.js";
 
 /** Milliseconds that an answer may take; the server takes five seconds at most. */
 const LEASE = 15e3;
@@ -38,7 +39,7 @@ const lease = (milliseconds) => (/** @type {string} */ name) => store[name] && h
 /** Sends what nobody is sending, all of this moment together, and looks every second while something is left. */
 export async function sweep() {
   await 0;
-  if (optedOut()) return;
+  if (optedOut() || waiting) return;
   const left = entries();
   clearTimeout(timer);
   if (left[0]) timer = setTimeout(sweep, 1e3);
@@ -52,7 +53,7 @@ export async function sweep() {
   try {
     // The entries are JSON and are not read again: one that something else has spoiled can't stop the sender.
     const body =
-      `{"projectKey":"${settings.key}","sentAt":${JSON.stringify(new Date())},` +
+      `{"projectKey":"${settings.key}","sentAt":"${new Date().toISOString()}",` +
       `"events":[${names.map(contentOf)}],"losses":${store[losses] || null}}`;
     size = new Blob([body]).size;
     // A text is sent as text/plain, with mode cors: no preflight, and an Origin header under any Referrer-Policy.
