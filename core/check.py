@@ -15,12 +15,12 @@ from math import isfinite
 from typing import Any
 
 from .event import BLANK, JsonObject, RawEvent
-from .limits import OTHER_FIELDS, Limits, Over
-from .origins import Url, read_url
+from .limits import KNOWN_FIELDS, OTHER_FIELDS, Limits, Over
+from .origins import Url, percent_encoded, read_url
 from .outcomes import EventWarning, Reason, Refusal, WarningCode
 from .privacy import canonical
 from .project import KeyKind
-from .times import read_time, within_window
+from .times import UNIX_TIME, read_time, read_unix_time, within_window
 
 _BAD_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
@@ -102,10 +102,11 @@ def _checked(
         return _refusal(findings)
     columns = _texts(payload, limits, findings)
     _put_data(columns, payload.get("event_data"), limits, findings)
-    url = _url(columns["url"], sender, findings)
+    url = _url(columns, sender, limits, findings)
     name = columns["name"]
     if name is None or not name.strip():
-        findings.refuse("event_name", "required: a text that is not blank")
+        meant = next((wire for wire in ("name", "event", "eventName") if wire in payload), None)
+        findings.refuse("event_name", f"required: a text that is not blank{f' (not {meant})' if meant else ''}")
     columns["event_id"] = _event_id(columns["event_id"], findings) or event_id
     columns["occurred_at"] = _occurred_at(payload.get("timestamp"), sender, limits, findings)
     if findings.errors:
@@ -138,12 +139,16 @@ def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str,
         rule = rules.get(wire)
         if rule is None:
             if wire not in OTHER_FIELDS:
-                findings.warn(WarningCode.UNKNOWN_FIELD, wire, "not a field of an event; put it into event_data")
+                findings.warn(WarningCode.UNKNOWN_FIELD, wire, _unknown(wire))
             continue
         if type(value) is not str:
-            if value is not None:
-                findings.refuse(wire, f"expected text, not {_type_name(value)}")
-            continue
+            if type(value) is int and wire in _NUMBERED:
+                findings.warn(WarningCode.WRONG_TYPE, wire, "a number; taken as text")
+                value = str(value)
+            else:
+                if value is not None:
+                    findings.refuse(wire, f"expected text, not {_type_name(value)}")
+                continue
         attribute, most, over = rule
         if (not value.isascii() or "\x00" in value) and not is_clean(value) and attribute != "event_id":
             findings.warn(WarningCode.CHARACTERS_REPLACED, wire, _REPLACED)
@@ -152,6 +157,33 @@ def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str,
             value = _too_long(value, wire, over, most, findings)
         texts[attribute] = value
     return texts
+
+
+_NUMBERED = frozenset({"userId", "sessionId"})
+"""Texts that databases keep as numbers. An event's own id is none of them: 7 and 7.0 would be two."""
+
+
+def _unknown(wire: str) -> str:
+    meant = _SPELLINGS.get(_spelling(wire[:_SHOWN]))
+    return f"did you mean {meant}?" if meant else "not a field of an event; put it into event_data"
+
+
+def _spelling(wire: str) -> str:
+    return wire.replace("_", "").replace("-", "").lower()
+
+
+_SPELLINGS = {_spelling(wire): wire for wire in KNOWN_FIELDS} | {
+    "name": "event_name",
+    "event": "event_name",
+    "data": "event_data",
+    "properties": "event_data",
+    "title": "page_title",
+    "path": "page_path",
+    "referer": "referrer",
+    "time": "timestamp",
+    "key": "projectKey",
+}
+"""What a sender means, by how it may be spelt elsewhere."""
 
 
 def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings) -> str | None:
@@ -174,26 +206,38 @@ def _header_user_agent(text: str | None, limits: Limits, findings: Findings) -> 
 def _event_id(text: str | None, findings: Findings) -> str | None:
     if text is None:
         return None
-    if not text.strip() or not is_clean(text):
+    if not text:
+        findings.warn(WarningCode.DROPPED, "eventId", "empty; sent again it would be another event")
+    elif not text.strip() or not is_clean(text):
         findings.refuse("eventId", "blank, or with characters that can't be stored; an id is never changed")
     return text
 
 
-def _url(text: str | None, sender: Sender, findings: Findings) -> Url | None:
+def _url(columns: dict[str, Any], sender: Sender, limits: Limits, findings: Findings) -> Url | None:
+    text = columns["url"]
     if not text:
         if sender.kind is KeyKind.BROWSER and "url" not in findings.errors:
             findings.refuse("url", "required with a browser key: the address of the page")
         return None
     url = read_url(text)
     if url is None:
-        findings.refuse("url", "expected an absolute http or https address, in ASCII as browsers send it")
+        mended = percent_encoded(text)
+        url = read_url(mended) if mended is not None and len(mended) <= limits.url else None
+        if url is not None:
+            columns["url"] = mended
+            findings.warn(WarningCode.CHARACTERS_REPLACED, "url", "blanks or letters beyond ASCII, percent-encoded now")
+    if url is None:
+        findings.refuse(
+            "url",
+            "expected a page's absolute address, such as https://shop.example/; its host in ASCII (xn--…)",
+        )
     elif url.origin is None and sender.kind is KeyKind.SERVER:
         findings.refuse("url", "its host is not a plain one: no user, no %, no backslash, ASCII only")
     return url
 
 
 def _address(value: object, sender: Sender, findings: Findings) -> str | None:
-    if value is None:
+    if value is None or value == "":
         return sender.address
     if sender.kind is KeyKind.BROWSER:
         findings.warn(WarningCode.NOT_ALLOWED, "ip", "a browser key may not set it; the connection's is used")
@@ -205,9 +249,13 @@ def _address(value: object, sender: Sender, findings: Findings) -> str | None:
 
 
 def _occurred_at(value: object, sender: Sender, limits: Limits, findings: Findings) -> datetime:
-    if value is None:
+    if value is None or value == "":
         return sender.received_at
     moment = read_time(value)
+    if moment is None:
+        moment = read_unix_time(value)
+        if moment is not None:
+            findings.warn(WarningCode.WRONG_TYPE, "timestamp", UNIX_TIME)
     if moment is None:
         findings.refuse("timestamp", "expected an ISO 8601 time, such as 2026-11-02T14:19:12.000Z")
         return sender.received_at
@@ -234,6 +282,8 @@ def _put_data(columns: dict[str, Any], value: object, limits: Limits, findings: 
         category = _taken_text(data, "category", findings)
         label = _taken_text(data, "label", findings)
         number = _taken_number(data, findings)
+    elif value == []:  # how PHP writes an object without values
+        findings.warn(WarningCode.WRONG_TYPE, "event_data", "an empty array; taken as an empty object")
     elif value is not None:
         findings.refuse("event_data", f"expected an object, not {_type_name(value)}")
     columns["data"], columns["category"], columns["label"], columns["value"] = data, category, label, number
@@ -245,7 +295,9 @@ def _taken_text(data: JsonObject, name: str, findings: Findings) -> str | None:
         del data[name]
         return text
     if text is not None:
-        findings.warn(WarningCode.WRONG_TYPE, f"event_data.{name}", "not text; it stays in the data")
+        findings.warn(
+            WarningCode.WRONG_TYPE, f"event_data.{name}", f"{_type_name(text)}, not text; it stays in the data"
+        )
     return None
 
 
@@ -256,9 +308,10 @@ def _taken_number(data: JsonObject, findings: Findings) -> float | None:
     if _is_double(number):
         del data["value"]
         return float(number)
-    findings.warn(
-        WarningCode.WRONG_TYPE, "event_data.value", "not a number that a double holds exactly; it stays in the data"
-    )
+    what = "a number that a double does not hold exactly"
+    if type(number) not in (int, float):
+        what = f"{_type_name(number)}, not a number"
+    findings.warn(WarningCode.WRONG_TYPE, "event_data.value", f"{what}; it stays in the data")
     return None
 
 

@@ -25,7 +25,7 @@ from .ports import Clock, EventSink, Extensions, IdGenerator, IpAnonymizer, Loss
 from .project import Access, KeyKind
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, event_steps, find_project
 from .submission import Answer, Receipt, Submission
-from .times import read_time
+from .times import UNIX_TIME, read_time, read_unix_time
 from .turns import Places, Turn
 
 _VERDICTS = (Refusal, Filtered)
@@ -102,7 +102,7 @@ class Collect:
 
     async def _check_each(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
         """Leads each event through its steps; what is to be stored has the outcome `STORED` by now."""
-        sender, wrong_clock = sender_of(submission, access)
+        sender, odd_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
         visitors: dict[tuple[str | None, str | None], Visitor] = {}
         to_say = self.limits.batch_warnings
@@ -114,8 +114,8 @@ class Collect:
                 await self.turn.come(until=submission.deadline)
             payload, submission.payloads[number] = submission.payloads[number], None
             passage = Passage(self.limits, payload, submission, access, sender, event_id, visitors, most=to_say)
-            if wrong_clock:
-                passage.warn(WarningCode.WRONG_TYPE, "sentAt", "not an ISO 8601 time; no clock is corrected")
+            if odd_clock:
+                passage.warn(WarningCode.WRONG_TYPE, "sentAt", odd_clock)
             verdict: Verdict = None
             for step in steps:
                 found = step(self, passage)
@@ -153,13 +153,17 @@ def unavailable(error: Unavailable) -> Refusal:
     return Refusal(reason=reason, retry_after=error.retry_after)
 
 
-def sender_of(submission: Submission, access: Access) -> tuple[Sender, bool]:
-    """What is known of the sender, and whether its `sentAt` could not be read. Of a back end's connection
-    nothing is taken: the event speaks for the visitor."""
-    offset = timedelta()
-    sent_at = read_time(submission.sent_at)
-    if sent_at is not None:
-        offset = submission.received_at - sent_at
+def sender_of(submission: Submission, access: Access) -> tuple[Sender, str | None]:
+    """What is known of the sender, and what is odd about its `sentAt`. Nothing is taken from a back end's connection:
+    the event speaks for the visitor."""
+    offset, odd = timedelta(), None
+    if submission.sent_at is not None and submission.sent_at != "":
+        sent_at = read_time(submission.sent_at)
+        if sent_at is None:
+            sent_at = read_unix_time(submission.sent_at)
+            odd = UNIX_TIME if sent_at is not None else "not an ISO 8601 time; no clock is corrected"
+        if sent_at is not None:
+            offset = submission.received_at - sent_at
     browser = access.kind is KeyKind.BROWSER
     sender = Sender(
         kind=access.kind,
@@ -168,7 +172,7 @@ def sender_of(submission: Submission, access: Access) -> tuple[Sender, bool]:
         address=submission.address if browser else None,
         user_agent=submission.user_agent if browser else None,
     )
-    return sender, submission.sent_at is not None and sent_at is None
+    return sender, odd
 
 
 def _receipt(passage: Passage, verdict: Verdict) -> Receipt:

@@ -106,7 +106,8 @@ class Event(_Columns):
 
     project_id: str
     key_kind: KeyKind
-    """The kind of key it came with: ids of the two kinds are kept apart."""
+    """The kind of key that vouches for its id: that it came with, or a server key that signed it. Ids of the two kinds
+    are kept apart."""
     event_id: str
     name: str
     category: str | None = None

@@ -6,7 +6,9 @@ up, and storing it, happens by its SHA-256: the text of a server key is kept now
 
 from __future__ import annotations
 
+import hmac
 import zlib
+from collections.abc import Iterable
 from hashlib import sha256
 
 from .project import KeyKind
@@ -72,6 +74,18 @@ _fingerprint = remember_short(_digest, entries=4096, letters=LONGEST)
 def fingerprint(key: str) -> bytes:
     """The SHA-256 under which a key is stored and looked up."""
     return _fingerprint(key)
+
+
+def sign_id(event_id: str, fingerprint: bytes) -> str:
+    """The signature by which a back end vouches for an event id: the HMAC-SHA256 of the id, in hexadecimal, under the
+    fingerprint of a server key. Whoever has the project's browser key alone can't make it."""
+    return hmac.digest(fingerprint, event_id.encode(), "sha256").hex()
+
+
+def is_signed(event_id: str, signature: str, fingerprints: Iterable[bytes]) -> bool:
+    """Whether a server key with one of these fingerprints made this signature."""
+    sent = signature.lower().encode()
+    return any([hmac.compare_digest(sign_id(event_id, one).encode(), sent) for one in fingerprints])
 
 
 def shortened(key: str) -> str:

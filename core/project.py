@@ -113,6 +113,8 @@ class Access:
     project: Project
     kind: KeyKind
     revoked: bool = False
+    vouchers: tuple[bytes, ...] = ()
+    """Of a browser key: the fingerprints of the project's newest live server keys, which may sign event ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import keys
 from .check import Findings, Sender, check_event, check_object
 from .event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
-from .origins import Url, read_origin_header, read_url
+from .origins import Url, host_of, read_origin_header
 from .outcomes import EventWarning, Filtered, Reason, Refusal
 from .project import Access, Bots, DoNotTrack, KeyKind
 from .submission import Submission, Unreadable
@@ -53,6 +53,8 @@ class Passage(Findings):
     """Those of this request, by user agent and address."""
     raw: RawEvent | None = field(default=None, kw_only=True)
     url: Url | None = field(default=None, kw_only=True)
+    vouched: bool = field(default=False, kw_only=True)
+    """Whether a back end signed the event's id."""
     event: Event | None = field(default=None, kw_only=True)
 
     @property
@@ -162,6 +164,16 @@ def check_fields(collect: Collect, passage: Passage) -> Verdict:
     return None
 
 
+def check_signature(collect: Collect, passage: Passage) -> Verdict:
+    """A signed id is one that a back end made: nobody else can take it, or ask whether it is there."""
+    signature = passage.submission.id_signature or ""
+    if keys.is_signed(passage.checked.event_id, signature, passage.access.vouchers):
+        passage.vouched = True
+        return None
+    what = "not the signature of this event id by a server key of the project that is live"
+    return Refusal(reason=Reason.INVALID_EVENT, detail=f"signature: {what}", errors={"signature": [what]})
+
+
 def match_url(collect: Collect, passage: Passage) -> Verdict:
     """With a browser key, the page's address must match a rule of the project."""
     if passage.url is not None and passage.access.project.origins.allow(passage.url.origin):
@@ -204,8 +216,8 @@ def make_event(passage: Passage, visitor: Visitor) -> Event:
     columns.update(
         {
             "project_id": passage.access.project.id,
-            "key_kind": passage.access.kind,
-            "referrer_host": _host_of(raw.referrer) if raw.referrer else None,
+            "key_kind": KeyKind.SERVER if passage.vouched else passage.access.kind,
+            "referrer_host": host_of(raw.referrer) if raw.referrer else None,
             "agent": visitor.agent,
             "ip": visitor.ip,
             "place": visitor.place,
@@ -216,11 +228,6 @@ def make_event(passage: Passage, visitor: Visitor) -> Event:
         }
     )
     return Event.of(columns)
-
-
-def _host_of(url: str) -> str | None:
-    parsed = read_url(url)
-    return parsed.origin.host if parsed is not None and parsed.origin is not None else None
 
 
 def validate(collect: Collect, passage: Passage) -> Awaitable[Verdict]:
@@ -258,6 +265,7 @@ EVENT_STEPS: tuple[EventStep, ...] = (
     refuse_unreadable,
     refuse_another_key,
     check_fields,
+    check_signature,
     match_url,
     drop_do_not_track,
     meet_visitor,
@@ -273,14 +281,20 @@ def event_steps(submission: Submission, access: Access) -> Sequence[EventStep]:
     settings = access.project.settings
     return _event_steps(
         browser,
+        submission.id_signature is not None,
         browser and submission.do_not_track and settings.do_not_track is DoNotTrack.FILTER,
         settings.bots is Bots.FILTER,
     )
 
 
 @lru_cache
-def _event_steps(browser: bool, not_tracked: bool, filters_bots: bool) -> tuple[EventStep, ...]:
-    applies: dict[EventStep, bool] = {match_url: browser, drop_do_not_track: not_tracked, drop_bots: filters_bots}
+def _event_steps(browser: bool, signed: bool, not_tracked: bool, filters_bots: bool) -> tuple[EventStep, ...]:
+    applies: dict[EventStep, bool] = {
+        check_signature: signed,
+        match_url: browser,
+        drop_do_not_track: not_tracked,
+        drop_bots: filters_bots,
+    }
     return tuple(step for step in EVENT_STEPS if applies.get(step, True))
 
 

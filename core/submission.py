@@ -25,6 +25,8 @@ class Submission:
     """The sender's clock when it sent, as it came."""
     losses: object = None
     """The sender's report of what it lost, as it came."""
+    id_signature: str | None = None
+    """What a back end signed the event's id with, as it came (`keys.sign_id`)."""
     dry_run: bool = False
     origin: str | None = None
     """The `Origin` header."""

@@ -26,6 +26,24 @@ def read_time(text: object) -> datetime | None:
         return None
 
 
+UNIX_TIME = "a number, read as seconds (or milliseconds) since 1970; send ISO 8601"
+_SECONDS_FROM, _MILLISECONDS_FROM = 1e8, 1e11
+"""1973, in seconds and in milliseconds. A smaller number is a mistake."""
+
+
+def read_unix_time(value: object) -> datetime | None:
+    """A moment from the seconds or milliseconds since 1970, as a number or its digits. None if it is none."""
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= _SECONDS_FROM:
+        return None
+    try:
+        seconds = value / 1000 if value >= _MILLISECONDS_FROM else value
+        return EPOCH + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):  # infinity, or a year that no calendar has
+        return None
+
+
 def within_window(moment: datetime, received_at: datetime, kind: KeyKind, limits: Limits) -> bool:
     """Whether a sender with this kind of key may say that its event happened at this moment."""
     oldest = EPOCH if kind is KeyKind.SERVER else received_at - limits.oldest_from_browser

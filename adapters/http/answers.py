@@ -9,6 +9,7 @@ import msgspec
 from catchment.core.event import row_of
 from catchment.core.losses import LossOutcome
 from catchment.core.outcomes import IN_WORDS, EventWarning, Outcome, Reason, Refusal
+from catchment.core.project import Access, KeyKind
 from catchment.core.submission import Answer, Receipt
 
 from .exchange import Request, Response
@@ -72,7 +73,7 @@ def single(answer: Answer, request: Request, *, dry_run: bool) -> Response:
         return problem(answer.refusal, request)
     receipt = answer.receipts[0]
     if dry_run:
-        return _ok(_dry_run(receipt), Outcome.DRY_RUN, receipt.reason)
+        return _ok(_dry_run(receipt, answer.access), Outcome.DRY_RUN, receipt.reason)
     if receipt.refusal is not None:
         return problem(receipt.refusal, request)
     return _ok(_receipt(receipt), receipt.outcome, receipt.reason)
@@ -86,7 +87,7 @@ def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
     for receipt in answer.receipts:
         counts[receipt.outcome] += 1
     if dry_run:
-        results = [{"index": i, **_dry_run(receipt)} for i, receipt in enumerate(answer.receipts)]
+        results = [{"index": i, **_dry_run(receipt, answer.access)} for i, receipt in enumerate(answer.receipts)]
         counts = dict.fromkeys(counts, 0)
     else:
         results = [_result(i, receipt) for i, receipt in enumerate(answer.receipts)]
@@ -149,12 +150,19 @@ def _result(index: int, receipt: Receipt) -> dict[str, Any]:
     return body
 
 
-def _dry_run(receipt: Receipt) -> dict[str, Any]:
+_NOT_FOR_BROWSERS = ("project_id", "properties")
+"""Columns that everybody who has a public key would learn: plugins may add what they know of a person."""
+
+
+def _dry_run(receipt: Receipt, access: Access | None) -> dict[str, Any]:
+    row = row_of(receipt.event) if receipt.event is not None and receipt.outcome is Outcome.STORED else None
+    if row is not None and (access is None or access.kind is not KeyKind.SERVER):
+        row = {name: value for name, value in row.items() if name not in _NOT_FOR_BROWSERS}
     body: dict[str, Any] = {
         "outcome": Outcome.DRY_RUN,
         "would_be": receipt.outcome,
         "reason": receipt.reason,
-        "row": row_of(receipt.event) if receipt.event is not None and receipt.outcome is Outcome.STORED else None,
+        "row": row,
         "warnings": _warnings(receipt.warnings),
     }
     if receipt.refusal is not None:

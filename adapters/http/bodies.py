@@ -24,6 +24,8 @@ class Body:
     sent_at: object = None
     losses: object = None
     """The envelope's, as they came."""
+    id_signature: str | None = None
+    """The picture's."""
 
 
 def read_event(body: bytes, limits: Limits) -> Body:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from catchment.core.collect import Collect
 from catchment.core.errors import Fault, Unavailable
+from catchment.core.keys import PREFIXES
 from catchment.core.limits import Limits
 from catchment.core.losses import LossReceipt, shown_reason
 from catchment.core.outcomes import Outcome, Reason, Refusal
@@ -122,7 +123,7 @@ class Collecting:
             raise _NotSupported(f"send UTF-8, not {_shown(charset)}")
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         body = request.body
-        if encoding == "gzip":
+        if encoding in ("gzip", "x-gzip"):  # one thing (RFC 9110, 8.4.1.3)
             body = unpack(body, limit)
         elif encoding != "identity":
             raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
@@ -138,6 +139,7 @@ class Collecting:
             key=key,
             sent_at=body.sent_at,
             losses=body.losses,
+            id_signature=body.id_signature,
             dry_run=dry_run,
             origin=headers.get("Origin"),
             address=request.client.address,
@@ -183,6 +185,8 @@ class Collecting:
 def _bearer(header: str | None) -> str | None:
     if header is None:
         return None
+    if header.startswith(tuple(PREFIXES)):  # without its scheme: nothing else looks like a key
+        return header.strip()
     scheme, _, token = header.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 

@@ -49,6 +49,8 @@ def decode(body: bytes) -> Any:
 
 def decode_exact(text: str) -> Any:
     """The same by the standard library's parser, strictly. Raises `NotReadable`."""
+    if text.startswith("\ufeff"):
+        raise NotReadable("not JSON: it begins with a byte order mark; send UTF-8 without one")
     if not text.strip():
         raise NotReadable("the body is empty")
     try:

@@ -19,11 +19,13 @@ PARAMETERS = {
     "u": ("url", "The page's address, of one of the project's origins. Else the Referer header."),
     "t": ("page_title", "The page's title."),
     "r": ("referrer", "Where the visitor came from."),
-    "e": ("eventId", "Your own id: a second event with it is a duplicate."),
+    "e": ("eventId", "Your own id: a second event with it is a duplicate. Random, or signed."),
     "sid": ("sessionId", "Groups events of one visit."),
     "uid": ("userId", "Your own id of the person."),
 }
 """By their names in the query: the field of an event that each is, and what it is for."""
+SIGNATURE = "s"
+"""The parameter that is the signature of `e`: HMAC-SHA256, in hexadecimal, under the SHA-256 of a server key."""
 DATA = "d."
 """Begins a parameter that is a value of `event_data`."""
 
@@ -37,16 +39,19 @@ def read_pixel(query: str, referer: str | None) -> Body:
     text = query.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
     event: dict[str, Any] = {}
     data: dict[str, Any] = {}
+    signature = None
     for name, value in parse_qsl(text, errors="surrogateescape"):
         if name in PARAMETERS:
             event[PARAMETERS[name][0]] = value
+        elif name == SIGNATURE:
+            signature = value
         elif name.startswith(DATA) and name != DATA:
             data[name.removeprefix(DATA)] = _number(value) if name == "d.value" else value
     if data:
         event["event_data"] = data
     if referer:
         event.setdefault("url", referer)
-    return Body([event], _browser_key(event))
+    return Body([event], _browser_key(event), id_signature=signature)
 
 
 def _browser_key(event: dict[str, Any]) -> str | None:

@@ -65,6 +65,15 @@ class Store:
         )
         return replace(project, limits=limits_of(tuple(own)))
 
+    def vouchers(self, project_id: str) -> tuple[bytes, ...]:
+        """The fingerprints of a project's server keys that are live, the newest ten."""
+        live = [
+            fingerprint
+            for key, fingerprint in self.keys.values()
+            if key.project_id == project_id and key.kind is KeyKind.SERVER and not key.revoked
+        ]
+        return tuple(live[-10:])
+
     def counted(self, limit: Limit, at: datetime) -> int:
         """The events of a limit's scope in the window of this moment."""
         return sum(
@@ -94,7 +103,9 @@ class MemoryProjects:
             raise self._store.failing
         for key, known in self._store.keys.values():
             if known == fingerprint:
-                return Access(project=self._store.project(key.project_id), kind=key.kind, revoked=key.revoked)
+                project = self._store.project(key.project_id)
+                vouchers = self._store.vouchers(project.id) if key.kind is KeyKind.BROWSER else ()
+                return Access(project=project, kind=key.kind, revoked=key.revoked, vouchers=vouchers)
         return None
 
 

@@ -266,7 +266,8 @@ class CachedProjects:
 
 def access_of(row: Sequence[Any]) -> Access:
     """What a row of the query `find_access` says."""
-    return Access(kind=KeyKind(row[0]), revoked=row[1], project=project_of(row[2:]))
+    vouchers = tuple(bytes(fingerprint) for fingerprint in row[-1] or ())
+    return Access(kind=KeyKind(row[0]), revoked=row[1], project=project_of(row[2:-1]), vouchers=vouchers)
 
 
 def project_of(row: Sequence[Any]) -> Project:

@@ -1,6 +1,8 @@
 """The shipped plugin that reads campaign parameters (``utm_…``) out of the page's address.
 
-Percent-encoded UTF-8, ``+`` is a blank, the first of a name that is not empty counts, 200 characters are kept.
+Percent-encoded UTF-8, ``+`` is a blank, the first of a name that is not empty counts, 200 characters are kept. The case
+of a name does not count, and neither does an ``amp;`` before it, which mail programs leave there. A query behind ``#``
+(``#/page?utm_source=x``, ``#utm_source=x``) is read if the address has no campaign before it.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ class Campaigns:
     def catchment_enrich(self, event: Event) -> Enrichment | None:
         url = event.url
         # A name could be written with %75 for its u, but nobody does, and this is asked of every event.
-        if url is None or _PREFIX not in url:
+        if url is None or (_PREFIX not in url and _PREFIX not in url.lower()):
             return None
-        return _campaign(url.partition("#")[0].partition("?")[2])
+        page, _, fragment = url.partition("#")
+        return _campaign(page.partition("?")[2]) or _campaign(fragment.partition("?")[2] or fragment)
 
 
 def _read_campaign(query: str) -> Enrichment | None:
@@ -41,7 +44,7 @@ def _read_campaign(query: str) -> Enrichment | None:
         return None
     found: dict[str, str] = {}
     for name, value in fields:
-        value = clean(value.strip()[:_KEPT])
+        value, name = clean(value.strip()[:_KEPT]), name.lower().removeprefix("amp;")
         if value and name.startswith(_PREFIX) and name[len(_PREFIX) :] in _NAMES:
             found.setdefault(name[len(_PREFIX) :], value)
     return Enrichment(campaign=Campaign(**found)) if found else None

@@ -9,7 +9,11 @@ SELECT key.kind, key.revoked_at IS NOT NULL, project.id::text, project.name, acc
        ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule),
        ARRAY(SELECT ARRAY[quota.scope, quota.scope_id::text, quota."window", quota.hard::text]
              FROM catchment.quota
-             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id)))
+             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))),
+       CASE key.kind WHEN 'browser' THEN ARRAY(
+           SELECT server.fingerprint FROM catchment.key AS server
+           WHERE server.project_id = project.id AND server.kind = 'server' AND server.revoked_at IS NULL
+           ORDER BY server.created_at DESC LIMIT 10) END AS vouchers
 FROM catchment.key
 JOIN catchment.project ON project.id = key.project_id
 JOIN catchment.account ON account.id = project.account_id

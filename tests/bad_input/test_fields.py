@@ -28,7 +28,10 @@ def refused(name: str, field: str, body: bytes, *, server: bool = False) -> Row:
 
 
 @table(
-    refused(f"{field} is {name}", field, event(**{field: value})) for field in TEXTS for name, value in WRONG.items()
+    refused(f"{field} is {name}", field, event(**{field: value}))
+    for field in TEXTS
+    for name, value in WRONG.items()
+    if field not in ("sessionId", "userId") or "number" not in name  # which may be whole numbers
 )
 def test_a_text_of_a_wrong_type_is_refused(site: Collector, row: Row) -> None:
     check_refused(site, row)
@@ -37,7 +40,7 @@ def test_a_text_of_a_wrong_type_is_refused(site: Collector, row: Row) -> None:
 @table(
     refused(f"{field} is {name}", field, event(**{field: value}))
     for field, values in {
-        "event_data": {"a text": b'"text"', "a number": b"7", "true": b"true", "an array": b"[]"},
+        "event_data": {"a text": b'"text"', "a number": b"7", "true": b"true", "an array": b"[0]"},
         "timestamp": {name: value for name, value in WRONG.items() if name != "a text"},
     }.items()
     for name, value in values.items()
@@ -47,7 +50,7 @@ def test_other_fields_of_a_wrong_type_are_refused(site: Collector, row: Row) -> 
 
 
 def test_all_that_is_wrong_is_said_at_once(site: Collector) -> None:
-    fields: dict[str, Any] = {**dict.fromkeys(TEXTS, 7), "event_data": [], "timestamp": "soon"}
+    fields: dict[str, Any] = {**dict.fromkeys(TEXTS, True), "event_data": [0], "timestamp": "soon"}
     with site.wire() as wire:
         problem = check_problem(site.ask(wire, json.dumps(fields).encode()), 400, "invalid_event")
         assert set(problem["errors"]) == set(fields)
@@ -109,7 +112,7 @@ def test_a_name_that_is_blank_missing_or_too_long_is_refused(site: Collector, ro
 
 
 @table(
-    [refused(f"blank {name.encode('unicode_escape')!r}", "eventId", event(eventId=name)) for name in BLANK]
+    [refused(f"blank {name.encode('unicode_escape')!r}", "eventId", event(eventId=name)) for name in BLANK if name]
     + [refused(name, "eventId", event(eventId=text)) for name, text in {"one too many": "x" * 65, **LONG}.items()]
 )
 def test_an_id_that_is_blank_or_too_long_is_refused(site: Collector, row: Row) -> None:
@@ -161,7 +164,7 @@ def test_a_thousand_unknown_fields_have_no_more_than_fifty_warnings(site: Collec
 
 @table(
     refused(repr(value), "ip", event(ip=value), server=True)
-    for value in (7, True, [], {}, "", " ", CANARY, "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4/8", "::g")
+    for value in (7, True, [], {}, " ", CANARY, "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4/8", "::g")
 )
 def test_an_address_that_is_none_is_refused(site: Collector, row: Row) -> None:
     check_refused(site, row)
@@ -175,7 +178,6 @@ def test_a_browser_key_may_not_set_an_address(site: Collector) -> None:
 # Times
 
 NO_TIMES = [
-    "",
     " ",
     "infinity",
     "-infinity",
@@ -187,8 +189,6 @@ NO_TIMES = [
     "allballs",
     "noon",
     "0",
-    "1764000000",
-    "1764000000000",
     "2026-02-30T00:00:00Z",
     "2025-02-29T00:00:00Z",
     "2026-13-01T00:00:00Z",
@@ -285,26 +285,19 @@ NO_URLS = [
     "file:///etc/passwd",
     "ftp://good.com/page",
     "ws://good.com/page",
-    "chrome-extension://good.com/page",
     "https:/good.com/page",
     "https:good.com/page",
     "https:\\\\good.com\\page",
     "https;//good.com/page",
     "http s://good.com/page",
-    f" {PAGE}",
-    f"{PAGE} ",
-    f"{PAGE} more",
     f"{PAGE}\t",
     f"{PAGE}\r\nX-Injected: 1",
     "https://go\nod.com/page",
     "htt\tps://good.com/page",
     f"{PAGE}\x00",
     f"{PAGE}\x7f",
-    f"{PAGE}\u00a0",
     f"{PAGE}\u0085",
     f"{PAGE}\ud800",
-    f"{ORIGIN}/päge",
-    f"{PAGE}?q=\u202e",
     f"{PAGE}?" + "x" * 2048,
     f"{PAGE}?" + CANARY * 3000,
 ]

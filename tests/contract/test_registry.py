@@ -219,3 +219,16 @@ async def test_a_key_comes_with_the_limits_of_its_project_and_account(storage: S
     assert (await found(storage, known)).project.limits == expected
     (shop,) = [project for project in await storage.registry.projects() if project.name == "shop"]
     assert shop.limits == expected
+
+
+async def test_the_live_server_keys_of_a_project_vouch_for_ids_beside_its_browser_keys(storage: Storage) -> None:
+    project_id = storage.project.id
+    browser = Key(id=an_id(90), project_id=project_id, kind=KeyKind.BROWSER, text="pk_vouched")
+    await storage.registry.add_key(browser, b"browser")
+    for number, hashed in ((91, b"old"), (92, b"new")):
+        key = Key(id=an_id(number), project_id=project_id, kind=KeyKind.SERVER, text="sk_")
+        await storage.registry.add_key(key, hashed)
+    await storage.registry.revoke_key(fingerprint=b"old")
+    assert b"new" in (await found(storage, b"browser")).vouchers
+    assert b"old" not in (await found(storage, b"browser")).vouchers
+    assert (await found(storage, b"new")).vouchers == ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from catchment.core.errors import Invalid
-from catchment.core.origins import Origin, OriginRule, OriginRules, read_origin_header, read_url
+from catchment.core.origins import Origin, OriginRule, OriginRules, host_of, read_origin_header, read_url
 
 GOOD = "https://good.com"
 RULES = OriginRules.parse(
@@ -247,3 +247,59 @@ def test_an_address_in_a_rule_is_written_as_browsers_write_it(text: str) -> None
 def test_what_is_no_rule_is_said(text: str) -> None:
     with pytest.raises(Invalid, match=r"^origin "):
         OriginRule.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "canonical", "allowed", "others"),
+    [
+        ("capacitor://localhost", "capacitor://localhost", "capacitor://localhost", "capacitor://localhost:1"),
+        ("APP://-", "app://-", "app://-", "app://."),
+        ("tauri://localhost/", "tauri://localhost", "tauri://LOCALHOST", "tauri://localhost.evil.com"),
+        ("ionic://my-app:8100", "ionic://my-app:8100", "ionic://my-app:8100", "ionic://my-app"),
+        ("moz-extension://*", "moz-extension://*", "moz-extension://0f4f-11", "chrome-extension://0f4f-11"),
+        ("chrome-extension://abcd", "chrome-extension://abcd", "chrome-extension://abcd", "moz-extension://abcd"),
+    ],
+)
+def test_an_app_is_an_origin_that_an_owner_can_allow(rule: str, canonical: str, allowed: str, others: str) -> None:
+    parsed = OriginRule.parse(rule)
+    assert str(parsed) == str(OriginRule.parse(str(parsed))) == canonical
+    rules = OriginRules((parsed,))
+    for read in (read_origin_header, lambda text: getattr(read_url(f"{text}/index.html?q#h"), "origin", None)):
+        assert rules.allow(read(allowed))
+        for other in (others, "https://localhost", "http://-", f"{allowed.partition(':')[0]}x://localhost", "null"):
+            assert not rules.allow(read(other))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "javascript://localhost", "data://x", "blob://x", "file://x", "file://*", "javascript://*", "https://*", "*://x",
+        "app://*.example", "app://", "app:///", "app://a@b", "app://a%20b", "app://*:*", "ws://x", "1app://x", "app:x",
+    ],
+)  # fmt: skip
+def test_what_is_no_app_is_no_rule(text: str) -> None:
+    with pytest.raises(Invalid):
+        OriginRule.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("referrer", "host"),
+    [
+        ("https://Example.com:8443/x", "example.com"),
+        ("android-app://com.google.android.gm/", "com.google.android.gm"),
+        ("https://example.com./ü b", "example.com"),
+        ("https://user:secret@example.com/", "example.com"),
+        ("https://müller.example/", "xn--mller-kva.example"),
+        ("https://evil.io\\@example.com/", "evil.io"),
+        ("http://[2001:DB8::1]:80/", "[2001:db8::1]"),
+        ("https://exam ple.com/", None),
+        ("https://ex%61mple.com/", None),
+        ("javascript://example.com/%0aalert(1)", None),
+        ("about:client", None),
+        ("example.com/page", None),
+        ("https://" + "a." * 200 + "com/", None),
+        ("", None),
+    ],
+)
+def test_the_host_of_a_referrer(referrer: str, host: str | None) -> None:
+    assert host_of(referrer) == host

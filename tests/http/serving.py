@@ -55,7 +55,8 @@ class ScriptedExtensions(NoExtensions):
         return None
 
     async def enrich(self, event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
-        return (Enrichment(is_bot=True),) if event.user_agent and "bot" in event.user_agent else ()
+        known = [Enrichment(properties={"tier": "gold"})] if event.user_id == "known" else []
+        return [*known, *([Enrichment(is_bot=True)] if event.user_agent and "bot" in event.user_agent else [])]
 
 
 class ToldRateLimiter:

@@ -261,13 +261,13 @@ async def test_the_first_event_s_key_is_the_request_s(site: Site) -> None:
     assert {event.project_id for event in site.storage.events} == {site.project.id}
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", ""])
 async def test_authorization_is_a_key_for_one_event_too(site: Site, scheme: str) -> None:
     answer = await site.post(site.event(projectKey=None), Authorization=f"{scheme} {site.browser_key}")
     assert answer.json["outcome"] == "stored"
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic {key}", "{key}"])
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic {key}"])
 async def test_authorization_of_another_kind_is_no_key(site: Site, header: str) -> None:
     answer = await site.post(site.event(projectKey=None), Authorization=header.format(key=site.browser_key))
     check_problem(answer, 401, "missing_key")
@@ -308,7 +308,7 @@ async def test_sent_at_corrects_a_clock_that_is_ahead(site: Site) -> None:
     assert corrected(site) == datetime(2026, 11, 2, 11, 59, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("sent_at", ["soon", 7, "", {}, "2026-13-01T00:00:00Z"])
+@pytest.mark.parametrize("sent_at", ["soon", 7, " ", {}, "2026-13-01T00:00:00Z"])
 async def test_a_sent_at_that_is_no_time_corrects_nothing_and_is_said(site: Site, sent_at: object) -> None:
     event = site.event(timestamp="2026-11-02T11:00:00Z")
     (result,) = check_batch(await site.batch({"sentAt": sent_at, "events": [event]}), STORED)

@@ -67,6 +67,17 @@ async def test_dry_run_shows_the_row_and_stores_nothing(site: Site) -> None:
     assert site.storage.usage == {}
 
 
+async def test_dry_run_with_a_public_key_shows_nothing_that_plugins_know(site: Site) -> None:
+    for path, event in (("/v1/events", site.event(userId="known")), ("/v1/batch", [site.event(userId="known")])):
+        body = (await site.post(event, f"{path}?dry_run=1")).json
+        row = body["results"][0]["row"] if path == "/v1/batch" else body["row"]
+        assert row["user_id"] == "known"
+        assert not {"properties", "project_id"} & row.keys()
+        assert "gold" not in str(body)
+    mine = await site.post(site.event(projectKey=site.server_key, userId="known"), "/v1/events?dry_run=1")
+    assert (mine.json["row"]["properties"], mine.json["row"]["project_id"]) == ({"tier": "gold"}, site.project.id)
+
+
 async def test_dry_run_says_what_would_have_been_refused_and_why(site: Site) -> None:
     answer = await site.post(site.event(url="https://evil.example/"), "/v1/events?dry_run=1")
     check_common(answer)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -107,6 +109,24 @@ async def test_an_id_makes_an_event_one(site: Site) -> None:
     for expected in (("stored", None), ("duplicate", None)):
         assert outcome(await get(site, query(site, e="mail-17"))) == expected
     assert len(site.storage.events) == 1
+
+
+async def test_a_signed_id_can_be_taken_or_asked_for_by_nobody_else(site: Site) -> None:
+    signature = hmac.digest(sha256(site.server_key.encode()).digest(), b"mail-18-bob", "sha256").hex()
+    await get(site, query(site, e="mail-18-bob", d__who="a stranger"))  # takes the id among those that are not signed
+    assert outcome(await get(site, query(site, e="mail-18-bob", s=signature))) == ("stored", None)
+    assert outcome(await get(site, query(site, e="mail-18-bob", s=signature.upper()))) == ("duplicate", None)
+    answer = await site.post(site.event(eventId="mail-18-bob", projectKey=site.server_key))
+    assert answer.json["outcome"] == "duplicate"  # it is the back end's own
+    assert len(site.storage.events) == 2
+
+
+async def test_a_signature_that_no_live_key_made_is_refused(site: Site) -> None:
+    signature = hmac.digest(sha256(site.server_key.encode()).digest(), b"mail-18-bob", "sha256").hex()
+    for asked in ({"e": "mail-17-alice", "s": signature}, {"e": "mail-18-bob", "s": "é"}, {"s": signature}):
+        await refused(site, query(site, **asked), "invalid_event")
+    await site.administer.revoke_key(site.server_key)
+    await refused(site, query(site, e="mail-18-bob", s=signature), "invalid_event")
 
 
 async def test_where_no_url_is_given_the_referer_stands_in(site: Site) -> None:

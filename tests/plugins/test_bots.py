@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
+from importlib.resources import files
 
 import crawleruseragents
 import pytest
 
-from catchment.plugins.bots import Bots
+from catchment.plugins.bots import CORRECTIONS, Bots
 from catchment.plugins.hooks import Enrichment
 from catchment.plugins.testkit import check_plugin, run_hook, sample_event
 
-INSTANCES = [text for entry in crawleruseragents.CRAWLER_USER_AGENTS_DATA for text in entry["instances"]]
+BROWSERS = (
+    "camera car_browser console desktop feature_phone phablet portable_media_player smart_display smartphone tablet tv"
+)
+"""The kinds of device that a person looks at, by the names of device-detector's files."""
+NO_BROWSERS = ("WhatsApp/", "Wget/")
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 PEOPLE = [
     f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {WEBKIT} Chrome/126.0.0.0 Safari/537.36",
@@ -52,10 +58,36 @@ def test_it_says_nothing_of_people_and_of_no_user_agent(bots: Bots, user_agent: 
 
 
 def test_it_says_what_the_library_says(bots: Bots) -> None:
-    """The expressions run in another matcher here: both must agree on every example the library has."""
-    texts = [*INSTANCES, *PEOPLE, *(text.lower() for text in INSTANCES[::7])]
-    assert len(INSTANCES) > 1_000
+    """The expressions run in another matcher here: both must agree on every example of what is not corrected."""
+    taken_back = {pattern for pattern, said in CORRECTIONS.items() if said is None}
+    listed = crawleruseragents.CRAWLER_USER_AGENTS_DATA
+    instances = [text for entry in listed if entry["pattern"] not in taken_back for text in entry["instances"]]
+    texts = [*instances, *PEOPLE, *(text.lower() for text in instances[::7])]
+    assert len(instances) > 1_000
+    assert {entry["pattern"] for entry in listed} >= CORRECTIONS.keys()  # else a correction has had its time
     assert [text for text in texts if is_bot(bots, text) != crawleruseragents.is_crawler(text[:1_024])] == []
+
+
+def test_no_browser_of_tens_of_thousands_is_a_robot(bots: Bots) -> None:
+    folder = files("device_detector") / "tests" / "fixtures" / "upstream"
+    kinds = "|".join(BROWSERS.split())
+    real = [
+        text.strip().strip("'\"")
+        for file in folder.iterdir()
+        if re.fullmatch(rf"(?:{kinds})(?:-\d+)?\.yml", file.name)
+        for text in re.findall(r"^ *(?:- )?user_agent: (.*)$", file.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert len(real) > 30_000
+    assert [text for text in real if is_bot(bots, text) and not text.startswith(NO_BROWSERS)] == []
+
+
+@pytest.mark.parametrize(
+    "app", ["Instagram 350.0.0", "WhatsApp/2.24", "Viber/24.1", "Feedly/90", "Bluesky/1.9", "Line/14"]
+)
+def test_a_person_in_an_apps_own_browser_is_no_robot_and_its_previews_are(bots: Bots, app: str) -> None:
+    phone = "(Linux; Android 15; CPH2557 Build/AP3A.240617.008; wv)"
+    assert not is_bot(bots, f"Mozilla/5.0 {phone} {WEBKIT} Version/4.0 Chrome/141.0.0.0 Mobile Safari/537.36 {app}")
+    assert is_bot(bots, app) == app.startswith(("WhatsApp", "Viber", "Feedly", "Bluesky"))
 
 
 def test_made_up_long_user_agents_do_not_hold_the_server_up(bots: Bots) -> None:

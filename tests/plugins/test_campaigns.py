@@ -38,7 +38,7 @@ def test_all_five_tags() -> None:
         f"{PAGE}?utm_source=",
         f"{PAGE}?utm_source=+%20",
         f"{PAGE}?utm_other=x",
-        f"{PAGE}#?utm_source=x",
+        f"{PAGE}#/page",
         "https://yourdomain.com/utm_source=x",
     ],
 )
@@ -51,6 +51,10 @@ def test_nothing_where_there_is_nothing(url: str | None) -> None:
     [
         ("utm_source=caf%C3%A9+au%20lait", "café au lait"),
         ("utm_source=a&utm_source=b", "a"),
+        ("UTM_SOURCE=Mail", "Mail"),
+        ("x=1&amp;Utm_Source=Mail", "Mail"),
+        ("#utm_source=Mail", "Mail"),
+        ("a=1#/page?utm_source=Mail", "Mail"),
         ("utm_source=&utm_source=b", "b"),
         ("utm_source=%ff", "\ufffd"),
         ("utm_source=a%00b", "a\ufffdb"),
