@@ -175,6 +175,7 @@ class Collector:
             rate_limiter=TokenBuckets(
                 rate_per_key=settings.rate.per_key,
                 rate_per_address=settings.rate.per_address,
+                address_burst=settings.rate.address_burst,
                 monotonic=clock.monotonic,
             ),
             clock=clock,

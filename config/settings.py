@@ -38,6 +38,8 @@ from .sources import DEFAULT, DEFAULT_FILE, BadSettings, Given, read_given
 
 __all__ = ["EMBEDDED", "BadSettings", "Settings", "load"]
 
+TEN_SECONDS = 10
+
 
 def _default_directory() -> Path:
     """Where the embedded database lives: of root under /var/lib, since its user must be able to get there."""
@@ -99,7 +101,10 @@ class RateSettings:
     """Events a second, by each process's own count; 0: no limit."""
 
     per_key: float = 0.0
-    per_address: float = 0.0
+    """Off: it stops the key's own visitors."""
+    per_address: float = 1_000.0
+    address_burst: float = 40_000.0
+    """Events that an address may send at once; 0: ten seconds' worth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +164,7 @@ class Settings:
                 **dataclasses.asdict(self.limits),
                 "rate_per_key": self.rate.per_key,
                 "rate_per_address": self.rate.per_address,
+                "burst_per_address": self.rate.address_burst or TEN_SECONDS * self.rate.per_address,
             },
             "plugins": {
                 "disabled": self.plugins.disabled,
@@ -214,6 +220,7 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
         **{limit.name: whole(1) for limit in dataclasses.fields(Limits)},
         "rate_per_key": number(0),
         "rate_per_address": number(0),
+        "burst_per_address": number(0),
     },
     "log": {"level": fields.String(validate=validate.OneOf(["debug", "info", "warning", "error"]))},
 }
@@ -230,10 +237,7 @@ def load(config: str | None, environment: Mapping[str, str], *, default: Path = 
         bad.add_note(given.file_words)
         raise bad
     limits = checked.get("limits", {})
-    rate = RateSettings(
-        per_key=limits.pop("rate_per_key", 0.0),
-        per_address=limits.pop("rate_per_address", 0.0),
-    )
+    rate = _rate(limits)
     plugins = checked.get("plugins", {})
     own = {name: plugins.pop(name) for name in list(plugins) if name not in _PLUGIN_FIELDS}
     return Settings(
@@ -247,6 +251,22 @@ def load(config: str | None, environment: Mapping[str, str], *, default: Path = 
         file=given.file,
         sources=given.sources,
     )
+
+
+def _rate(limits: dict[str, Any]) -> RateSettings:
+    """Take the rates out of the section. A rate that is set has a burst of ten seconds, unless that is set, too."""
+    given = {
+        name: limits.pop(key)
+        for key, name in (
+            ("rate_per_key", "per_key"),
+            ("rate_per_address", "per_address"),
+            ("burst_per_address", "address_burst"),
+        )
+        if key in limits
+    }
+    if "per_address" in given:
+        given.setdefault("address_burst", 0.0)
+    return RateSettings(**given)
 
 
 def _check(section: str, values: Any, given: Given) -> dict[str, Any]:

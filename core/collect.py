@@ -16,17 +16,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from .charging import Charge
 from .check import Sender, is_clean
 from .errors import CommitUnknown, Fault, Unavailable
+from .keys import fingerprint
 from .limits import Limits
 from .losses import take_losses
 from .outcomes import Filtered, Outcome, Reason, Refusal, StoreOutcome, WarningCode
 from .ports import Clock, EventSink, Extensions, IdGenerator, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
 from .project import Access, KeyKind
-from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, event_steps, find_project
+from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, admit, event_steps, find_project, rate_limited
 from .submission import Answer, Receipt, Submission
 from .times import UNIX_TIME, read_time, read_unix_time
-from .turns import Places, Turn
+from .turns import Job, Places, Turn
 
 _VERDICTS = (Refusal, Filtered)
 _NAMES = 3
@@ -66,7 +68,7 @@ class Collect:
         what is wrong here."""
         ids = self.ids_of(submission.payloads)
         try:
-            access = await find_project(self, submission)
+            access = await admit(self, submission)
             if isinstance(access, Refusal):
                 return Answer(refusal=access, names=_names(submission.payloads))
             for step in REQUEST_STEPS:
@@ -74,13 +76,17 @@ class Collect:
                 if refusal is not None:
                     return Answer(refusal=refusal, names=_names(submission.payloads), access=access)
             answer = await self._collect(submission, access, ids)
-            if submission.losses is not None:
+            if submission.losses is not None and answer.refusal is None:
                 answer.losses = await take_losses(self, submission, access, answer.receipts)
             return answer
         except Unavailable as error:
             return Answer(refusal=replace(unavailable(error), event_ids=ids))
         except Exception as error:
             raise Fault(ids) from error
+
+    async def judge_key(self, key: str, charge: Charge) -> Access | Refusal:
+        """Say what a key opens, before the body that comes with it is read. Raises `Unavailable`."""
+        return await find_project(self, key, charge)
 
     def ids_of(self, payloads: Sequence[object]) -> tuple[str, ...]:
         """The ids to send these events again with: their own, or new ones."""
@@ -90,6 +96,9 @@ class Collect:
         receipts = await self._check(submission, access, ids)
         to_store = [r for r in receipts if r.outcome is Outcome.STORED]
         if to_store and not submission.dry_run:
+            wait = self.rate_limiter.take_key(fingerprint(submission.key or ""), len(to_store))
+            if wait is not None:
+                return Answer(refusal=rate_limited(wait), access=access)
             await self._store(submission, access, to_store)
         return Answer(receipts=receipts, access=access)
 
@@ -97,21 +106,24 @@ class Collect:
         if len(ids) == 1:
             return await self._check_each(submission, access, ids)
         now = self.clock.monotonic()
-        async with self._places.take(until=now + (submission.deadline - now) / 2):
-            return await self._check_each(submission, access, ids)
+        share = submission.charge.share if submission.charge is not None else None
+        job = self.turn.job(share, large=submission.large)
+        async with self._places.take(job, until=now + (submission.deadline - now) / 2):
+            return await self._check_each(submission, access, ids, job)
 
-    async def _check_each(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
+    async def _check_each(
+        self, submission: Submission, access: Access, ids: Sequence[str], job: Job | None = None
+    ) -> list[Receipt]:
         """Leads each event through its steps; what is to be stored has the outcome `STORED` by now."""
         sender, odd_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
         visitors: dict[tuple[str | None, str | None], Visitor] = {}
         to_say = self.limits.batch_warnings
         steps = event_steps(submission, access)
-        in_turn = len(ids) > 1
         for number, event_id in enumerate(ids):
             now = self._in_time(submission)
-            if in_turn and self.turn.over(now):
-                await self.turn.come(until=submission.deadline)
+            if job is not None and job.over(now):
+                await job.come(until=submission.deadline)
             payload, submission.payloads[number] = submission.payloads[number], None
             passage = Passage(self.limits, payload, submission, access, sender, event_id, visitors, most=to_say)
             if odd_clock:
@@ -138,7 +150,9 @@ class Collect:
 
     async def _store(self, submission: Submission, access: Access, receipts: list[Receipt]) -> None:
         events = [receipt.event for receipt in receipts if receipt.event is not None]
-        outcomes = await self.sink.store(events, access.project.limits, deadline=submission.deadline)
+        charge = submission.charge
+        share = charge.share if charge is not None and access.kind is KeyKind.BROWSER else None
+        outcomes = await self.sink.store(events, access.project.limits, deadline=submission.deadline, share=share)
         for receipt, outcome in zip(receipts, outcomes, strict=True):
             if outcome is StoreOutcome.DUPLICATE:
                 receipt.outcome = Outcome.DUPLICATE

@@ -40,17 +40,21 @@ class ProjectRepository(Protocol):
         May answer from a cache, whose entries live for seconds to a minute. Raises `Unavailable`.
         """
 
+    def knows(self, fingerprint: bytes) -> bool:
+        """Whether `find` costs nothing that a stranger could use up: the answer is there, or on its way."""
+
 
 class EventSink(Protocol):
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome]:
         """Stores a request's events, and counts them, in one transaction; returns after its commit.
 
         An outcome for every event, in order. An id that the project already has (of the same kind of key, in the
         last 32 days, or earlier in the batch) is a duplicate, whatever the limits say. Of the others the first in
         order that fit all `limits` are stored, and each of them adds one to the usage of its project and period.
-        The batch is never split over two transactions.
+        The batch is never split over two transactions. `share` stands for the address of a sender that is not
+        trusted: what waits of one never takes the place of the others.
 
         Raises `Unavailable` where nothing was stored, and `CommitUnknown` where that is not known; both by
         `deadline` (`Clock.monotonic`). An event in `batch` never hurts another.
@@ -108,9 +112,29 @@ class IpAnonymizer(Protocol):
 
 
 class RateLimiter(Protocol):
-    def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
-        """None where these events may pass now, else after how many seconds to try again. Fails open: what
-        it does not know passes."""
+    """How much of a key, and of a client address, may pass. `share` stands for an address: `None` is nobody's, and
+    passes. What may not pass now is told after how many seconds it may. Fails open: what it does not know passes."""
+
+    def take_address(
+        self, share: str | None, cost: float, *, least: float, enough: float, paid: float = 0
+    ) -> int | None:
+        """Charge an address if it has `least` events left (or all it may have, but for what the same request `paid`),
+        and return None; else return in how many seconds it has `enough`, or all it may have."""
+
+    def charge_address(self, share: str | None, cost: float) -> None:
+        """Charge an address whatever it has left, or give back (below 0)."""
+
+    def key_wait(self, key: bytes, events: int) -> int | None:
+        """Return None if so many events of a key may pass now, else in how many seconds. Charge nothing."""
+
+    def take_key(self, key: bytes, events: int) -> int | None:
+        """The same, and charge the key if they may."""
+
+    def take_look_up(self, share: str | None) -> int | None:
+        """Charge an address for one look-up of a key that is not known, and return None; else in how many seconds."""
+
+    def return_look_up(self, share: str | None) -> None:
+        """Give it back: the key was found, or could not be looked up."""
 
 
 class Extensions(Protocol):

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import keys
+from .charging import Charge
 from .check import Findings, Sender, check_event, check_object
 from .event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
 from .origins import Url, host_of, read_origin_header
@@ -79,23 +80,64 @@ _ADD_IT = "add it with `catchment project set P --add-origin ORIGIN`."
 # The steps of a request
 
 
-async def find_project(collect: Collect, submission: Submission) -> Access | Refusal:
+async def admit(collect: Collect, submission: Submission) -> Access | Refusal:
+    """Charge the address for the events, then find the project of the key. A good server key's sender is no stranger:
+    its address pays nothing."""
+    charge, key = submission.charge, submission.key
+    if charge is None:
+        return await find_project(collect, key)
+    wait = charge.count(len(submission.payloads))
+    if wait is not None and (key is None or keys.kind_of(key) is not KeyKind.SERVER):
+        return rate_limited(wait)
+    access = await find_project(collect, key, charge)
+    return access if wait is None or isinstance(access, Access) else rate_limited(wait)
+
+
+def rate_limited(wait: int) -> Refusal:
+    return Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)
+
+
+async def find_project(collect: Collect, key: str | None, charge: Charge | None = None) -> Access | Refusal:
     """The project of the key. A text that can't be a key needs no look-up."""
-    if not submission.key:
+    if not key:
         return Refusal(
             reason=Reason.MISSING_KEY,
             detail="Send the project's key as projectKey in the body (the tag: data-key), or as Authorization: Bearer.",
         )
     access = None
-    if keys.kind_of(submission.key) is not None:
-        access = await collect.projects.find(keys.fingerprint(submission.key))
+    if keys.kind_of(key) is not None:
+        fingerprint = keys.fingerprint(key)
+        if charge is None or collect.projects.knows(fingerprint):
+            access = await collect.projects.find(fingerprint)
+        else:
+            found = await _look_up(collect, fingerprint, charge.share)
+            if isinstance(found, Refusal):
+                return found
+            access = found
     if access is None:
         return Refusal(reason=Reason.UNKNOWN_KEY)
     if access.revoked:
         return Refusal(reason=Reason.REVOKED_KEY)
     if not access.project.settings.enabled:
         return Refusal(reason=Reason.PROJECT_DISABLED)
+    if charge is not None and access.kind is KeyKind.SERVER:
+        charge.give_back()
     return access
+
+
+async def _look_up(collect: Collect, fingerprint: bytes, share: str | None) -> Access | Refusal | None:
+    """Anybody can make up keys, and each costs a query: so an address has a share of them."""
+    wait = collect.rate_limiter.take_look_up(share)
+    if wait is not None:
+        return rate_limited(wait)
+    unknown = False
+    try:
+        access = await collect.projects.find(fingerprint)
+        unknown = access is None
+        return access
+    finally:
+        if not unknown:
+            collect.rate_limiter.return_look_up(share)
 
 
 def match_origin_header(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
@@ -116,13 +158,10 @@ def match_origin_header(collect: Collect, submission: Submission, access: Access
 
 
 def check_rate(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
-    """Not more events of a key, and of a client address, than the installation allows."""
-    wait = collect.rate_limiter.take(
-        key=keys.fingerprint(submission.key or ""),
-        address=submission.share,
-        events=max(1, len(submission.payloads)),  # one without events may report losses
-    )
-    return None if wait is None else Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)
+    """Not more events of a key than the installation allows. They are charged after the checks: see `Collect`."""
+    events = max(1, len(submission.payloads))  # one without events may report losses
+    wait = collect.rate_limiter.key_wait(keys.fingerprint(submission.key or ""), events)
+    return None if wait is None else rate_limited(wait)
 
 
 REQUEST_STEPS: tuple[Callable[[Collect, Submission, Access], Refusal | None], ...] = (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from .charging import Charge
 from .event import Event
 from .losses import LossReceipt
 from .outcomes import EventWarning, Outcome, Refusal
@@ -32,8 +33,10 @@ class Submission:
     """The `Origin` header."""
     address: str | None = None
     """The client's full address, behind trusted proxies; None if nobody knows it."""
-    share: str | None = None
-    """Who is charged for it: the address, or its network."""
+    charge: Charge | None = None
+    """What the request has cost its address so far; None where nobody is charged."""
+    large: bool = False
+    """Its body was a large one, which small ones pass."""
     user_agent: str | None = None
     do_not_track: bool = False
     """`DNT: 1` or `Sec-GPC: 1`."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +15,9 @@ from catchment.core.outcomes import Reason, Refusal
 from catchment.core.submission import Unreadable
 
 from .decode import NotReadable, TooLarge, decode, sizes_of
+
+_PEEKED = 512
+_SERVER_KEY = re.compile(rb'"projectKey"\s*:\s*"(sk_[0-9A-Za-z]{1,77})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,16 @@ def _read_line(line: bytes, limits: Limits) -> object:
         return decode(line)
     except NotReadable as error:
         return Unreadable(Refusal(reason=Reason.INVALID_JSON, detail=str(error)))
+
+
+def server_key_in(body: bytes) -> str | None:
+    """The server key in the first bytes of a body, packed or not, without reading it; None if there is none."""
+    start = body[:_PEEKED]
+    if start[:2] == b"\x1f\x8b":
+        with contextlib.suppress(zlib.error):
+            start = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(start, _PEEKED)
+    found = _SERVER_KEY.search(start)
+    return found[1].decode() if found else None
 
 
 def _one_too_large(limits: Limits) -> Refusal:

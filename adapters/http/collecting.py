@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
-from catchment.core.collect import Collect
+from catchment.core.charging import Charge
+from catchment.core.collect import Collect, unavailable
 from catchment.core.errors import Fault, Unavailable
-from catchment.core.keys import PREFIXES
+from catchment.core.keys import PREFIXES, kind_of
 from catchment.core.limits import Limits
 from catchment.core.losses import LossReceipt, shown_reason
 from catchment.core.outcomes import Outcome, Reason, Refusal
+from catchment.core.project import Access, KeyKind
+from catchment.core.steps import rate_limited
 from catchment.core.submission import Answer, Submission
 from catchment.core.turns import Places
 
 from . import answers
-from .bodies import Body, read_batch, read_event, read_lines
-from .decode import NotReadable, TooLarge, count_values, unpack
+from .bodies import Body, read_batch, read_event, read_lines, server_key_in
+from .decode import MOST_PACKED, NotReadable, TooLarge, count_values, said_size, unpack
 from .exchange import Request, Response
 from .faults import log_fault
 from .metrics import Metrics
@@ -39,6 +43,28 @@ _BATCH_READERS: dict[str, _Reader] = {
 
 _VALUE_BYTES = 100
 """What a value of JSON takes in memory, about: an empty object and its place in an array are 88."""
+
+
+_SMALL = 64 * 1024
+"""A batch that unpacks to more is a large one, which small ones pass."""
+
+
+_GZIP = ("gzip", "x-gzip")
+"""One thing (RFC 9110, 8.4.1.3)."""
+_ENCODINGS = (*_GZIP, "identity")
+_LATEST = 1.0
+"""Seconds after which those who are over their rate are told so, at the latest."""
+_REFUSED_A_SECOND = 250
+_EVENT_LETTERS = 200
+"""An event in JSON has so many or more, but for the shortest."""
+
+
+class _Refused(Exception):
+    """The request is refused before its body is read."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__()
+        self.refusal = refusal
 
 
 class _NotSupported(Exception):
@@ -63,6 +89,7 @@ class Collecting:
         self._metrics = metrics
         self._watch = watch
         self._places = Places(collect.turn, collect.clock)
+        self._told_later = 0
 
     async def event(self, request: Request) -> Response:
         """One event."""
@@ -76,15 +103,26 @@ class Collecting:
         """One event in a query string. HEAD asks what it would be sent, and stores nothing."""
         if request.method == "HEAD":
             return answers.picture()
-        body = read_pixel(request.query, request.headers.get("Referer"))
-        answer = await self._collected(request, body, body.key, False)
+        charge = Charge(self._collect.rate_limiter, request.client.share)
+        try:
+            await self._enter(request, charge)
+        except _Refused as refused:
+            answer = Answer(refusal=refused.refusal)
+        else:
+            body = read_pixel(request.query, request.headers.get("Referer"))
+            answer = await self._collected(request, body, body.key, False, charge)
+        await self._tell_later(request, answer)
         self._tell(answer, False)
         return answers.pixel(answer)
 
     async def _answer(self, request: Request, *, batch: bool) -> Response:
         dry_run = "dry_run" in request.query and _asked_for("dry_run", request.query)
+        charge = Charge(self._collect.rate_limiter, request.client.share)
         try:
-            body = await self._read_in_turn(request) if batch else self._read(request, _EVENT_READERS)
+            await self._enter(request, charge)
+            body = await self._read_batch(request, charge) if batch else self._read_event(request, charge)
+        except _Refused as refused:
+            answer = Answer(refusal=refused.refusal)
         except Unavailable as error:
             detail = _NOT_READ.format(error)
             answer = Answer(refusal=Refusal(reason=Reason.UNAVAILABLE, detail=detail, retry_after=error.retry_after))
@@ -96,18 +134,83 @@ class Collecting:
             answer = Answer(refusal=Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, detail=str(error)))
         else:
             key = _bearer(request.headers.get("Authorization")) or body.key
-            answer = await self._collected(request, body, key, dry_run)
+            answer = await self._collected(request, body, key, dry_run, charge)
+        await self._tell_later(request, answer)
         self._tell(answer, dry_run)
         shape = answers.batch if batch else answers.single
         return shape(answer, request, dry_run=dry_run)
 
-    async def _read_in_turn(self, request: Request) -> Body:
-        """Reading hundreds of batches that came at the same moment would hold up everybody else. One that had to wait
-        for half of its time is not read: it would be late after all."""
-        async with self._places.take(until=request.monotonic + self._deadline / 2):
-            return self._read(request, _BATCH_READERS)
+    async def _enter(self, request: Request, charge: Charge) -> None:
+        """Charge the address for a request before anything is done with its body. Raises `_Refused` if it has used up
+        what it has, unless the request names a server key that is good."""
+        if charge.enter(request.size) is None:
+            return
+        wait = charge.enter(request.size, self._events_in(request))
+        if wait is None:
+            return
+        key = _bearer(request.headers.get("Authorization")) or server_key_in(request.body)
+        if key is not None and kind_of(key) is KeyKind.SERVER:
+            access = await self._judge_key(key, charge)
+            if isinstance(access, Access):
+                return
+        raise _Refused(rate_limited(wait))
 
-    def _read(self, request: Request, readers: Mapping[str, _Reader]) -> Body:
+    def _events_in(self, request: Request) -> int:
+        """About how many events a body has that is not read: it says after how many seconds they will pass."""
+        packed = _is_packed(request)
+        events = said_size(request.body) // _EVENT_LETTERS if packed else request.body.count(b'"event_name"')
+        return max(1, min(events, self._limits.batch_events))
+
+    async def _tell_later(self, request: Request, answer: Answer) -> None:
+        """Let those wait who are over their rate, the longer the more of them there are: else whoever sends without a
+        pause would keep the server busy with being refused."""
+        if answer.refusal is None or answer.refusal.reason is not Reason.RATE_LIMITED:
+            return
+        request.body = b""
+        request.hold.let_go()
+        self._told_later += 1
+        try:
+            await asyncio.sleep(min(_LATEST, self._told_later / _REFUSED_A_SECOND))
+        finally:
+            self._told_later -= 1
+
+    async def _judge_key(self, key: str, charge: Charge) -> Access | Refusal:
+        try:
+            return await self._collect.judge_key(key, charge)
+        except Unavailable as error:
+            raise _Refused(unavailable(error)) from None
+
+    def _read_event(self, request: Request, charge: Charge) -> Body:
+        reader = self._reader_of(request, _EVENT_READERS)
+        return self._decoded(request, self._unpacked(request, charge, self._limits.body_bytes), reader)
+
+    async def _read_batch(self, request: Request, charge: Charge) -> Body:
+        """Reading hundreds of batches that came at the same moment would hold up everybody else: each has its turn. One
+        that had to wait for half of its time is not read: it would be late after all."""
+        reader = self._reader_of(request, _BATCH_READERS)
+        limit, until = self._limits.batch_bytes, request.monotonic + self._deadline / 2
+        size = said_size(request.body) if _is_packed(request) else len(request.body)
+        if size <= _SMALL:
+            async with self._places.take(self._collect.turn.job(charge.share), until=until):
+                try:
+                    unpacked = self._unpacked(request, charge, min(_SMALL, limit))
+                except TooLarge:
+                    if limit <= _SMALL:
+                        raise
+                else:
+                    return self._decoded(request, unpacked, reader)
+        # a large one, or one that said that it unpacks to less than it does
+        key = _bearer(request.headers.get("Authorization"))
+        if key is not None:
+            access = await self._judge_key(key, charge)
+            if isinstance(access, Refusal):
+                raise _Refused(access)
+        request.large = True
+        async with self._places.take(self._collect.turn.job(charge.share, large=True), until=until):
+            return self._decoded(request, self._unpacked(request, charge, limit), reader)
+
+    def _reader_of(self, request: Request, readers: Mapping[str, _Reader]) -> _Reader:
+        """What reads a body of this media type. Raises what says why the body is not read."""
         headers = request.headers
         limit = self._limits.batch_bytes if readers is _BATCH_READERS else self._limits.body_bytes
         if request.no_memory:
@@ -122,17 +225,29 @@ class Collecting:
         if charset not in ("", "utf-8", "utf8"):
             raise _NotSupported(f"send UTF-8, not {_shown(charset)}")
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
-        body = request.body
-        if encoding in ("gzip", "x-gzip"):  # one thing (RFC 9110, 8.4.1.3)
-            body = unpack(body, limit)
-        elif encoding != "identity":
+        if encoding not in _ENCODINGS:
             raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
+        return reader
+
+    def _unpacked(self, request: Request, charge: Charge, limit: int) -> bytes:
+        """The body as JSON. Raises `TooLarge` and `NotReadable`."""
+        if not _is_packed(request):
+            return request.body
+        try:
+            body = unpack(request.body, limit)
+        except NotReadable:
+            charge.weigh(min(limit, MOST_PACKED * len(request.body)))
+            raise
+        charge.weigh(len(body))
+        return body
+
+    def _decoded(self, request: Request, body: bytes, reader: _Reader) -> Body:
         request.body = b""  # what was read of it is enough, while the events wait
         if not request.hold.more(_VALUE_BYTES * count_values(body, self._limits.json_values)):
             raise Unavailable(_NO_ROOM)
         return reader(body, self._limits)
 
-    async def _collected(self, request: Request, body: Body, key: str | None, dry_run: bool) -> Answer:
+    async def _collected(self, request: Request, body: Body, key: str | None, dry_run: bool, charge: Charge) -> Answer:
         headers = request.headers
         submission = Submission(
             payloads=body.payloads,
@@ -143,7 +258,8 @@ class Collecting:
             dry_run=dry_run,
             origin=headers.get("Origin"),
             address=request.client.address,
-            share=request.client.share,
+            charge=charge,
+            large=request.large,
             user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent + 1),  # one more: the check says it
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,
@@ -189,6 +305,10 @@ def _bearer(header: str | None) -> str | None:
         return header.strip()
     scheme, _, token = header.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _is_packed(request: Request) -> bool:
+    return request.headers.get("Content-Encoding", "").strip().lower() in _GZIP
 
 
 def _asked_for(name: str, query: str) -> bool:

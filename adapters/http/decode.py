@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 import msgspec
 
 _decode_fast = msgspec.json.Decoder().decode
+MOST_PACKED = 1032
+"""Bytes that a byte of gzip unpacks to at most."""
 OUT_OF_RANGE = float("inf")
 """Stands for a number that no float and no integer of sensible length holds."""
 
@@ -83,6 +85,11 @@ def sizes_of(text: bytes, events: Sequence[object]) -> list[int]:
         return [len(bytes(raw)) for raw in msgspec.json.decode(text, type=list[msgspec.Raw])]
     except (msgspec.MsgspecError, KeyError):
         return [len(json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass")) for event in events]
+
+
+def said_size(body: bytes) -> int:
+    """The size that a gzip body says it unpacks to, in its last four bytes. Who lies about it is found out later."""
+    return int.from_bytes(body[-4:], "little")
 
 
 def unpack(body: bytes, limit: int) -> bytes:

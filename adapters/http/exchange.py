@@ -48,8 +48,12 @@ class Request:
     """Whose request it is."""
     hold: Hold
     body: bytes = b""
+    size: int = 0
+    """Bytes of the body that came, thrown away or not."""
     keeps_alive: bool = False
     """HTTP/1.1, whose connections stay open unless somebody says otherwise."""
+    large: bool = False
+    """A batch that others pass."""
     too_large: bool = False
     no_memory: bool = False
     """Its body was thrown away: too many others are being received."""
@@ -115,6 +119,7 @@ class Exchange(HTTPMessageDelegate):
         "_phase",
         "_request",
         "_route",
+        "_said",
         "_since",
         "_size",
     )
@@ -127,6 +132,7 @@ class Exchange(HTTPMessageDelegate):
         self._route: Route | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._said = 0
         self._dropped = False
         self._answering = False
         self._phase = Phase.HEADERS
@@ -142,12 +148,15 @@ class Exchange(HTTPMessageDelegate):
         path, _, query = start_line.path.partition("?")  # type: ignore[union-attr]
         method = start_line.method  # type: ignore[union-attr]
         client = self._app.clients.read(self._peer, headers)
-        self._request = Request(self._app.new_request_id(), method, path, query, headers, client, Hold(self._app.room))
+        self._request = Request(
+            self._app.new_request_id(), method, path, query, headers, client, Hold(self._app.room, client.share)
+        )
         self._request.keeps_alive = start_line.version == "HTTP/1.1"
         self._route = self._app.route(method, path)
         self._phase, self._since = Phase.BODY, self._app.clock.monotonic()
         self._app.busy(self)
         length = _said_length(headers.get("Content-Length", "0"))
+        self._said = length or self._limit  # of chunks nobody knows before their end
         if length > self._limit:
             self._request.too_large = True
             if length > _DRAINED:
@@ -162,7 +171,8 @@ class Exchange(HTTPMessageDelegate):
         if self._request is None:
             return None
         self._size += len(chunk)
-        if not self._dropped and self._size <= self._limit and self._request.hold.more(len(chunk)):
+        whole = self._size >= self._said
+        if not self._dropped and self._size <= self._limit and self._request.hold.more(len(chunk), whole=whole):
             self._body.append(chunk)
             return None
         if not self._dropped:
@@ -194,7 +204,7 @@ class Exchange(HTTPMessageDelegate):
         if request is None:
             return None
         self._phase = Phase.ANSWER
-        request.body = b"".join(self._body)
+        request.body, request.size = b"".join(self._body), self._size
         self._body.clear()
         request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()
         task = asyncio.get_running_loop().create_task(self._respond(request))

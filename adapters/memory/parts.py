@@ -66,5 +66,22 @@ class NoExtensions:
 class NoRateLimit:
     """`catchment.core.ports.RateLimiter` that lets all pass."""
 
-    def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
+    def take_address(
+        self, share: str | None, cost: float, *, least: float, enough: float, paid: float = 0
+    ) -> int | None:
         return None
+
+    def charge_address(self, share: str | None, cost: float) -> None:
+        return
+
+    def key_wait(self, key: bytes, events: int) -> int | None:
+        return None
+
+    def take_key(self, key: bytes, events: int) -> int | None:
+        return None
+
+    def take_look_up(self, share: str | None) -> int | None:
+        return None
+
+    def return_look_up(self, share: str | None) -> None:
+        return

@@ -108,6 +108,9 @@ class MemoryProjects:
                 return Access(project=project, kind=key.kind, revoked=key.revoked, vouchers=vouchers)
         return None
 
+    def knows(self, fingerprint: bytes) -> bool:
+        return any(known == fingerprint for _, known in self._store.keys.values())
+
 
 class MemorySink:
     """`catchment.core.ports.EventSink` in memory."""
@@ -116,7 +119,7 @@ class MemorySink:
         self._store = store
 
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome]:
         if self._store.failing is not None:
             raise self._store.failing

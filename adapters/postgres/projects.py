@@ -142,6 +142,9 @@ class CachedProjects:
         except TimeoutError as error:
             raise Unavailable("looking up the key took too long") from error
 
+    def knows(self, fingerprint: bytes) -> bool:
+        return fingerprint in self._keys or fingerprint in self._asked or fingerprint in self._unknown
+
     def _kept(self, fingerprint: bytes) -> _Entry | None:
         """The answer that may be served. One of a key that is known is asked anew when it is aged."""
         entry, entries, life = self._known.get(fingerprint), self._known, self._lives.known

@@ -28,6 +28,9 @@ from .rows import NotJson, batch_of, limit_rows, rows_of
 log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 0.1
+_SHARE = 1 / 8
+_FOR_ONE = 1 / 2
+_NOTHING = 1e-9
 _RECONNECT_SECONDS = (0.05, 1.0)
 _RETRIED_AT_ONCE = frozenset({"40001", "40P01", "55P03"})
 _OUTCOMES = {str(outcome): outcome for outcome in StoreOutcome}
@@ -62,6 +65,8 @@ class Waiting:
     deadline: float
     since: float
     answer: asyncio.Future[Sequence[StoreOutcome]]
+    share: str | None = None
+    """What stands for the address of a sender that is not trusted."""
 
     @property
     def size(self) -> int:
@@ -96,6 +101,8 @@ class GroupCommit:
         self._writing: set[Waiting] = set()
         self._queued_events = 0
         self._queued_bytes = 0
+        self._queued_of: dict[str, float] = {}
+        """Which part of the queue an address's requests take; of those that have some there."""
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -140,7 +147,7 @@ class GroupCommit:
         return self._clock.monotonic() - self._queue[0].since if self._queue else 0.0
 
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome]:
         if self._down is not None:
             raise Unavailable(str(self._down), retry_after=self._down.retry_after)
@@ -153,18 +160,31 @@ class GroupCommit:
         except NotJson:
             rows = None
         answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(batch, rows, tuple(limits), deadline, self._clock.monotonic(), answer)
+        waiting = Waiting(batch, rows, tuple(limits), deadline, self._clock.monotonic(), answer, share)
         if (
             self._queued_events + len(batch) > self._limits.queue_events
             or self._queued_bytes + waiting.size > self._limits.queue_bytes
         ):
             raise Unavailable("the queue is full", retry_after=2)
+        if share is not None:
+            self._take_share(share, waiting)
         self._queue.append(waiting)
         self._queued_events += len(batch)
         self._queued_bytes += waiting.size
         self._idle.clear()
         self._work.set()
         return await answer
+
+    def _part_of(self, events: int, size: int) -> float:
+        return max(events / self._limits.queue_events, size / self._limits.queue_bytes)
+
+    def _take_share(self, share: str, waiting: Waiting) -> None:
+        """One address may fill half of the queue; what is beyond that is for those who have less than an eighth."""
+        held = self._queued_of.get(share, 0.0)
+        part = self._part_of(len(waiting.events), waiting.size)
+        if held and held + part > _SHARE and self._part_of(self._queued_events, self._queued_bytes) + part > _FOR_ONE:
+            raise Unavailable("this address has its share of the queue", retry_after=2)
+        self._queued_of[share] = held + part
 
     async def close(self) -> None:
         """Writes what waits, then ends. Nothing is taken any more."""
@@ -253,6 +273,12 @@ class GroupCommit:
         waiting = self._queue.popleft()
         self._queued_events -= len(waiting.events)
         self._queued_bytes -= waiting.size
+        if waiting.share is not None:
+            left = self._queued_of[waiting.share] - self._part_of(len(waiting.events), waiting.size)
+            if left > _NOTHING:
+                self._queued_of[waiting.share] = left
+            else:
+                del self._queued_of[waiting.share]
         return waiting
 
     async def _write_group(self, link: Link, group: list[Waiting]) -> None:

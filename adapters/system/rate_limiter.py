@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _BUCKETS = 20_000
@@ -17,57 +17,101 @@ class _Bucket:
     at: float
 
 
-class TokenBuckets:
-    """`catchment.core.ports.RateLimiter`: so many events a second of a key, and of a client address.
+class _Buckets:
+    """The buckets of one kind: a name's fills at `rate` tokens a second up to `full`. A rate of 0 is no limit."""
 
-    What is wanted: a flood from one key or address must not use up the server of all others. How: a bucket for
-    each holds ten seconds' worth of events, and fills at the rate; a request passes where both have room, and takes
-    from both. A request larger than a bucket passes when the bucket is full, and leaves it in debt. The price: each
-    process counts for itself, so that N workers let up to N times the rate pass; and of the least
-    recently seen buckets beyond 20,000 the count is forgotten. It fails open.
+    def __init__(self, rate: float, burst: float, monotonic: Callable[[], float]) -> None:
+        self.rate = rate
+        self.full = max(1.0, burst)
+        self.monotonic = monotonic
+        self.held: OrderedDict[object, _Bucket] = OrderedDict()
 
-    A rate of 0 means no limit.
-    """
-
-    BURST_SECONDS = 10
-
-    def __init__(
-        self, *, rate_per_key: float, rate_per_address: float, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._rates = {"key": rate_per_key, "address": rate_per_address}
-        self._monotonic = monotonic
-        self._buckets: OrderedDict[Hashable, _Bucket] = OrderedDict()
-
-    def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
-        wanted = [
-            (self._rates[kind], (kind, of))
-            for kind, of in (("key", key), ("address", address))
-            if self._rates[kind] > 0 and of is not None
-        ]
-        if not wanted or not events:
-            return None
-        now = self._monotonic()
-        waits = [self._wait(rate, self._bucket(name, rate, now), events) for rate, name in wanted]
-        longest = max(waits)
-        if longest > 0:
-            return max(1, math.ceil(longest))
-        for _, name in wanted:
-            self._buckets[name].tokens -= events
-        return None
-
-    def _bucket(self, name: Hashable, rate: float, now: float) -> _Bucket:
-        full = max(1.0, rate * self.BURST_SECONDS)
-        bucket = self._buckets.get(name)
+    def of(self, name: object) -> _Bucket:
+        now = self.monotonic()
+        bucket = self.held.get(name)
         if bucket is None:
-            bucket = self._buckets[name] = _Bucket(full, now)
-            if len(self._buckets) > _BUCKETS:
-                self._buckets.popitem(last=False)
+            bucket = self.held[name] = _Bucket(self.full, now)
+            if len(self.held) > _BUCKETS:
+                self.held.popitem(last=False)
         else:
-            self._buckets.move_to_end(name)
-            bucket.tokens = min(full, bucket.tokens + (now - bucket.at) * rate)
+            self.held.move_to_end(name)
+            bucket.tokens = min(self.full, bucket.tokens + (now - bucket.at) * self.rate)
             bucket.at = now
         return bucket
 
-    def _wait(self, rate: float, bucket: _Bucket, events: int) -> float:
-        needed = min(float(events), max(1.0, rate * self.BURST_SECONDS))
-        return (needed - bucket.tokens) / rate
+    def wait(self, bucket: _Bucket, needed: float) -> int:
+        return max(1, math.ceil((min(needed, self.full) - bucket.tokens) / self.rate))
+
+
+class TokenBuckets:
+    """`catchment.core.ports.RateLimiter`: so many events a second of a key, and of a client address.
+
+    What is wanted: a flood from one key or address must not use up the server of all others. How: each has a bucket,
+    which fills at its rate. A key's holds ten seconds' worth of events, an address's as many as `address_burst` says
+    (else ten seconds' worth, too). More than a bucket holds passes when the bucket is full, and leaves it in debt: an
+    address's in the whole of it, a key's never in more than one bucket, since strangers can post to it. The price:
+    each process counts for itself, so that N workers let up to N times the rate pass. Of the least recently seen
+    buckets beyond 20,000 of a kind the count is forgotten. It fails open.
+
+    An address may look up 200 keys that are not known at once, and 20 a second.
+    """
+
+    BURST_SECONDS = 10
+    LOOK_UPS = 20.0
+    LOOK_UPS_AT_ONCE = 200.0
+
+    def __init__(
+        self,
+        *,
+        rate_per_key: float,
+        rate_per_address: float,
+        address_burst: float = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        burst = self.BURST_SECONDS
+        self._keys = _Buckets(rate_per_key, rate_per_key * burst, monotonic)
+        self._addresses = _Buckets(rate_per_address, address_burst or rate_per_address * burst, monotonic)
+        self._look_ups = _Buckets(self.LOOK_UPS, self.LOOK_UPS_AT_ONCE, monotonic)
+
+    def take_address(
+        self, share: str | None, cost: float, *, least: float, enough: float, paid: float = 0
+    ) -> int | None:
+        buckets = self._addresses
+        if share is None or not buckets.rate:
+            return None
+        bucket = buckets.of(share)
+        if bucket.tokens < min(least, buckets.full - paid):
+            return buckets.wait(bucket, enough)
+        bucket.tokens -= cost
+        return None
+
+    def charge_address(self, share: str | None, cost: float) -> None:
+        if share is not None and self._addresses.rate:
+            self._addresses.of(share).tokens -= cost
+
+    def key_wait(self, key: bytes, events: int) -> int | None:
+        buckets = self._keys
+        if not buckets.rate:
+            return None
+        bucket = buckets.of(key)
+        return buckets.wait(bucket, events) if bucket.tokens < min(events, buckets.full) else None
+
+    def take_key(self, key: bytes, events: int) -> int | None:
+        wait = self.key_wait(key, events)
+        if wait is None and self._keys.rate:
+            bucket = self._keys.of(key)
+            bucket.tokens = max(bucket.tokens - events, -self._keys.full)
+        return wait
+
+    def take_look_up(self, share: str | None) -> int | None:
+        if share is None:
+            return None
+        bucket = self._look_ups.of(share)
+        if bucket.tokens < 1:
+            return self._look_ups.wait(bucket, 1)
+        bucket.tokens -= 1
+        return None
+
+    def return_look_up(self, share: str | None) -> None:
+        if share is not None:
+            self._look_ups.of(share).tokens += 1

@@ -48,7 +48,7 @@ class StrictSink:
     """`catchment.core.ports.EventSink` that keeps nothing, and judges what it is handed as PostgreSQL would."""
 
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[object], *, deadline: float
+        self, batch: Sequence[Event], limits: Sequence[object], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome]:
         for event in batch:
             check_storable(event)

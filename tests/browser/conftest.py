@@ -34,8 +34,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     return True
 
 
-def during(loop: Loop, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """Yield what the context manager gives, entered and left in the browsers' loop."""
+def _during(loop: Loop, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
     value = loop.run(context.__aenter__())
     try:
         yield value
@@ -60,13 +59,13 @@ def browser(kind: str, loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> 
     program = find(kind)
     if program is None:
         pytest.skip(f"this machine has no {kind}")
-    yield from during(loop, launched(kind, program, tmp_path_factory.mktemp(kind)))
+    yield from _during(loop, launched(kind, program, tmp_path_factory.mktemp(kind)))
 
 
 @pytest.fixture(scope="session")
 def site(loop: Loop) -> Iterator[Site]:
     assert (SCRIPTS / "catchment.js").exists(), "the tracker is not built: make assets"
-    yield from during(loop, Site())
+    yield from _during(loop, Site())
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +110,7 @@ def visitor(kind: str, loop: Loop, browser: Browser, site: Site, collector: Coll
             await context.close()
         assert visitor.page_errors == []
 
-    yield from during(loop, visiting())
+    yield from _during(loop, visiting())
 
 
 @pytest.fixture

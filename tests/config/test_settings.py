@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from catchment.adapters.cli.commands import build
 from catchment.config.main import actions_of
-from catchment.config.settings import BadSettings, Settings, load
+from catchment.config.settings import BadSettings, RateSettings, Settings, load
 from catchment.core.limits import Limits
 
 
@@ -41,7 +41,7 @@ def test_without_any_the_defaults_hold() -> None:
     assert settings == Settings()
     assert (settings.database.url, settings.http.port, settings.http.workers) == ("embedded", 8080, 1)
     assert settings.collect.deadline == 5.0
-    assert (settings.rate.per_key, settings.rate.per_address) == (0, 0)
+    assert settings.rate == RateSettings(per_key=0, per_address=1_000, address_burst=40_000)
     assert settings.limits == Limits()
     assert settings.http.trusted_proxies == ()
     loopback, public = ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("203.0.113.9")
@@ -94,7 +94,7 @@ def test_everything_others_rely_on_can_be_set_by_the_environment() -> None:
     assert [str(network) for network in settings.http.trusted_proxies] == ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]
     assert settings.http.operator_networks == ()
     assert settings.collect.deadline == 2.5
-    assert (settings.rate.per_key, settings.rate.per_address) == (100, 0.5)
+    assert settings.rate == RateSettings(per_key=100, per_address=0.5, address_burst=0)
     assert settings.limits == dataclasses.replace(Limits(), body_bytes=1024)
     assert (settings.plugins.disabled, settings.plugins.trace) == (("bots", "geography"), True)
     assert settings.plugins.sections == {"csv": {"directory": "/srv/bills"}}

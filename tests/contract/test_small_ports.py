@@ -68,11 +68,15 @@ def test_random_bytes_are_as_many_as_asked_for(ids: IdGenerator, count: int) -> 
 
 @limiters
 def test_what_a_rate_limiter_does_not_know_passes(limiter: RateLimiter) -> None:
-    assert limiter.take(key=b"new", address=None, events=1) is None
-    assert limiter.take(key=b"another", address="1.2.3.4", events=1) is None
+    assert limiter.take_key(b"new", 1) is None
+    assert limiter.take_address(None, 1000, least=1000, enough=1000) is None
+    assert limiter.take_address("1.2.3.4", 1, least=1, enough=1) is None
+    assert limiter.take_look_up(None) is None
 
 
 @limiters
 def test_a_rate_limiter_says_when_to_try_again(limiter: RateLimiter) -> None:
-    waits = {limiter.take(key=b"a", address="5.6.7.8", events=1000) for _ in range(3)}
+    waits = {limiter.take_key(b"a", 1000) for _ in range(3)}
+    waits |= {limiter.take_address("5.6.7.8", 1000, least=1000, enough=1000) for _ in range(3)}
+    waits |= {limiter.take_look_up("5.6.7.8") for _ in range(300)}
     assert all(wait is None or (type(wait) is int and wait >= 1) for wait in waits)

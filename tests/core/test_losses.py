@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from catchment.adapters.memory.parts import NoRateLimit
 from catchment.core.check import Findings
 from catchment.core.errors import Unavailable
 from catchment.core.limits import Limits
@@ -302,8 +303,8 @@ async def test_a_report_counts_for_the_rate_as_an_event_does() -> None:
     house = await build_house()
     asked: list[int] = []
 
-    class Counts:
-        def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
+    class Counts(NoRateLimit):
+        def key_wait(self, key: bytes, events: int) -> int | None:
             asked.append(events)
             return None
 

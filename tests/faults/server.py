@@ -28,7 +28,9 @@ _LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
 def environment(dsn: str, **settings: object) -> dict[str, str]:
     """A server's environment: none of this process's settings, these instead (`COLLECT__DEADLINE=2`)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CATCHMENT_", "PG"))}
-    chosen = {"DATABASE__URL": dsn, "PLUGINS__DISABLED": SHIPPED, **settings}
+    # The load comes from one address here; what an address may do is the matter of tests/strangers.
+    rates = {"LIMITS__RATE_PER_ADDRESS": 0}
+    chosen = {"DATABASE__URL": dsn, "PLUGINS__DISABLED": SHIPPED, **rates, **settings}
     return {**kept, **{f"CATCHMENT_{name}": str(value) for name, value in chosen.items() if value is not None}}
 
 

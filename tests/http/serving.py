@@ -21,7 +21,7 @@ from catchment.adapters.http.routes import routes
 from catchment.adapters.http.server import ConnectionLimits, Server, bind
 from catchment.adapters.http.tracker import Tracker
 from catchment.adapters.memory.losses import MemoryLosses
-from catchment.adapters.memory.parts import CountingIds, NoExtensions, ToldClock
+from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
 from catchment.core.administer import Administer
@@ -59,12 +59,12 @@ class ScriptedExtensions(NoExtensions):
         return [*known, *([Enrichment(is_bot=True)] if event.user_agent and "bot" in event.user_agent else [])]
 
 
-class ToldRateLimiter:
-    """`catchment.core.ports.RateLimiter` that says what it was told to."""
+class ToldRateLimiter(NoRateLimit):
+    """`catchment.core.ports.RateLimiter` that says of keys what it was told to."""
 
     wait: int | None = None
 
-    def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
+    def key_wait(self, key: bytes, events: int) -> int | None:
         return self.wait
 
 
@@ -78,7 +78,7 @@ class GatedSink(MemorySink):
         self.waiting = 0
 
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome]:
         self.waiting += 1
         try:
@@ -157,7 +157,7 @@ class Site:
     clock: ToldClock = field(default_factory=ToldClock)
     ids: CountingIds = field(default_factory=CountingIds)
     storage: Store = field(default_factory=Store)
-    rate_limiter: ToldRateLimiter = field(default_factory=ToldRateLimiter)
+    rate_limiter: Any = field(default_factory=ToldRateLimiter)
     metrics: Metrics = field(default_factory=Metrics)
     limits: Limits = field(default_factory=Limits)
     trusted: Networks = field(default_factory=networks)

@@ -380,7 +380,7 @@ async def test_a_batch_that_waits_for_half_of_its_time_is_not_even_read(
     wires = [await site.connect() for _ in range(6)]
     async with contextlib.AsyncExitStack() as places:
         for _ in range(64):
-            await places.enter_async_context(site.collecting._places.take(until=1))
+            await places.enter_async_context(site.collecting._places.take(site.collecting._collect.turn.job(), until=1))
         for wire in wires:
             await wire.send(batch_request(site))
         await eventually(lambda: site.application.in_flight == len(wires), "all of them came")

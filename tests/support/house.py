@@ -52,7 +52,7 @@ class FullBuckets(NoRateLimit):
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
 
-    def take(self, *, key: bytes, address: str | None, events: int) -> int | None:
+    def key_wait(self, key: bytes, events: int) -> int | None:
         return self.seconds
 
 

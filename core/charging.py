@@ -1,0 +1,61 @@
+"""What a request costs its client address, in events, and when that is charged.
+
+A request is charged before anything is spent on it: for the bytes that came, then for what they unpack to, then for the
+events in it. So whoever posts what can't be read, waits in vain, is refused or is a dry run pays as everybody else.
+The sender of a good server key is no stranger: its address gets everything back.
+
+A key is charged for what passed the checks alone (`catchment.core.collect`): nobody can use up the rate of a key by
+posting rubbish to it.
+"""
+
+from __future__ import annotations
+
+from .ports import RateLimiter
+
+EVENT_BYTES = 2_048
+"""So many bytes of an unpacked body cost as much as an event."""
+
+
+class Charge:
+    """What one request has cost so far. `share`: what stands for the client's address, an IPv6 one's /64."""
+
+    __slots__ = ("_free", "_limiter", "_paid", "share")
+
+    def __init__(self, limiter: RateLimiter, share: str | None) -> None:
+        self._limiter = limiter
+        self.share = share
+        self._paid = 0.0
+        self._free = False
+
+    def enter(self, size: int, events: int = 1) -> int | None:
+        """Charge for a request of `size` bytes as they came. Return None if it may go on, else after how many seconds
+        it may, with so many events in it."""
+        cost = max(1.0, size / EVENT_BYTES)
+        wait = self._limiter.take_address(self.share, cost, least=1, enough=max(cost, events))
+        if wait is None:
+            self._paid = cost
+        return wait
+
+    def weigh(self, size: int) -> None:
+        """Charge for what a body unpacked to: it was unpacked, whatever is left of the address's events."""
+        more = size / EVENT_BYTES - self._paid
+        if more > 0 and not self._free:
+            self._limiter.charge_address(self.share, more)
+            self._paid += more
+
+    def count(self, events: int) -> int | None:
+        """Charge for the events, as far as their bytes did not pay for them. Return as `enter` does."""
+        more = events - self._paid
+        if more <= 0 or self._free:
+            return None
+        wait = self._limiter.take_address(self.share, more, least=more, enough=events, paid=self._paid)
+        if wait is None:
+            self._paid += more
+        return wait
+
+    def give_back(self) -> None:
+        """Return everything to the address, and charge it no more: the request comes with a good server key."""
+        if self._paid:
+            self._limiter.charge_address(self.share, -self._paid)
+        self._paid = 0.0
+        self._free = True

@@ -1,5 +1,0 @@
-export const metadata = { title: "Home" };
-
-export default function Page() {
-  return <h1>Home</h1>;
-}
