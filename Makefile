@@ -25,12 +25,16 @@ tracker := clients/js
 tracker_sources := $(wildcard $(tracker)/src/*.js)
 scripts := adapters/http/scripts
 scripts_built := $(scripts)/.built
+frameworks := tests/browser/frameworks
+frameworks_stamp := $(frameworks)/node_modules/.package-lock.json
+# Each is a script of that folder's package.json.
+frameworks_built := $(patsubst %,$(frameworks)/%/dist/.built,astro next package react svelte turbo vue)
 assets := $(country) $(scripts_built)
 
-.PHONY: help setup assets run test faults breakages check fuzz bench wheel lock format clean
+.PHONY: help setup assets run test frameworks faults breakages check fuzz bench wheel lock format clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 setup: $(installed) $(assets) ## make the environment (.venv) with everything in it, and the assets
 
@@ -39,6 +43,8 @@ run: setup ## start a server with a demonstration website, on the embedded datab
 
 test: setup ## run the tests (ARGS='…' is handed to pytest)
 	$(bin)/pytest $(ARGS)
+
+frameworks: $(frameworks_built) ## build the pages in real frameworks that the browsers' tests visit (they do it themselves)
 
 # How often the fault suite kills PostgreSQL, and how often the server: KILLS=20 is its reduced form.
 KILLS ?= 200
@@ -80,9 +86,11 @@ lock: .lock-venv/.uv-$(UV_VERSION) ## write the locks anew from setup.cfg, requi
 	$(call compile,run) setup.cfg --all-extras
 	$(call compile,dev) setup.cfg --all-extras requirements/dev.in --constraints requirements/run.txt
 	npm install --package-lock-only --ignore-scripts
+	cd $(frameworks) && npm install --package-lock-only --ignore-scripts
 
 clean: ## remove everything that make has made
 	rm -rf $(venv) .lock-venv node_modules build dist catchment.egg-info $(country) $(scripts)/*.js $(scripts_built)
+	cd $(frameworks) && rm -rf node_modules $(addprefix */,dist node_modules .astro .next .svelte-kit)
 	rm -rf clients/python/build clients/python/src/catchment_client.egg-info
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -116,6 +124,19 @@ $(country): $(npm_stamp)
 
 $(scripts_built): $(npm_stamp) $(tracker)/build.js $(tracker_sources)
 	node $(tracker)/build.js $(scripts)
+	@touch $@
+
+$(frameworks_stamp): $(addprefix $(frameworks)/,package.json package-lock.json .npmrc)
+	cd $(frameworks) && npm ci --ignore-scripts
+	@touch $@
+
+$(frameworks)/package/dist/.built: $(tracker)/index.js $(tracker_sources)
+
+.SECONDEXPANSION:
+$(frameworks_built): $(frameworks)/%/dist/.built: $(frameworks_stamp) \
+		$$(shell find $(frameworks)/$$* -type f -not -path '*/.*' -not -path '*/dist/*' -not -path '*/node_modules/*')
+	rm -rf $(@D)
+	cd $(frameworks) && NEXT_TELEMETRY_DISABLED=1 ASTRO_TELEMETRY_DISABLED=1 npm run $*
 	@touch $@
 
 # No machine's pip settings and no index address may get into a lock.

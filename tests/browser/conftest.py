@@ -34,7 +34,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     return True
 
 
-def _during(loop: Loop, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+def during(loop: Loop, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Yield what the context manager gives, entered and left in the browsers' loop."""
     value = loop.run(context.__aenter__())
     try:
         yield value
@@ -59,13 +60,13 @@ def browser(kind: str, loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> 
     program = find(kind)
     if program is None:
         pytest.skip(f"this machine has no {kind}")
-    yield from _during(loop, launched(kind, program, tmp_path_factory.mktemp(kind)))
+    yield from during(loop, launched(kind, program, tmp_path_factory.mktemp(kind)))
 
 
 @pytest.fixture(scope="session")
 def site(loop: Loop) -> Iterator[Site]:
     assert (SCRIPTS / "catchment.js").exists(), "the tracker is not built: make assets"
-    yield from _during(loop, Site())
+    yield from during(loop, Site())
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +111,7 @@ def visitor(kind: str, loop: Loop, browser: Browser, site: Site, collector: Coll
             await context.close()
         assert visitor.page_errors == []
 
-    yield from _during(loop, visiting())
+    yield from during(loop, visiting())
 
 
 @pytest.fixture
