@@ -20,6 +20,7 @@ from catchment.adapters.http.operations import Operations
 from catchment.adapters.http.routes import routes
 from catchment.adapters.http.tracker import Tracker, shipped_scripts
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
+from catchment.adapters.postgres.key_uses import KeyUses
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors, end
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.maintenance import Maintenance
@@ -138,6 +139,7 @@ class Collector:
             descriptors=descriptors,
             failed=self.metrics.failed,
         )
+        self._key_uses = KeyUses(self._aside)
         self.projects = CachedProjects(
             self._readers,
             Link(dsn, name="listener", timeout=min(deadline, _SLOW_LOOKUP), descriptors=descriptors),
@@ -145,6 +147,7 @@ class Collector:
             strangers=self._strangers,
             patience=min(deadline / 2, _SLOW_LOOKUP),
             down=lambda: self.sink.down,
+            used=self._key_uses.note,
         )
         self.sink = GroupCommit(
             [
@@ -215,6 +218,7 @@ class Collector:
         self.projects.start()
         await self.projects.wait_until_listening(within=_SLOW_LOOKUP)
         self.sink.start()
+        self._key_uses.start()
         self._maintenance.start()
         self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pulse")
 
@@ -233,6 +237,7 @@ class Collector:
         """Writes what waits and ends."""
         await self.sink.close()
         await self._maintenance.close()
+        await self._key_uses.close()
         await self.projects.close()
         await end(self._pulse)
         self._readers.close()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
-from .errors import Invalid, NotFound
+from .errors import AlreadyExists, Invalid, NotFound
 from .keys import PREFIXES, fingerprint, kind_of, make_key, random_bytes_needed, shortened
 from .origins import OriginRule, OriginRules
 from .ports import IdGenerator, Registry
 from .project import MOST_EVENTS, Account, Key, KeyKind, Project, ProjectSettings, Quota, Scope, Window
 
 _LONGEST_NAME = 100
+_BITE = 5_000
+"""Rows that are deleted in one transaction: some ten milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,27 @@ class NewKey:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedProject:
+    """A project that was deleted, and what that took away."""
+
+    project: Project
+    events: int
+    """Stored events that are gone now; those that are billed, and audited, all the same."""
+    before: bool = False
+    """It was deleted before already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What would be gone with a project."""
+
+    project: Project
+    events: int
+    keys: int
+    quotas: int
+
+
 class Administer:
     """The use case. `ascii_origin` brings an origin's host into ASCII (IDNA), or raises `Invalid`."""
 
@@ -30,22 +54,54 @@ class Administer:
         self._ids = ids
         self._ascii_origin = ascii_origin
 
-    async def create_account(self, name: str) -> Account:
-        account = Account(id=self._ids.new_id(), name=_name(name, "an account"))
+    async def create_account(self, name: str, *, demo: bool = False) -> Account:
+        account = Account(id=self._ids.new_id(), name=_name(name, "an account"), demo=demo)
         await self._registry.add_account(account)
+        return account
+
+    async def keep_account(self, name: str) -> tuple[Account, bool]:
+        """Return the account of this name, made if it is missing, and whether it was made."""
+        try:
+            return await self.create_account(name), True
+        except AlreadyExists:
+            return await self.account(name.strip()), False
+
+    async def rename_account(self, named: str, name: str) -> Account:
+        """Give an account another name. Raises `NotFound`, `AlreadyExists` and `Invalid`."""
+        account = await self.account(named)
+        await self._registry.rename_account(account.id, _name(name, "an account"))
+        return await self.account(account.id)
+
+    async def delete_account(self, named: str) -> Account:
+        """Delete an account that has no project any more; again, it changes nothing. A demo's is forgotten whole.
+        Raises `NotFound` and `Invalid`."""
+        account = await self.account(named, deleted=True)
+        left = [project.name for project in await self.projects() if project.account_id == account.id]
+        if left:
+            raise Invalid(
+                f"the account {account.name!r} still has projects: {', '.join(left)}; delete them first: "
+                "catchment project delete"
+            )
+        await self._registry.delete_account(account.id)
+        if account.demo:
+            await self._registry.forget_demo(account.id)
         return account
 
     async def accounts(self) -> Sequence[Account]:
         return await self._registry.accounts()
 
-    async def account(self, named: str) -> Account:
-        """The account with this name or id. Raises `NotFound`."""
-        for account in await self._registry.accounts():
-            if named in (account.name, account.id):
-                return account
+    async def account(self, named: str, *, deleted: bool = False) -> Account:
+        """Return the account with this name or id; if there is none, and `deleted`, the last one that was deleted.
+        Raises `NotFound`."""
+        for gone in (False, True) if deleted else (False,):
+            found = [one for one in await self._registry.accounts(deleted=gone) if named in (one.name, one.id)]
+            if found:
+                return max(found, key=lambda account: account.id)
         raise NotFound(f"there is no account {named!r}; `catchment account list` shows those there are")
 
-    async def create_project(self, name: str, account: str, origins: Sequence[str]) -> tuple[Project, NewKey]:
+    async def create_project(
+        self, name: str, account: str, origins: Sequence[str], settings: ProjectSettings | None = None
+    ) -> tuple[Project, NewKey]:
         """A project with its first browser key. Raises `AlreadyExists`, `NotFound` and `Invalid`."""
         owner = await self.account(account)
         project = Project(
@@ -54,16 +110,88 @@ class Administer:
             account=owner.name,
             name=_name(name, "a project"),
             origins=OriginRules(tuple(dict.fromkeys(self._rule(origin) for origin in origins))),
+            settings=settings or ProjectSettings(),
         )
         await self._registry.add_project(project)
         return project, await self._create_key(project, KeyKind.BROWSER)
 
+    async def keep_project(
+        self, name: str, account: str, origins: Sequence[str], settings: ProjectSettings | None = None
+    ) -> tuple[Project, str, bool]:
+        """Return the project of this name with its newest browser key, and whether it was made.
+
+        It is made if it is missing. One that is there keeps its origins and settings; it gets a browser key if it has
+        none. Raises `NotFound` and `Invalid`.
+        """
+        try:
+            made, key = await self.create_project(name, account, origins, settings)
+            return made, key.text, True
+        except AlreadyExists:
+            found = await self.project(f"{(await self.account(account)).name}/{name.strip()}")
+        kept, _ = await self.keep_key(found.id, KeyKind.BROWSER)
+        return found, kept.text, False
+
+    async def rename_project(self, named: str, name: str) -> Project:
+        """Give a project another name. Raises `NotFound`, `AlreadyExists` and `Invalid`."""
+        project = await self.project(named)
+        await self._registry.rename_project(project.id, _name(name, "a project"))
+        return await self.project(project.id)
+
+    async def contents(self, named: str) -> Contents:
+        """Return what would be gone with a project."""
+        project = await self.project(named, deleted=True)
+        return Contents(
+            project=project,
+            events=await self._registry.stored_events(project.id),
+            keys=len(await self._registry.keys(project.id)),
+            quotas=sum(quota.scope_id == project.id for quota in await self._registry.quotas()),
+        )
+
+    async def delete_project(
+        self, named: str, *, progress: Callable[[int], object] = lambda events: None
+    ) -> DeletedProject:
+        """Delete a project that is disabled, and all that it stored; `progress` is told how many events are gone.
+
+        Its usage stays. Events go bite by bite, beside servers that store. A run that was interrupted is taken up by
+        the next one; once more changes nothing. Raises `NotFound`, and `Invalid` if the project is enabled.
+        """
+        before = {project.id for project in await self._registry.projects(deleted=True)}
+        project = await self.project(named, deleted=True)
+        if project.id not in before and project.settings.enabled:
+            raise Invalid(
+                f"{project.account}/{project.name} takes events: only a project that is disabled can be deleted: "
+                f"catchment project set {project.id} --disable"
+            )
+        await self._registry.delete_project(project.id)
+        events = 0
+        while True:
+            bite, others = await self._registry.delete_stored(project.id, _BITE)
+            events += bite
+            progress(events)
+            if not bite and not others:
+                return DeletedProject(project=project, events=events, before=project.id in before)
+
     async def projects(self) -> Sequence[Project]:
         return await self._registry.projects()
 
-    async def project(self, named: str) -> Project:
-        """The project with this id, ``account/name``, or bare name. Raises `NotFound`, or `Invalid` where several
-        accounts have one of that name."""
+    async def project(self, named: str, *, deleted: bool = False) -> Project:
+        """Return the project with this id, ``account/name``, or bare name; if there is none, and `deleted`, the last
+        such project that was deleted.
+
+        Raises `NotFound`, or `Invalid` where several accounts have one of that name.
+        """
+        if deleted:
+            try:
+                return await self.project(named)
+            except NotFound:
+                gone = [
+                    one
+                    for one in await self._registry.projects(deleted=True)
+                    if named in (one.id, f"{one.account}/{one.name}", one.name)
+                ]
+                if not gone:
+                    raise
+                return max(gone, key=lambda project: project.id)
         projects = await self._registry.projects()
         for project in projects:
             if named in (project.id, f"{project.account}/{project.name}"):
@@ -94,8 +222,18 @@ class Administer:
         )
         return await self.project(project.id)
 
-    async def create_key(self, project: str, kind: KeyKind) -> NewKey:
-        return await self._create_key(await self.project(project), kind)
+    async def create_key(self, project: str, kind: KeyKind, label: str | None = None) -> NewKey:
+        return await self._create_key(await self.project(project), kind, label)
+
+    async def keep_key(self, project: str, kind: KeyKind, label: str | None = None) -> tuple[Key, NewKey | None]:
+        """Return the newest key of this kind, with this label if one is given, that is not revoked; and, if it had to
+        be made, the new one. Raises `NotFound` and `Invalid`."""
+        found = await self.project(project)
+        for key in reversed(await self._registry.keys(found.id)):
+            if key.kind is kind and not key.revoked and label in (None, key.label):
+                return key, None
+        made = await self._create_key(found, kind, label)
+        return made.key, made
 
     async def keys(self, project: str) -> Sequence[Key]:
         return await self._registry.keys((await self.project(project)).id)
@@ -112,11 +250,11 @@ class Administer:
 
     async def revoke_key(self, key: str) -> Key:
         """Revokes a key, by its text or its id. Raises `NotFound`."""
-        if key[:3] in PREFIXES:
-            if kind_of(key) is None:
-                raise NotFound("that is not a whole key: its checksum does not fit; its id works too")
-            return await self._registry.revoke_key(fingerprint=fingerprint(key))
-        return await self._registry.revoke_key(key_id=key)
+        return await self._registry.revoke_key(**_which_key(key))
+
+    async def delete_key(self, key: str) -> Key:
+        """Delete a key that was revoked, by its text or its id. Raises `NotFound` and `Invalid`."""
+        return await self._registry.delete_key(**_which_key(key))
 
     async def set_quota(
         self, *, account: str | None = None, project: str | None = None, window: Window, hard: int
@@ -140,12 +278,27 @@ class Administer:
     def _rule(self, origin: str) -> OriginRule:
         return OriginRule.parse(self._ascii_origin(origin))
 
-    async def _create_key(self, project: Project, kind: KeyKind) -> NewKey:
+    async def _create_key(self, project: Project, kind: KeyKind, label: str | None = None) -> NewKey:
         text = make_key(kind, self._ids.random_bytes(random_bytes_needed(kind)))
         shown = text if kind is KeyKind.BROWSER else shortened(text)
-        key = Key(id=self._ids.new_id(), project_id=project.id, kind=kind, text=shown)
+        name = None if label is None else _name(label, "a key")
+        key = Key(id=self._ids.new_id(), project_id=project.id, kind=kind, text=shown, label=name)
         await self._registry.add_key(key, fingerprint(text))
         return NewKey(key=key, text=text)
+
+
+class _WhichKey(TypedDict, total=False):
+    key_id: str
+    fingerprint: bytes
+
+
+def _which_key(key: str) -> _WhichKey:
+    """Return what names a key, given its text or its id. Raises `NotFound` for a text that can't be a key."""
+    if key[:3] not in PREFIXES:
+        return {"key_id": key}
+    if kind_of(key) is None:
+        raise NotFound("that is not a whole key: its checksum does not fit; its id works too")
+    return {"fingerprint": fingerprint(key)}
 
 
 def _name(name: str, of: str) -> str:

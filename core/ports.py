@@ -74,8 +74,11 @@ class UsageMeter(Protocol):
         """Makes a period that is over final. Closing it again changes nothing. Raises `Invalid` for one that still
         runs."""
 
-    async def audit(self) -> Sequence[Difference]:
-        """Where usage is not the number of stored rows: nothing, always."""
+    async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
+        """Where usage is not the number of rows that were stored, of all projects or of one (its id): nothing, always.
+
+        Rows that `Registry.delete_stored` took away are counted as stored.
+        """
 
 
 class LossLedger(Protocol):
@@ -162,9 +165,38 @@ class Registry(Protocol):
     """
 
     async def add_account(self, account: Account) -> None: ...
-    async def accounts(self) -> Sequence[Account]: ...
+    async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
+        """Return the accounts by name: those there are, or those that were deleted."""
+
+    async def rename_account(self, account_id: str, name: str) -> None: ...
+    async def delete_account(self, account_id: str) -> None:
+        """Delete an account with its quotas; its name is free then. Raises `Invalid` if it has a project that is not
+        deleted. Again: changes nothing."""
+
+    async def forget_demo(self, account_id: str) -> None:
+        """Forget a demo's account that was deleted, with its usage. Changes nothing of any other account."""
+
     async def add_project(self, project: Project) -> None: ...
-    async def projects(self) -> Sequence[Project]: ...
+    async def projects(self, *, deleted: bool = False) -> Sequence[Project]:
+        """Return the projects by account and name: those there are, or those that were deleted."""
+
+    async def rename_project(self, project_id: str, name: str) -> None: ...
+    async def delete_project(self, project_id: str) -> None:
+        """Delete a project with its keys, origins and quotas; its name is free then. Again: changes nothing.
+
+        What it stored stays until `delete_stored` takes it away, its usage for good. Raises `Invalid` if the project is
+        enabled. A server that does not know of it yet may store for some seconds: it never fails.
+        """
+
+    async def delete_stored(self, project_id: str, at_most: int) -> tuple[int, int]:
+        """Delete so many rows at most of what a deleted project stored; how many events, and how many others.
+
+        Both are 0 when nothing is left. It holds up nobody who stores. Usage still counts the events.
+        """
+
+    async def stored_events(self, project_id: str) -> int:
+        """Return how many events of a project are stored, by its usage."""
+
     async def change_project(
         self,
         project_id: str,
@@ -180,6 +212,9 @@ class Registry(Protocol):
     async def keys(self, project_id: str) -> Sequence[Key]: ...
     async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
         """Revokes a key, by its id or its fingerprint; a revoked one stays revoked."""
+
+    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+        """Delete a key that was revoked. Raises `Invalid` if it was not."""
 
     async def set_quota(self, quota: Quota) -> None:
         """Sets the quota of a scope and window, in place of one that is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from .origins import OriginRules
@@ -121,6 +122,8 @@ class Access:
 class Account:
     id: str
     name: str
+    demo: bool = False
+    """The demo made it: it is never billed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,4 +135,14 @@ class Key:
     kind: KeyKind
     text: str
     """A browser key whole; of a server key the first characters."""
-    revoked: bool = False
+    label: str | None = None
+    """What people call it."""
+    created_at: datetime | None = None
+    """None while it is being made."""
+    revoked_at: datetime | None = None
+    used_at: datetime | None = None
+    """About when a request last came with it, to a minute or so; None: not yet."""
+
+    @property
+    def revoked(self) -> bool:
+        return self.revoked_at is not None

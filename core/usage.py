@@ -21,6 +21,10 @@ class Usage:
     events: int
     closed: bool = False
     """The period is over and its number is final."""
+    demo: bool = False
+    """The account is a demo's: nobody is billed for it."""
+    deleted: bool = False
+    """The project was deleted; what it had stored is billed all the same."""
 
     @property
     def idempotency_key(self) -> str:

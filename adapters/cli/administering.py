@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from catchment.core.project import MOST_EVENTS, Bots, DoNotTrack, KeyKind, Privacy, Project, Window
+from catchment.core.project import MOST_EVENTS, Bots, DoNotTrack, Privacy, Project, ProjectSettings, Window
 from catchment.core.scripts import TRACKER, TRACKER_PLUS, tag
 
 from .commands import Context, command
+from .keys import add_keys
 from .output import Output
+from .removing import add_removing
 
 if TYPE_CHECKING:
     from .actions import Managed
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 def add_administering(root: click.Group) -> None:
     _accounts(root)
     _projects(root)
-    _keys(root)
+    add_keys(root)
+    add_removing(root)
     _quotas(root)
 
 
@@ -31,9 +35,15 @@ def _accounts(root: click.Group) -> None:
 
     @command(account, "create")
     @click.argument("name")
-    def create(context: Context, output: Output, name: str) -> None:
-        """Create an account."""
-        made = context.managing(lambda managed: managed.administer.create_account(name))
+    @click.option("--if-missing", is_flag=True, help="Leave it at the account of this name that there is.")
+    def create(context: Context, output: Output, name: str, if_missing: bool) -> None:
+        """Create an account: a customer, to whom projects belong, and who is billed."""
+        if not if_missing:
+            made = context.managing(lambda managed: managed.administer.create_account(name))
+        else:
+            made, new = context.managing(lambda managed: managed.administer.keep_account(name))
+            if not new:
+                output.say("It is there already.")
         output.document({"id": made.id, "name": made.name}, f"Account {made.name} ({made.id})")
 
     @command(account, "list")
@@ -52,24 +62,52 @@ def _projects(root: click.Group) -> None:
     @command(project, "create")
     @click.argument("name")
     @click.option("--account", required=True, help="Whose it is, by name or id.")
-    @click.option("--origin", "origins", multiple=True, required=True, help="An allowed origin; may be given again.")
-    def create(context: Context, output: Output, name: str, account: str, origins: tuple[str, ...]) -> None:
+    @click.option("--origin", "origins", multiple=True, help="An allowed origin; may be given again.")
+    @_settings
+    @click.option("--if-missing", is_flag=True, help="Leave it at the project of this name that there is, as it is.")
+    def create(
+        context: Context,
+        output: Output,
+        name: str,
+        account: str,
+        origins: tuple[str, ...],
+        if_missing: bool,
+        **given: Any,
+    ) -> None:
         """Create a project with a browser key.
 
         An origin is https://app.example.com, https://app.example.com:8443, https://*.example.com (any subdomain,
-        not the bare domain) or http://localhost:*.
+        not the bare domain) or http://localhost:*. A back end needs none: it posts with a server key
+        (`catchment key create`), which is bound to no origin.
         """
-        made, key = context.managing(lambda managed: managed.administer.create_project(name, account, origins))
-        text = tag(f"{context.actions.public_url}/{TRACKER}.js", key.text)
+        settings = replace(ProjectSettings(), **_changes(given))
+
+        async def work(managed: Managed) -> tuple[Project, str, bool]:
+            if if_missing:
+                return await managed.administer.keep_project(name, account, origins, settings)
+            made, key = await managed.administer.create_project(name, account, origins, settings)
+            return made, key.text, True
+
+        made, key, new = context.managing(work)
+        text = tag(f"{context.actions.public_url}/{TRACKER}.js", key)
         document = {
             "id": made.id,
             "name": made.name,
             "account": made.account,
-            "browser_key": key.text,
+            "browser_key": key,
             "snippet": text,
         }
-        words = f"Project {made.account}/{made.name} ({made.id})\nBrowser key: {key.text}\n\nFor its pages:\n\n{text}"
+        words = f"Project {made.account}/{made.name} ({made.id})\nBrowser key: {key}"
+        if made.origins.rules:
+            words += f"\n\nFor its pages:\n\n{text}"
+        else:
+            words += (
+                f"\n\nIt has no origin, so that only a server key can post: "
+                f"catchment key create {made.id} --kind server"
+            )
         output.document(document, words)
+        if not new:
+            output.say("It is there already, and stays as it is: `catchment project set` changes it.")
 
     @command(project, "list")
     def list_(context: Context, output: Output) -> None:
@@ -125,12 +163,7 @@ def _projects(root: click.Group) -> None:
     @click.argument("project")
     @click.option("--add-origin", "add_origins", multiple=True, help="Allow an origin; may be given again.")
     @click.option("--remove-origin", "remove_origins", multiple=True, help="Allow it no more; may be given again.")
-    @click.option("--bots", type=click.Choice([b.value for b in Bots]), help="What to do with robots' events.")
-    @click.option(
-        "--do-not-track", type=click.Choice([d.value for d in DoNotTrack]), help="What DNT: 1 and Sec-GPC: 1 mean."
-    )
-    @click.option("--privacy", type=click.Choice([p.value for p in Privacy]), help="What is kept of an address.")
-    @click.option("--allow-null-origin/--no-allow-null-origin", default=None, help="Whether Origin: null may post.")
+    @_settings
     @click.option("--enable/--disable", "enabled", default=None, help="Whether it takes events.")
     def set_(
         context: Context,
@@ -138,21 +171,10 @@ def _projects(root: click.Group) -> None:
         project: str,
         add_origins: tuple[str, ...],
         remove_origins: tuple[str, ...],
-        bots: str | None,
-        do_not_track: str | None,
-        privacy: str | None,
-        allow_null_origin: bool | None,
-        enabled: bool | None,
+        **given: Any,
     ) -> None:
         """Change a project. What is not named stays as it is; running servers see it at once."""
-        given = {
-            "bots": Bots(bots) if bots else None,
-            "do_not_track": DoNotTrack(do_not_track) if do_not_track else None,
-            "privacy": Privacy(privacy) if privacy else None,
-            "allow_null_origin": allow_null_origin,
-            "enabled": enabled,
-        }
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        changes = _changes(given)
 
         async def work(managed: Managed) -> Project:
             now = await managed.administer.project(project)
@@ -163,7 +185,33 @@ def _projects(root: click.Group) -> None:
                 changes=replace(now.settings, **changes),
             )
 
-        _print_project(output, context.managing(work))
+        changed = context.managing(work)
+        _print_project(output, changed)
+        if remove_origins and not changed.origins.rules:
+            output.say(
+                "That was its last origin: whatever is sent with a browser key is refused from now on "
+                "(origin_not_allowed). Server keys post as before."
+            )
+
+
+def _settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a project's settings."""
+    for option in (
+        click.option("--allow-null-origin/--no-allow-null-origin", default=None, help="Whether Origin: null may post."),
+        click.option("--privacy", type=click.Choice([p.value for p in Privacy]), help="What is kept of an address."),
+        click.option(
+            "--do-not-track", type=click.Choice([d.value for d in DoNotTrack]), help="What DNT: 1 and Sec-GPC: 1 mean."
+        ),
+        click.option("--bots", type=click.Choice([b.value for b in Bots]), help="What to do with robots' events."),
+    ):
+        function = option(function)
+    return function
+
+
+def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that were given, as the core knows them."""
+    types = {"bots": Bots, "do_not_track": DoNotTrack, "privacy": Privacy}
+    return {name: types.get(name, bool)(value) for name, value in given.items() if value is not None}
 
 
 def _shown(project: Project) -> dict[str, Any]:
@@ -192,40 +240,6 @@ def _print_project(output: Output, project: Project) -> None:
 
 def _word(value: object) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-
-
-def _keys(root: click.Group) -> None:
-    @root.group("key")
-    def key() -> None:
-        """The keys that events are posted with."""
-
-    @command(key, "create")
-    @click.argument("project")
-    @click.option("--kind", type=click.Choice([k.value for k in KeyKind]), required=True)
-    def create(context: Context, output: Output, project: str, kind: str) -> None:
-        """Create a key. A browser key is public; a server key is secret, and shown this once."""
-        made = context.managing(lambda managed: managed.administer.create_key(project, KeyKind(kind)))
-        document = {"id": made.key.id, "project": made.key.project_id, "kind": made.key.kind, "key": made.text}
-        output.document(document, made.text)
-        if made.key.kind is KeyKind.SERVER:
-            output.say("Keep it: it is not shown again.")
-
-    @command(key, "list")
-    @click.argument("project")
-    def list_(context: Context, output: Output, project: str) -> None:
-        """List a project's keys. Of server keys only the first characters are known."""
-        found = context.managing(lambda managed: managed.administer.keys(project))
-        rows = [{"id": k.id, "kind": k.kind, "key": k.text, "revoked": k.revoked} for k in found]
-        columns = {"key": "Key", "kind": "Kind", "revoked": "Revoked", "id": "Id"}
-        output.table(rows, columns, "The project has no key: catchment key create")
-
-    @command(key, "revoke")
-    @click.argument("key")
-    def revoke(context: Context, output: Output, key: str) -> None:
-        """Revoke a key, named by its text or its id. Running servers refuse it at once."""
-        gone = context.managing(lambda managed: managed.administer.revoke_key(key))
-        document = {"id": gone.id, "project": gone.project_id, "kind": gone.kind, "key": gone.text, "revoked": True}
-        output.document(document, f"Revoked {gone.text}")
 
 
 def _quotas(root: click.Group) -> None:

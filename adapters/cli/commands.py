@@ -19,6 +19,8 @@ from .failures import Root, fail
 from .output import Output
 
 if TYPE_CHECKING:
+    from catchment.core.usage import Usage
+
     from .actions import Actions, ActionsOf, Managed
 
 Result = TypeVar("Result")
@@ -229,26 +231,32 @@ def add_metering(root: click.Group) -> None:
     @click.option("--project", help="Of this project alone, by id, account/name, or name.")
     @click.option("--period", type=PERIOD, help="Of this month alone, such as 2026-11.")
     def usage(context: Context, output: Output, account: str | None, project: str | None, period: date | None) -> None:
-        """Show the events stored, by account, project and billing period (a month in UTC)."""
+        """Show the events stored, by account, project and billing period (a month in UTC).
 
-        async def work(managed: Managed) -> list[dict[str, Any]]:
-            account_id = (await managed.administer.account(account)).id if account else None
-            project_id = (await managed.administer.project(project)).id if project else None
+        Deleted projects are in it. The demo's account is not, unless it is named: nobody is billed for it.
+        """
+
+        async def work(managed: Managed) -> list[Usage]:
+            account_id = (await managed.administer.account(account, deleted=True)).id if account else None
+            project_id = (await managed.administer.project(project, deleted=True)).id if project else None
             found = await managed.meter.usage(account=account_id, project=project_id, period=period)
-            return [
-                {
-                    "account": one.account,
-                    "project": one.project,
-                    "project_id": one.project_id,
-                    "period": period_text(one.period),
-                    "events": one.events,
-                }
-                for one in found
-            ]
+            return [one for one in found if account or project or not one.demo]
 
-        rows = context.managing(work)
+        found = context.managing(work)
+        rows = [
+            {
+                "account": one.account,
+                "project": one.project + (" (deleted)" if one.deleted and not output.as_json else ""),
+                "project_id": one.project_id,
+                "period": period_text(one.period),
+                "events": one.events,
+            }
+            for one in found
+        ]
         columns = {"account": "Account", "project": "Project", "period": "Period", "events": "Events"}
-        output.table(rows, columns, "Nothing was stored yet.")
+        of = project or account
+        when = f"in {period_text(period)}" if period else "yet"
+        output.table(rows, columns, f"Nothing{f' of {of}' if of else ''} was stored {when}.")
 
     @command(root, "losses")
     @click.option("--project", help="Of this project alone, by id, account/name, or name.")
@@ -256,7 +264,7 @@ def add_metering(root: click.Group) -> None:
         """Show the events that senders lost before they got here, as they say themselves, by day in UTC."""
 
         async def work(managed: Managed) -> list[dict[str, Any]]:
-            project_id = (await managed.administer.project(project)).id if project else None
+            project_id = (await managed.administer.project(project, deleted=True)).id if project else None
             return [
                 {
                     "account": one.account,
@@ -270,7 +278,11 @@ def add_metering(root: click.Group) -> None:
             ]
 
         columns = {"account": "Account", "project": "Project", "day": "Day", "reason": "Reason", "events": "Events"}
-        output.table(context.managing(work), columns, "No sender says that it lost an event.")
+        output.table(
+            context.managing(work),
+            columns,
+            f"No sender{f' of {project}' if project else ''} says that it lost an event.",
+        )
 
     @command(root, "audit")
     def audit(context: Context, output: Output) -> None:
@@ -311,14 +323,15 @@ def add_metering(root: click.Group) -> None:
         """Hand closed and current usage to a billing backend.
 
         Months that are over are closed first. Pushing again is harmless: every usage carries the same idempotency
-        key each time (account, project, period).
+        key each time (account, project, period). Deleted projects are billed for what they stored; a demo's account
+        is not billed.
         """
 
         async def work(managed: Managed) -> tuple[int, list[str]]:
             known = await managed.meter.usage(period=period)
             for month in sorted({one.period for one in known if not one.closed}):
                 await _close_if_over(managed, month)
-            usages = await managed.meter.usage(period=period)
+            usages = [one for one in await managed.meter.usage(period=period) if not one.demo]
             taken = await context.actions.bill(managed, backend, usages)
             return taken, sorted({period_text(one.period) for one in usages})
 

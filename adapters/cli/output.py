@@ -28,10 +28,13 @@ class Output:
 
     as_json: bool
 
-    def document(self, document: Any, words: str) -> None:
-        """One result: the document for machines, the words for people."""
+    def document(self, document: Any, words: str | None) -> None:
+        """One result: the document for machines, the words for people; None of them: nothing."""
         with _written():
-            click.echo(json_line(document) if self.as_json else plain_lines(words))
+            if self.as_json:
+                click.echo(json_line(document))
+            elif words is not None:
+                click.echo(plain_lines(words))
 
     def table(
         self,

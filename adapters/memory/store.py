@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from catchment.core.event import Event
@@ -45,6 +46,9 @@ class Store:
     ids: set[tuple[str, str, str]] = field(default_factory=set)
     usage: _Counted = field(default_factory=dict)
     closed: set[date] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
+    """The ids of accounts and projects that were deleted."""
+    deleted_events: _Counted = field(default_factory=dict)
     losses: dict[tuple[str, date, str], int] = field(default_factory=dict)
     """By project, day and reason."""
     loss_reports: dict[tuple[str, KeyKind, str], date] = field(default_factory=dict)
@@ -58,6 +62,7 @@ class Store:
         project = self.projects.get(project_id)
         if project is None:
             raise NotFound(f"there is no project {project_id}")
+        project = replace(project, account=self.accounts[project.account_id].name)
         own = (
             quota
             for (scope, scope_id, _), quota in self.quotas.items()
@@ -151,7 +156,7 @@ class MemoryMeter:
     ) -> Sequence[Usage]:
         found = []
         for (project_id, month), events in self._store.usage.items():
-            owner = self._store.projects[project_id]
+            owner = self._store.project(project_id)
             if account not in (None, owner.account_id) or project not in (None, project_id):
                 continue
             if period in (None, month):
@@ -164,6 +169,8 @@ class MemoryMeter:
                         period=month,
                         events=events,
                         closed=month in self._store.closed,
+                        demo=self._store.accounts[owner.account_id].demo,
+                        deleted=project_id in self._store.deleted,
                     )
                 )
         return sorted(found, key=lambda usage: (usage.account, usage.project, usage.period))
@@ -176,22 +183,23 @@ class MemoryMeter:
             raise Invalid("the period still runs")
         self._store.closed.add(period)
 
-    async def audit(self) -> Sequence[Difference]:
-        stored: _Counted = {}
+    async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
+        stored: _Counted = dict(self._store.deleted_events)
         for event in self._store.events:
             counted = (event.project_id, period_of(event.received_at))
             stored[counted] = stored.get(counted, 0) + 1
         return [
             Difference(
-                account=self._store.projects[project_id].account,
-                project=self._store.projects[project_id].name,
+                account=self._store.project(project_id).account,
+                project=self._store.project(project_id).name,
                 project_id=project_id,
                 period=period,
                 usage=self._store.usage.get((project_id, period), 0),
                 stored=stored.get((project_id, period), 0),
             )
             for project_id, period in sorted(stored.keys() | self._store.usage.keys())
-            if self._store.usage.get((project_id, period), 0) != stored.get((project_id, period), 0)
+            if project in (None, project_id)
+            and self._store.usage.get((project_id, period), 0) != stored.get((project_id, period), 0)
         ]
 
 
@@ -222,29 +230,115 @@ class MemoryRegistry:
         self._store = store
 
     async def add_account(self, account: Account) -> None:
-        if any(known.name == account.name for known in self._store.accounts.values()):
-            raise AlreadyExists(f"there is an account {account.name!r} already")
+        await self._is_free(account.name)
         self._store.accounts[account.id] = account
 
-    async def accounts(self) -> Sequence[Account]:
-        return sorted(self._store.accounts.values(), key=lambda account: account.name)
+    async def _is_free(self, name: str) -> None:
+        if any(known.name == name for known in await self.accounts()):
+            raise AlreadyExists(f"there is an account {name!r} already")
+
+    async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
+        found = [known for known in self._store.accounts.values() if (known.id in self._store.deleted) is deleted]
+        return sorted(found, key=lambda account: account.name)
+
+    async def rename_account(self, account_id: str, name: str) -> None:
+        account = await self._account(account_id)
+        if name != account.name:
+            await self._is_free(name)
+        self._store.accounts[account_id] = replace(account, name=name)
+
+    async def _account(self, account_id: str) -> Account:
+        for account in await self.accounts():
+            if account.id == account_id:
+                return account
+        raise NotFound(f"there is no account {account_id}")
+
+    async def delete_account(self, account_id: str) -> None:
+        if account_id not in self._store.accounts:
+            raise NotFound(f"there is no account {account_id}")
+        left = sum(project.account_id == account_id for project in await self.projects())
+        if left:
+            raise Invalid(f"the account still has {left} project(s)")
+        self._drop_quotas(account_id)
+        self._store.deleted.add(account_id)
+
+    async def forget_demo(self, account_id: str) -> None:
+        store = self._store
+        if account_id not in store.deleted or not store.accounts[account_id].demo:
+            return
+        projects = {project.id for project in store.projects.values() if project.account_id == account_id}
+        for counted in (store.usage, store.deleted_events):
+            for key in [key for key in counted if key[0] in projects]:
+                del counted[key]
+        for project_id in projects:
+            del store.projects[project_id]
+        del store.accounts[account_id]
+        store.deleted -= {account_id, *projects}
 
     async def add_project(self, project: Project) -> None:
-        if project.account_id not in self._store.accounts:
-            raise NotFound(f"there is no account {project.account_id}")
-        for known in self._store.projects.values():
+        owner = await self._account(project.account_id)
+        for known in await self.projects():
             if (known.account_id, known.name) == (project.account_id, project.name):
-                raise AlreadyExists(f"the account {project.account!r} has a project {project.name!r} already")
+                raise AlreadyExists(f"the account {owner.name!r} has a project {project.name!r} already")
         self._store.projects[project.id] = project
 
-    async def projects(self) -> Sequence[Project]:
-        all_projects = (self._store.project(project_id) for project_id in self._store.projects)
-        return sorted(all_projects, key=lambda project: (project.account, project.name))
+    async def projects(self, *, deleted: bool = False) -> Sequence[Project]:
+        found = [self._store.project(name) for name in self._store.projects if (name in self._store.deleted) is deleted]
+        return sorted(found, key=lambda project: (project.account, project.name))
+
+    def _living(self, project_id: str) -> Project:
+        if project_id in self._store.deleted:
+            raise NotFound(f"there is no project {project_id}")
+        return self._store.project(project_id)
+
+    async def rename_project(self, project_id: str, name: str) -> None:
+        project = self._living(project_id)
+        for known in await self.projects():
+            if (known.account_id, known.name) == (project.account_id, name) and known.id != project_id:
+                raise AlreadyExists(f"the account has a project {name!r} already")
+        self._store.projects[project_id] = replace(project, name=name, limits=())
+
+    async def delete_project(self, project_id: str) -> None:
+        project = self._store.projects.get(project_id)
+        if project is None or project.settings.enabled:
+            raise Invalid("only a project that is disabled can be deleted")
+        self._store.projects[project_id] = replace(project, origins=OriginRules())
+        for key_id in [key.id for key, _ in self._store.keys.values() if key.project_id == project_id]:
+            del self._store.keys[key_id]
+        self._drop_quotas(project_id)
+        self._store.deleted.add(project_id)
+
+    def _drop_quotas(self, scope_id: str) -> None:
+        for name in [name for name, quota in self._store.quotas.items() if quota.scope_id == scope_id]:
+            del self._store.quotas[name]
+
+    async def delete_stored(self, project_id: str, at_most: int) -> tuple[int, int]:
+        store = self._store
+        if project_id not in store.deleted:
+            return 0, 0
+        gone = [event for event in store.events if event.project_id == project_id][:at_most]
+        store.events = [event for event in store.events if event not in gone]
+        for event in gone:
+            counted = (project_id, period_of(event.received_at))
+            store.deleted_events[counted] = store.deleted_events.get(counted, 0) + 1
+        others = 0
+        rows: Any
+        for rows in (store.ids, store.loss_reports, store.losses):
+            for row in [row for row in rows if row[0] == project_id][: max(0, at_most - len(gone) - others)]:
+                others += 1
+                if isinstance(rows, set):
+                    rows.remove(row)
+                else:
+                    del rows[row]
+        return len(gone), others
+
+    async def stored_events(self, project_id: str) -> int:
+        return sum(event.project_id == project_id for event in self._store.events)
 
     async def change_project(
         self, project_id: str, *, settings: ProjectSettings, add_origins: Sequence[str], remove_origins: Sequence[str]
     ) -> None:
-        project = self._store.project(project_id)
+        project = self._living(project_id)
         rules = {str(rule): rule for rule in project.origins.rules}
         rules.update({text: OriginRule.parse(text) for text in add_origins})
         for text in remove_origins:
@@ -254,8 +348,8 @@ class MemoryRegistry:
         self._store.projects[project_id] = replace(project, settings=settings, origins=origins, limits=())
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None:
-        self._store.project(key.project_id)
-        self._store.keys[key.id] = (key, fingerprint)
+        self._living(key.project_id)
+        self._store.keys[key.id] = (replace(key, created_at=datetime.now(UTC)), fingerprint)
 
     async def keys(self, project_id: str) -> Sequence[Key]:
         return [key for key, _ in self._store.keys.values() if key.project_id == project_id]
@@ -263,9 +357,18 @@ class MemoryRegistry:
     async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
         for key, known in self._store.keys.values():
             if key.id == key_id or known == fingerprint:
-                revoked = replace(key, revoked=True)
+                revoked = replace(key, revoked_at=key.revoked_at or datetime.now(UTC))
                 self._store.keys[key.id] = (revoked, known)
                 return revoked
+        raise NotFound("there is no such key")
+
+    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+        for key, known in self._store.keys.values():
+            if key.id == key_id or known == fingerprint:
+                if not key.revoked:
+                    raise Invalid("the key is in use: only a revoked key can be deleted")
+                del self._store.keys[key.id]
+                return key
         raise NotFound("there is no such key")
 
     async def set_quota(self, quota: Quota) -> None:

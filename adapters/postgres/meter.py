@@ -37,8 +37,10 @@ class PostgresMeter:
                 period=month,
                 events=events,
                 closed=closed,
+                demo=demo,
+                deleted=deleted,
             )
-            for account_id, account_name, project_id, project_name, month, events, closed in rows
+            for account_id, account_name, project_id, project_name, month, events, closed, demo, deleted in rows
         ]
 
     async def room(self, limit: Limit, at: datetime) -> int:
@@ -57,9 +59,9 @@ class PostgresMeter:
             )
         await self._links.run("close_period", period=period)
 
-    async def audit(self) -> Sequence[Difference]:
+    async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
         async with self._links.link() as link, link.patience():
-            rows = await link.run("audit")
+            rows = await link.run("audit", project=project)
         return [
             Difference(
                 account=account or "",

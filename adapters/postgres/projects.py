@@ -91,6 +91,7 @@ class CachedProjects:
         lives: CacheLives | None = None,
         patience: float = 2.0,
         down: Callable[[], str | None] = lambda: None,
+        used: Callable[[bytes], object] = lambda fingerprint: None,
     ) -> None:
         self._links = links
         self._strangers = strangers or links
@@ -99,6 +100,7 @@ class CachedProjects:
         self._lives = lives or CacheLives()
         self._patience = patience
         self._down = down
+        self._used = used
         self._keys = KnownKeys()
         self._known: OrderedDict[bytes, _Entry] = OrderedDict()
         self._unknown: OrderedDict[bytes, _Entry] = OrderedDict()
@@ -128,6 +130,8 @@ class CachedProjects:
     async def find(self, fingerprint: bytes) -> Access | None:
         entry = self._kept(fingerprint)
         if entry is not None:
+            if entry.access is not None:
+                self._used(fingerprint)
             return entry.access
         task = self._asked.get(fingerprint)
         if task is None:
@@ -190,6 +194,8 @@ class CachedProjects:
         changes = self._changes
         rows = await links.run("find_access", fingerprint=fingerprint)
         access = access_of(rows[0]) if rows else None
+        if access is not None:
+            self._used(fingerprint)
         if access is not None and fingerprint not in self._keys:
             self._keys.add((fingerprint,))
         if changes == self._changes:  # else the answer may be older than what was announced

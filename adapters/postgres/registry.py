@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from catchment.core.errors import AlreadyExists, NotFound, Unavailable
+from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from catchment.core.project import Account, Key, KeyKind, Project, ProjectSettings, Quota
 
 from .errors import DatabaseError
@@ -13,7 +14,6 @@ from .link import Link, Links
 from .projects import project_of, quota_of
 
 _UNIQUE_VIOLATION = "23505"
-_FOREIGN_KEY_VIOLATION = "23503"
 _LOOK_SECONDS = 0.02
 _WRITERS_SECONDS = 60.0
 
@@ -26,27 +26,65 @@ class PostgresRegistry:
 
     async def add_account(self, account: Account) -> None:
         try:
-            await self._links.run("add_account", id=account.id, name=account.name)
+            await self._links.run("add_account", id=account.id, name=account.name, demo=account.demo)
         except DatabaseError as error:
             raise _taken(error, f"there is an account {account.name!r} already") from error
 
-    async def accounts(self) -> Sequence[Account]:
-        rows = await self._links.run("accounts")
-        return [Account(id=account_id, name=name) for account_id, name in rows]
+    async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
+        rows = await self._links.run("accounts", deleted=deleted)
+        return [Account(id=account_id, name=name, demo=demo) for account_id, name, demo in rows]
+
+    async def rename_account(self, account_id: str, name: str) -> None:
+        try:
+            rows = await self._links.run("rename_account", id=account_id, name=name)
+        except DatabaseError as error:
+            raise _taken(error, f"there is an account {name!r} already") from error
+        if not rows:
+            raise NotFound(f"there is no account {account_id}")
+
+    async def delete_account(self, account_id: str) -> None:
+        left = (await self._links.run("delete_account", id=account_id))[0][0]
+        if left is None:
+            raise NotFound(f"there is no account {account_id}")
+        if left:
+            raise Invalid(f"the account still has {left} project(s)")
+
+    async def forget_demo(self, account_id: str) -> None:
+        await self._links.run("forget_demo", id=account_id)
 
     async def add_project(self, project: Project) -> None:
         try:
             async with self._links.link() as link, link.transaction():
-                await link.run("add_project", account_id=project.account_id, name=project.name, **_settings(project))
+                made = await link.run(
+                    "add_project", account_id=project.account_id, name=project.name, **_settings(project)
+                )
+                if not made:
+                    raise NotFound(f"there is no account {project.account_id}")
                 await _add_origins(link, project.id, [str(rule) for rule in project.origins.rules])
         except DatabaseError as error:
-            missing = f"there is no account {project.account_id}"
-            raise _taken(
-                error, f"the account {project.account!r} has a project {project.name!r} already", missing
-            ) from error
+            raise _taken(error, f"the account {project.account!r} has a project {project.name!r} already") from error
 
-    async def projects(self) -> Sequence[Project]:
-        return [project_of(row) for row in await self._links.run("projects")]
+    async def projects(self, *, deleted: bool = False) -> Sequence[Project]:
+        return [project_of(row) for row in await self._links.run("projects", deleted=deleted)]
+
+    async def rename_project(self, project_id: str, name: str) -> None:
+        try:
+            rows = await self._links.run("rename_project", id=project_id, name=name)
+        except DatabaseError as error:
+            raise _taken(error, f"the account has a project {name!r} already") from error
+        if not rows:
+            raise NotFound(f"there is no project {project_id}")
+
+    async def delete_project(self, project_id: str) -> None:
+        if not (await self._links.run("delete_project", id=project_id))[0][0]:
+            raise Invalid("only a project that is disabled can be deleted")
+
+    async def delete_stored(self, project_id: str, at_most: int) -> tuple[int, int]:
+        events, others = (await self._links.run("delete_stored", id=project_id, at_most=at_most))[0]
+        return events, others
+
+    async def stored_events(self, project_id: str) -> int:
+        return int((await self._links.run("stored_events", id=project_id))[0][0])
 
     async def change_project(
         self,
@@ -67,11 +105,19 @@ class PostgresRegistry:
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None:
         try:
-            await self._links.run(
-                "add_key", id=key.id, project_id=key.project_id, kind=key.kind, fingerprint=fingerprint, text=key.text
+            made = await self._links.run(
+                "add_key",
+                id=key.id,
+                project_id=key.project_id,
+                kind=key.kind,
+                fingerprint=fingerprint,
+                text=key.text,
+                label=key.label,
             )
         except DatabaseError as error:
-            raise _taken(error, "there is this key already", f"there is no project {key.project_id}") from error
+            raise _taken(error, "there is this key already") from error
+        if not made:
+            raise NotFound(f"there is no project {key.project_id}")
 
     async def keys(self, project_id: str) -> Sequence[Key]:
         return [_key(row) for row in await self._links.run("keys", project_id=project_id)]
@@ -79,6 +125,14 @@ class PostgresRegistry:
     async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
         rows = await self._links.run("revoke_key", id=key_id, fingerprint=fingerprint)
         if not rows:
+            raise NotFound("there is no such key")
+        return _key(rows[0])
+
+    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+        rows = await self._links.run("delete_key", id=key_id, fingerprint=fingerprint)
+        if not rows:
+            if (await self._links.run("has_key", id=key_id, fingerprint=fingerprint))[0][0]:
+                raise Invalid("the key is in use: only a revoked key can be deleted")
             raise NotFound("there is no such key")
         return _key(rows[0])
 
@@ -134,19 +188,20 @@ def _settings(project: Project) -> dict[str, object]:
     }
 
 
-def _key(row: Sequence[object]) -> Key:
-    key_id, project_id, kind, text, revoked = row
+def _key(row: Sequence[Any]) -> Key:
+    key_id, project_id, kind, text, label, created_at, revoked_at, used_at = row
     return Key(
-        id=str(key_id),
-        project_id=str(project_id),
-        kind=KeyKind(str(kind)),
-        text=str(text),
-        revoked=bool(revoked),
+        id=key_id,
+        project_id=project_id,
+        kind=KeyKind(kind),
+        text=text,
+        label=label,
+        created_at=created_at,
+        revoked_at=revoked_at,
+        used_at=used_at,
     )
 
 
-def _taken(error: DatabaseError, taken: str, missing: str = "") -> Exception:
-    """What an insert's failure means to a person."""
-    if error.sqlstate == _UNIQUE_VIOLATION:
-        return AlreadyExists(taken)
-    return NotFound(missing) if error.sqlstate == _FOREIGN_KEY_VIOLATION else error
+def _taken(error: DatabaseError, taken: str) -> Exception:
+    """Return what a statement's failure means to a person."""
+    return AlreadyExists(taken) if error.sqlstate == _UNIQUE_VIOLATION else error

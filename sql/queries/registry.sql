@@ -1,18 +1,20 @@
 -- name: add_account
 -- A new account.
-INSERT INTO catchment.account (id, name) VALUES (%(id)s, %(name)s)
+INSERT INTO catchment.account (id, name, demo) VALUES (%(id)s, %(name)s, %(demo)s)
 
 -- name: accounts
--- All accounts, by name.
-SELECT id::text, name FROM catchment.account ORDER BY name
+-- All accounts, by name: those there are, or those that were deleted.
+SELECT id::text, name, demo FROM catchment.account WHERE (deleted_at IS NOT NULL) = %(deleted)s ORDER BY name, id
 
 -- name: add_project
--- A new project.
+-- A new project of an account that is not deleted.
 INSERT INTO catchment.project (id, account_id, name, bots, do_not_track, privacy, allow_null_origin, enabled)
-VALUES (%(id)s, %(account_id)s, %(name)s, %(bots)s, %(do_not_track)s, %(privacy)s, %(allow_null_origin)s, %(enabled)s)
+SELECT %(id)s, id, %(name)s, %(bots)s, %(do_not_track)s, %(privacy)s, %(allow_null_origin)s, %(enabled)s
+FROM catchment.account WHERE id = %(account_id)s AND deleted_at IS NULL FOR SHARE
+RETURNING id
 
 -- name: projects
--- All projects with their origins, by account and name.
+-- All projects with their origins, by account and name: those there are, or those that were deleted.
 SELECT project.id::text, project.name, account.id::text, account.name, project.bots, project.do_not_track,
        project.privacy, project.allow_null_origin, project.enabled,
        ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule),
@@ -20,14 +22,15 @@ SELECT project.id::text, project.name, account.id::text, account.name, project.b
              FROM catchment.quota
              WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id)))
 FROM catchment.project JOIN catchment.account ON account.id = project.account_id
-ORDER BY account.name, project.name
+WHERE (project.deleted_at IS NOT NULL) = %(deleted)s
+ORDER BY account.name, project.name, project.id
 
 -- name: set_project
 -- Replaces a project's settings.
 UPDATE catchment.project
 SET bots = %(bots)s, do_not_track = %(do_not_track)s, privacy = %(privacy)s,
     allow_null_origin = %(allow_null_origin)s, enabled = %(enabled)s
-WHERE id = %(id)s
+WHERE id = %(id)s AND deleted_at IS NULL
 RETURNING id
 
 -- name: add_origin
@@ -39,20 +42,24 @@ INSERT INTO catchment.origin (project_id, rule) VALUES (%(project_id)s, %(rule)s
 DELETE FROM catchment.origin WHERE project_id = %(project_id)s AND rule = %(rule)s RETURNING rule
 
 -- name: add_key
--- A new key, by its fingerprint.
-INSERT INTO catchment.key (id, project_id, kind, fingerprint, text)
-VALUES (%(id)s, %(project_id)s, %(kind)s, %(fingerprint)s, %(text)s)
+-- A new key of a project that is not deleted, by its fingerprint.
+INSERT INTO catchment.key (id, project_id, kind, fingerprint, text, label)
+SELECT %(id)s, id, %(kind)s, %(fingerprint)s, %(text)s, %(label)s
+FROM catchment.project WHERE id = %(project_id)s AND deleted_at IS NULL FOR SHARE
+RETURNING created_at
 
 -- name: keys
 -- The keys of a project, oldest first.
-SELECT id::text, project_id::text, kind, text, revoked_at IS NOT NULL
-FROM catchment.key WHERE project_id = %(project_id)s ORDER BY created_at, id
+SELECT id::text, project_id::text, kind, text, label, created_at, revoked_at, key_use.used_at
+FROM catchment.key LEFT JOIN catchment.key_use ON key_use.key_id = key.id
+WHERE project_id = %(project_id)s ORDER BY created_at, id
 
 -- name: revoke_key
 -- Revokes a key by its id or its fingerprint; a revoked one stays revoked.
 UPDATE catchment.key SET revoked_at = coalesce(revoked_at, now())
 WHERE id::text = %(id)s OR fingerprint = %(fingerprint)s
-RETURNING id::text, project_id::text, kind, text, true
+RETURNING id::text, project_id::text, kind, text, label, created_at, revoked_at,
+          (SELECT used_at FROM catchment.key_use WHERE key_use.key_id = key.id)
 
 -- name: set_quota
 -- The quota of a scope and window, in place of one that is there.

@@ -1,7 +1,7 @@
 -- name: usage
 -- Usage by account, project and period, of all or of some.
 SELECT usage.account_id::text, usage.account, usage.project_id::text, usage.project, usage.period, usage.events,
-       closed_period.period IS NOT NULL
+       closed_period.period IS NOT NULL, usage.demo, usage.deleted
 FROM catchment.usage
 LEFT JOIN catchment.closed_period USING (period)
 WHERE (%(account)s::uuid IS NULL OR usage.account_id = %(account)s::uuid)
@@ -18,12 +18,20 @@ SELECT catchment.window_usage(%(scope)s, %(scope_id)s::uuid, %(window)s, %(start
 SELECT catchment.close_period(%(period)s)
 
 -- name: audit
--- Where usage is not the number of stored rows: by project and period, in UTC months of the arrival.
+-- Where usage is not the number of rows that were stored: by project and period, in UTC months of the arrival; of all
+-- projects or of one. Rows that were deleted on purpose were counted then.
 WITH stored AS (
-    SELECT project_id, date_trunc('month', received_at AT TIME ZONE 'UTC')::date AS period, count(*) AS events
-    FROM catchment.event GROUP BY 1, 2
+    SELECT project_id, period, sum(events)::bigint AS events
+    FROM (
+        SELECT project_id, date_trunc('month', received_at AT TIME ZONE 'UTC')::date AS period, count(*) AS events
+        FROM catchment.event WHERE %(project)s::uuid IS NULL OR project_id = %(project)s::uuid GROUP BY 1, 2
+        UNION ALL SELECT project_id, period, events FROM catchment.deleted_count
+        WHERE %(project)s::uuid IS NULL OR project_id = %(project)s::uuid
+    ) AS rows
+    GROUP BY 1, 2
 ), counted AS (
-    SELECT project_id, period, sum(events)::bigint AS events FROM catchment.usage_count GROUP BY 1, 2
+    SELECT project_id, period, sum(events)::bigint AS events FROM catchment.usage_count
+    WHERE %(project)s::uuid IS NULL OR project_id = %(project)s::uuid GROUP BY 1, 2
 )
 SELECT account.name, project.name, project_id::text, period, coalesce(counted.events, 0), coalesce(stored.events, 0)
 FROM stored FULL JOIN counted USING (project_id, period)

@@ -250,7 +250,7 @@ def test_a_server_key_is_shown_once(commands: Commands) -> None:
     listed = commands.run("key", "list", "shop", "--json")
     assert made["key"] not in listed.stdout
     (row,) = [key for key in document(listed) if key["kind"] == "server"]
-    assert set(row) == {"id", "kind", "key", "revoked"}
+    assert set(row) == {"id", "kind", "key", "revoked", "label", "created", "revoked_at", "last_used"}
     assert made["key"].startswith(row["key"].rstrip("…"))
     assert made["key"] not in repr(commands.store)
 

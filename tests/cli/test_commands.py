@@ -82,7 +82,6 @@ def test_the_version_is_said(commands: Commands) -> None:
         ("account", "nonsense"),
         ("account", "create"),
         ("account", "create", "a", "b"),
-        ("project", "create", "shop", "--account", "a"),
         ("project", "create", "shop", "--origin", "https://a.example"),
         ("project", "set", "shop", "--bots", "never"),
         ("project", "set", "shop", "--privacy", "none"),
