@@ -28,7 +28,7 @@ scripts_built := $(scripts)/.built
 frameworks := tests/browser/frameworks
 frameworks_stamp := $(frameworks)/node_modules/.package-lock.json
 # Each is a script of that folder's package.json.
-frameworks_built := $(patsubst %,$(frameworks)/%/dist/.built,astro next package react svelte turbo vue)
+frameworks_built := $(patsubst %,$(frameworks)/%/dist/.built,astro managers next package react svelte turbo vue)
 assets := $(country) $(scripts_built)
 
 .PHONY: help setup assets run test frameworks faults breakages check fuzz bench wheel lock format clean

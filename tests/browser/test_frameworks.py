@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from playwright.async_api import Page
 from .built import FRAMEWORKS, BuiltPages, build
 from .conftest import during
 from .loop import Loop
+from .site import CHECKOUT
 from .visitor import Visitor
 
 ALL = ("astro", "next", "package", "react", "svelte", "turbo", "vue")
@@ -105,3 +108,52 @@ async def test_the_page_that_a_visit_begins_with_has_its_own_title(visitor: Visi
     rows = await visitor.until_rows(3)
     views = [(path, title) for path, title, _ in seen(rows, pages.origin)]
     assert views == [("/beans/harbour", "Harbour"), ("/beans", "Beans"), ("/", "Home")]
+
+
+@WAITS
+@pytest.mark.parametrize("pages", ["managers"], indirect=True)
+@pytest.mark.parametrize("way", ["gtm", "jquery", "element"])
+async def test_a_tag_that_a_tag_manager_inserts_counts(visitor: Visitor, pages: BuiltPages, way: str) -> None:
+    page = await visitor.open(f"/{way}", pages.origin)
+    rows = await visitor.until_rows(1)
+    assert seen(rows, pages.origin) == [(f"/{way}", "Home", None)]
+    await page.evaluate("catchment('event', 'Added')")
+    assert [row["name"] for row in await visitor.until_rows(2)] == ["PageView", "Added"]
+    assert visitor.console == []
+
+
+RECIPES = {
+    "React": "react",
+    "React by hand": "package",
+    "Next": "next",
+    "SvelteKit": "svelte",
+    "Astro": "astro",
+    "Vue": "vue",
+    "Turbo": "turbo",
+    "Tag managers": "managers",
+}
+"""The headings of docs/websites.md, and the folders whose pages have their code."""
+
+
+def written(folder: Path) -> Iterator[Path]:
+    """Yield the folder's files, but for what building makes."""
+    for path in folder.iterdir():
+        if path.is_file():
+            yield path
+        elif path.name not in ("dist", "node_modules") and not path.name.startswith("."):
+            yield from written(path)
+
+
+def test_the_code_of_each_recipe_is_that_of_a_tested_page() -> None:
+    def plain(text: str) -> str:
+        """Return the text without its indentation."""
+        return "\n".join(["", *(line.strip() for line in text.strip().splitlines()), ""])
+
+    text = (CHECKOUT / "docs" / "websites.md").read_text()
+    for heading, folder in RECIPES.items():
+        (recipe,) = re.findall(rf"^##+ {heading}$(.*?)(?=^##)", text, re.MULTILINE | re.DOTALL)
+        blocks = re.findall(r"^```\w+\n(.*?)^```$", recipe, re.MULTILINE | re.DOTALL)
+        sources = [plain(file.read_text()) for file in written(FRAMEWORKS / folder)]
+        assert blocks
+        for block in blocks:
+            assert any(plain(block) in source for source in sources), f"{heading}: {block}"
