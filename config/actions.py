@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from catchment.core.usage import Usage
     from catchment.plugins.manager import PluginDescription
 
+    from .checking import Finding
     from .compose import Management
 
 
@@ -55,6 +56,11 @@ class SettingsActions:
 
     def shown_settings(self) -> dict[str, Any]:
         return self._settings.shown()
+
+    def check(self) -> Sequence[Finding]:
+        from .checking import run_checks
+
+        return run_checks(self._settings)
 
     @cached_property
     def _dsn(self) -> str:

@@ -30,6 +30,22 @@ class PluginAbout(Protocol):
     def hooks(self) -> tuple[str, ...]: ...
 
 
+class FindingAbout(Protocol):
+    """What a check of the installation found."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def level(self) -> str:
+        """`ok`, `warn` or `fail`."""
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def advice(self) -> str:
+        """What to do."""
+
+
 class UpkeepAbout(Protocol):
     """What maintenance did."""
 
@@ -76,6 +92,9 @@ class Actions(Protocol):
     def shown_settings(self) -> dict[str, Any]:
         """Return the settings by section and key, secrets hidden; beside them `settings_file`, and `sources`: where
         each value comes from, by `section.key`."""
+
+    def check(self) -> Sequence[FindingAbout]:
+        """Return what can be known to be wrong before a server starts; starts and changes nothing."""
 
     def manage(self) -> AbstractAsyncContextManager[Managed]:
         """The management parts. Raises `Invalid` where the database is at another version."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from catchment.core.errors import CatchmentError, Invalid
+from catchment.core.errors import CatchmentError, Invalid, Misconfigured
 from catchment.core.times import period_text, read_period
 
 from .failures import Root, fail
@@ -192,7 +192,7 @@ def add_running(root: click.Group) -> None:
 
     @root.group("config")
     def config() -> None:
-        """See the settings."""
+        """See and check the settings."""
 
     @command(config, "show")
     def show(context: Context, output: Output) -> None:
@@ -211,6 +211,32 @@ def add_running(root: click.Group) -> None:
                 lines.append(f"{text:<40}  # {source}" if source else text)
             lines.append("")
         output.document(shown, "\n".join(lines).rstrip())
+
+    @command(config, "check")
+    def check(context: Context, output: Output) -> None:
+        """Check the settings, plugins, database, port and rights. Starts and changes nothing.
+
+        Harmless beside a running server. Exits with 0 if nothing fails, 1 if something does, and 2 if it is the
+        settings, a plugin's too.
+        """
+        try:
+            found = [
+                {"name": one.name, "level": one.level, "message": one.message, "advice": one.advice}
+                for one in context.actions.check()
+            ]
+        except Misconfigured as error:
+            found = [
+                {"name": "settings", "level": "fail", "message": line, "advice": "mend it"}
+                for line in str(error).splitlines()
+            ]
+        failed = [one["name"] for one in found if one["level"] == "fail"]
+        lines = [
+            f"{one['level']:<4}  {one['name']}: {one['message']}" + (f" -> {one['advice']}" if one["advice"] else "")
+            for one in found
+        ]
+        output.document({"ok": not failed, "checks": found}, "\n".join(lines))
+        if failed:
+            sys.exit(2 if {"settings", "plugins"} & set(failed) else 1)
 
 
 def _source_words(sources: dict[str, str], name: str) -> str:

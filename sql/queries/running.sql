@@ -75,3 +75,16 @@ SELECT pg_advisory_unlock_all()
 -- name: heartbeat
 -- Whether the other side is there.
 SELECT 1
+
+-- name: inspect_database
+-- What `catchment config check` looks at; changes nothing. The schema's owner is null before the first migration.
+SELECT current_setting('server_version_num')::integer AS version_number, current_setting('server_version') AS version,
+       current_setting('fsync') = 'on' AS fsync, current_setting('full_page_writes') = 'on' AS full_page_writes,
+       pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,
+       extract(epoch FROM clock_timestamp())::float8 AS clock, pg_backend_pid() AS process,
+       current_setting('server_encoding') AS encoding,
+       has_database_privilege(current_database(), 'CREATE') AS may_create,
+       (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'catchment') AS owns_schema,
+       current_setting('max_connections')::integer AS most_sessions,
+       current_setting('log_min_error_statement') IN ('fatal', 'panic')
+           OR has_parameter_privilege('log_min_error_statement', 'SET') AS keeps_statements_out_of_its_log
