@@ -31,17 +31,21 @@ frameworks_stamp := $(frameworks)/node_modules/.package-lock.json
 frameworks_built := $(patsubst %,$(frameworks)/%/dist/.built,astro managers next package react svelte turbo vue)
 assets := $(country) $(scripts_built)
 
-.PHONY: help setup assets run test frameworks faults breakages check fuzz bench wheel lock format clean
+.PHONY: help setup ready assets run test frameworks faults breakages check fuzz bench wheel lock format clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
-setup: $(installed) $(assets) ## make the environment (.venv) with everything in it, and the assets
+setup: ready ## make the environment (.venv) with everything in it, and the assets
+	@echo "Ready: $$($(bin)/catchment --version) in $(venv), with the map of countries and the tracker's scripts."
+	@echo "Next: make run (a demonstration), make test (the tests), or $(bin)/catchment --help."
 
-run: setup ## start a server with a demonstration website, on the embedded database
+ready: $(installed) $(assets)
+
+run: ready ## start a server with a demonstration website, on the embedded database
 	$(bin)/catchment demo
 
-test: setup ## run the tests (ARGS='…' is handed to pytest)
+test: ready ## run the tests (ARGS='…' is handed to pytest)
 	$(bin)/pytest $(ARGS)
 
 frameworks: $(frameworks_built) ## build the pages in real frameworks that the browsers' tests visit (they do it themselves)
@@ -49,13 +53,13 @@ frameworks: $(frameworks_built) ## build the pages in real frameworks that the b
 # How often the fault suite kills PostgreSQL, and how often the server: KILLS=20 is its reduced form.
 KILLS ?= 200
 
-faults: setup ## kill, freeze, cut and fill up what there is, under load (KILLS=20: the reduced form)
+faults: ready ## kill, freeze, cut and fill up what there is, under load (KILLS=20: the reduced form)
 	CATCHMENT_FAULTS_KILLS=$(KILLS) $(bin)/pytest -m faults tests/faults $(ARGS)
 
-breakages: setup ## break the code on purpose, in copies, and expect the fault suite to notice (ARGS=--quick: for CI)
+breakages: ready ## break the code on purpose, in copies, and expect the fault suite to notice (ARGS=--quick: for CI)
 	$(bin)/python tests/faults/breakages.py $(ARGS)
 
-check: setup ## check style, types, the walls between the folders, the packaging, and what the tracker weighs
+check: ready ## check style, types, the walls between the folders, the packaging, and what the tracker weighs
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	$(bin)/mypy
@@ -64,10 +68,10 @@ check: setup ## check style, types, the walls between the folders, the packaging
 	node_modules/.bin/tsc --project $(tracker)
 	node $(tracker)/size.js $(scripts)
 
-fuzz: setup ## look for bytes that break the decoder (ARGS='--seconds 60'); what it finds goes into the corpus
+fuzz: ready ## look for bytes that break the decoder (ARGS='--seconds 60'); what it finds goes into the corpus
 	$(bin)/python -m tests.bad_input.fuzz $(ARGS)
 
-bench: setup ## measure, in ratios taken in one run (needs wrk; ARGS='single batches': some of it; ARGS=--smoke: for CI)
+bench: ready ## measure, in ratios taken in one run (needs wrk; ARGS='single batches': some of it; ARGS=--smoke: for CI)
 	$(bin)/python -m tests.bench $(ARGS)
 
 format: $(requirements) ## put the code into its form

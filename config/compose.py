@@ -20,6 +20,7 @@ from catchment.adapters.http.operations import Operations
 from catchment.adapters.http.routes import routes
 from catchment.adapters.http.tracker import Tracker, shipped_scripts
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
+from catchment.adapters.postgres.errors import Failure
 from catchment.adapters.postgres.key_uses import KeyUses
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors, end
 from catchment.adapters.postgres.losses import PostgresLosses
@@ -45,6 +46,7 @@ from .settings import Settings
 
 log = logging.getLogger(__name__)
 
+VERSION = version("catchment")
 _COMMAND_TIMEOUT = 60.0
 _COMMAND_WAIT = 10.0
 _SLOW_LOOKUP = 2.0
@@ -190,7 +192,7 @@ class Collector:
         operations = Operations(
             readiness=self._readiness,
             metrics=self.metrics,
-            openapi=describe(settings.limits, version("catchment"), settings.public_url),
+            openapi=describe(settings.limits, VERSION, settings.public_url),
             operators=Networks(settings.http.operator_networks),
         )
         self.tracker = Tracker(shipped_scripts(), PostgresScripts(self._aside), clock=clock)
@@ -212,6 +214,12 @@ class Collector:
         not answer."""
         asyncio.get_running_loop().set_exception_handler(_quiet)
         await self.extensions.configure(self._settings.plugins.sections)
+        self.metrics.begin(
+            version=VERSION,
+            workers=self._settings.http.workers,
+            failures=Failure,
+            plugins=[(plugin.name, hook) for plugin in self.extensions.describe() for hook in plugin.hooks],
+        )
         self._note_durability(*(await self._readers.run("durability"))[0])
         self.tracker.warn()
         await self._maintenance.begin()
@@ -258,6 +266,8 @@ class Collector:
                 oldest=self.sink.oldest,
                 connections=len(self.application.connections),
                 lag=self._lag,
+                up=self.sink.down is None,
+                alert=self.sink.alert is not None,
             )
             counts = dict(self.extensions.failures.counts)
             self.metrics.plugin_failures({k: n - self._told_failures.get(k, 0) for k, n in counts.items()})
@@ -274,6 +284,7 @@ class Collector:
         ready = down is None and self.projects.listening and not self._draining
         events, size = self.sink.queued
         return ready, {
+            "version": VERSION,
             "draining": self._draining,
             "database": {
                 **self._durability,

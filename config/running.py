@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+from catchment.adapters.http.activation import inherited_sockets
 from catchment.adapters.http.metrics import forget_worker, share_files
 from catchment.adapters.http.server import ConnectionLimits, Server, bind
 from catchment.adapters.http.workers import Workers
@@ -31,7 +32,13 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def bind_sockets(settings: Settings) -> list[socket.socket]:
-    """The sockets of the settings' host and port. Raises `Invalid`."""
+    """Return the sockets that were handed in, else those of the settings' host and port. Raises `Invalid`."""
+    try:
+        inherited = inherited_sockets()
+    except OSError as error:
+        raise Invalid(f"can't use the sockets of LISTEN_FDS: {error.strerror or error}") from None
+    if inherited:
+        return inherited
     try:
         return bind(settings.http.host, settings.http.port)
     except OSError as error:
@@ -39,11 +46,11 @@ def bind_sockets(settings: Settings) -> list[socket.socket]:
 
 
 def serve(settings: Settings, dsn: str, listening: Callable[[str, int], None]) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code. `listening` is told the host and port. Raises
+    """Serves until SIGTERM or SIGINT; returns the exit code. `listening` is told the address and port. Raises
     `Misconfigured` before it listens."""
     asyncio.run(plugin_extensions(settings).configure(settings.plugins.sections))
     sockets = bind_sockets(settings)
-    listening(settings.http.host, sockets[0].getsockname()[1])
+    listening(*sockets[0].getsockname()[:2])
     if settings.http.workers == 1:
         return run_worker(settings, dsn, sockets)
     with tempfile.TemporaryDirectory(prefix="catchment-metrics-") as folder:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections import Counter as Count
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
 
+from catchment.core.losses import KNOWN_REASONS, OTHER_REASON, LossOutcome
+from catchment.core.outcomes import Outcome, Reason
+
+from .process import ProcessMetrics
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_FILTERED = (Reason.BOT, Reason.DO_NOT_TRACK)
+_PLUGIN = "plugin"
+_NO_EVENT = (Reason.NOT_FOUND, Reason.METHOD_NOT_ALLOWED)
+_COLLECTING = ("/v1/events", "/v1/batch", "/v1/pixel.gif")
+_STATUSES = (200, 400, 401, 402, 403, 413, 415, 422, 429, 500, 503)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -74,15 +85,55 @@ class Metrics:
         self._connections = self._gauge("catchment_connections", "Open client connections", "livesum")
         self._queue_age = self._gauge("catchment_queue_oldest_seconds", "Age of the oldest that waits", "livemax")
         self._lag = self._gauge("catchment_event_loop_lag_seconds", "How late the event loop is", "livemax")
+        self._up = self._gauge("catchment_database_up", "Whether events can be stored, of the worst worker", "livemin")
+        self._alert = self._gauge("catchment_database_alert", "Whether a failure needs an operator", "livemax")
+        self._alive = self._gauge("catchment_workers_alive", "Workers that run", "livesum")
+        self._wanted = self._gauge("catchment_workers_configured", "Workers that should run", "livemax")
+        self._build = Gauge(
+            "catchment_build_info",
+            "The version that runs; always 1",
+            ["version", "python"],
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._process = ProcessMetrics(self.registry)
         self._pending_events: Count[tuple[str, str]] = Count()
         self._pending_responses: Count[tuple[str, int]] = Count()
 
-    def _gauge(self, name: str, about: str, summed: Literal["livesum", "livemax"]) -> Gauge:
+    def _gauge(self, name: str, about: str, summed: Literal["livesum", "livemax", "livemin"]) -> Gauge:
         return Gauge(name, about, registry=self.registry, multiprocess_mode=summed)
+
+    def begin(self, *, version: str, workers: int, failures: Iterable[str], plugins: Iterable[tuple[str, str]]) -> None:
+        """Begin every series whose labels are known at 0: an increase from nothing to 1 is none to Prometheus.
+
+        `failures`: what a failed call of the database can mean. `plugins`: each plugin with each of its hooks.
+        """
+        self._build.labels(version, platform.python_version()).set(1)
+        self._alive.set(1)
+        self._wanted.set(workers)
+        for outcome in (Outcome.STORED, Outcome.DUPLICATE, Outcome.DRY_RUN):
+            self._events.labels(outcome, "")
+        for reason in (*_FILTERED, _PLUGIN):
+            self._events.labels(Outcome.FILTERED, reason)
+        for reason in Reason:
+            if reason not in _FILTERED and reason not in _NO_EVENT:
+                self._events.labels(Outcome.REFUSED, reason)
+        for route in _COLLECTING:
+            for status in _STATUSES:
+                self._responses.labels(route, str(status))
+        for failure in failures:
+            self._failures.labels(failure, "")
+        for plugin, hook in plugins:
+            self._plugin_failures.labels(plugin, hook)
+        for loss in (*KNOWN_REASONS, OTHER_REASON):
+            self._losses.labels(loss)
+        for recorded in LossOutcome:
+            self._loss_reports.labels(recorded)
+        self._process.begin()
 
     def events(self, outcome: str, reason: str | None, count: int) -> None:
         if reason is not None and reason.startswith("plugin:"):
-            reason = "plugin"
+            reason = _PLUGIN
         self._pending_events[outcome, reason or ""] += count
 
     def response(self, route: str, status: int, seconds: float) -> None:
@@ -110,12 +161,17 @@ class Metrics:
 
     # what is looked at once a second
 
-    def gauge(self, *, queued: tuple[int, int], oldest: float, connections: int, lag: float) -> None:
+    def gauge(
+        self, *, queued: tuple[int, int], oldest: float, connections: int, lag: float, up: bool, alert: bool
+    ) -> None:
         self._queue_events.set(queued[0])
         self._queue_bytes.set(queued[1])
         self._queue_age.set(oldest)
         self._connections.set(connections)
         self._lag.set(lag)
+        self._up.set(up)
+        self._alert.set(alert)
+        self._process.look()
 
     def plugin_failures(self, failures: Mapping[tuple[str, str], int]) -> None:
         """Adds the failures of plugins since the last time."""

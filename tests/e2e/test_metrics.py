@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -103,7 +105,7 @@ def test_metrics_tell_what_became_of_events_by_reason(
             unknown = server.post(project.event()).outcome
         assert unknown in ("unavailable", "commit_unknown")
         found = samples(server)
-    told = {name: n for name, n in found.items() if name.startswith("catchment_events_total")}
+    told = {name: n for name, n in found.items() if name.startswith("catchment_events_total") and n}
     assert told == {
         _event("stored", ""): 2,
         _event("duplicate", ""): 1,
@@ -159,3 +161,27 @@ def test_metrics_tell_how_late_the_event_loop_is(blocking: Installation, project
             wait_for(server, lambda now: now[lag] > 0.5, "the event loop is late")
         assert reply.result().outcome == "stored"
         wait_for(server, lambda now: 0 < now[lag] < 0.3, "the event loop is on time again")
+
+
+def test_metrics_tell_of_all_workers_and_every_known_series_begins_at_0(installation: Installation) -> None:
+    with installation.serving(2, PLUGINS__DISABLED="csv") as server:
+        found = wait_for(server, lambda now: now["catchment_workers_alive"] == 2, "both workers have begun")
+        assert found["catchment_workers_configured"] == 2
+        build = f'catchment_build_info{{python="{platform.python_version()}",version="{version("catchment")}"}}'
+        assert found[build] == 1
+        assert server.get("/readyz").json["version"] == version("catchment")
+        for series in (
+            *(_event(outcome, "") for outcome in ("stored", "duplicate", "dry_run")),
+            *(_event("filtered", reason) for reason in ("bot", "do_not_track", "plugin")),
+            *(_event("refused", reason) for reason in ("unknown_key", "quota_exceeded", "commit_unknown")),
+            'catchment_http_responses_total{route="/v1/batch",status="503"}',
+            'catchment_database_failures_total{failure="hold",sqlstate=""}',
+            'catchment_plugin_failures_total{hook="catchment_locate",plugin="geography"}',
+            'catchment_client_losses_total{reason="other"}',
+            'catchment_loss_reports_total{outcome="recorded"}',
+            "catchment_database_alert",
+        ):
+            assert found[series] == 0, series
+        for name in ("resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds", "cpu_seconds_total"):
+            assert found[f"process_{name}"] > 0
+        wait_for(server, lambda now: now["catchment_database_up"] == 1, "the database is up")

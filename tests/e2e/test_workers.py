@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import json
 import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
 
 from ..support.database import Database
 from .load import loaded
-from .running import Installation, Project, Serving, ask, poll
+from .running import COMMAND, Installation, Project, Reply, Serving, ask, poll
 
 
 def worker_of(connection: http.client.HTTPConnection) -> str:
@@ -145,3 +150,43 @@ def test_a_server_that_ends_says_so_to_kept_connections(installation: Installati
         assert reply.headers["Connection"] == "close"
         assert server.process.wait(30) == 0
         connection.close()
+
+
+def test_a_socket_that_is_handed_in_keeps_connections_while_the_server_restarts(
+    installation: Installation, project: Project
+) -> None:
+    """As systemd does with a .socket unit: nobody is refused between the end of a server and the start of the next."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def start() -> subprocess.Popen[bytes]:
+            script = "import os, sys; os.dup2(int(sys.argv[1]), 3); "
+            script += (
+                "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); os.execv(sys.argv[2], sys.argv[2:])"
+            )
+            return subprocess.Popen(
+                [sys.executable, "-c", script, str(listening.fileno()), *COMMAND, "serve", "--port", "1"],
+                env=installation.env(),
+                pass_fds=[listening.fileno()],
+                stderr=subprocess.DEVNULL,
+            )
+
+        def post() -> Reply:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            body = json.dumps(project.event()).encode()
+            try:
+                return ask(connection, "POST", "/v1/events", body, {"Content-Type": "application/json"})
+            finally:
+                connection.close()
+
+        for _ in range(2):
+            with ThreadPoolExecutor(1) as pool:
+                waiting = pool.submit(post)  # before the server is there
+                server = start()
+                try:
+                    assert waiting.result().outcome == "stored"
+                    server.terminate()
+                    assert server.wait(30) == 0
+                finally:
+                    server.kill()
+                    server.wait()
