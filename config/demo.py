@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
+import shutil
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,11 +22,12 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from catchment.adapters.demo_site.site import DemoSite
 from catchment.adapters.http.tracker import MISSING
+from catchment.adapters.postgres.alone import alone
 from catchment.core.administer import Administer
 from catchment.core.errors import NotFound, NotPossible
 from catchment.core.outcomes import Outcome
 from catchment.core.plain import plain
-from catchment.core.project import KeyKind, Project
+from catchment.core.project import Project
 from catchment.core.submission import Answer, Receipt
 from catchment.core.times import period_of
 
@@ -30,6 +36,8 @@ from .running import bind_sockets, reviver, run_collector
 from .settings import Settings
 
 ACCOUNT = "demo"
+_CHECK_ACCOUNT = "demo-check-"
+"""What the names of the checks' accounts begin with."""
 HELLO = "hello"
 HELLO_ORIGIN = "https://yourdomain.com"
 SITE = "demo-site"
@@ -45,30 +53,24 @@ class _Ready:
 
     hello: Project
     hello_key: str
+    site: Project
     site_key: str
 
 
-async def _set_up(administer: Administer) -> _Ready:
-    """The demo's account and projects, made where they are missing."""
+async def _set_up(administer: Administer, name: str = ACCOUNT) -> _Ready:
+    """Make the demo's account and projects where they are missing. Raises `NotPossible` if the account is another's."""
     try:
-        await administer.account(ACCOUNT)
+        account = await administer.account(name)
     except NotFound:
-        await administer.create_account(ACCOUNT)
-    hello, hello_key = await _project(administer, HELLO, (HELLO_ORIGIN,))
-    _, site_key = await _project(administer, SITE, SITE_ORIGINS)
-    return _Ready(hello=hello, hello_key=hello_key, site_key=site_key)
-
-
-async def _project(administer: Administer, name: str, origins: tuple[str, ...]) -> tuple[Project, str]:
-    try:
-        project = await administer.project(f"{ACCOUNT}/{name}")
-    except NotFound:
-        project, made = await administer.create_project(name, ACCOUNT, origins)
-        return project, made.text
-    try:
-        return await administer.browser_key(project.id)
-    except NotFound:
-        return project, (await administer.create_key(project.id, KeyKind.BROWSER)).text
+        account = await administer.create_account(name, demo=True)
+    if not account.demo:
+        raise NotPossible(
+            f"there is an account {name!r} that the demo did not make; the demo needs the name: "
+            f"catchment account rename {name} ANOTHER"
+        )
+    hello, hello_key, _ = await administer.keep_project(HELLO, account.id, (HELLO_ORIGIN,))
+    site, site_key, _ = await administer.keep_project(SITE, account.id, SITE_ORIGINS)
+    return _Ready(hello=hello, hello_key=hello_key, site=site, site_key=site_key)
 
 
 def _event(collector: Collector, key: str, event_id: str) -> dict[str, Any]:
@@ -152,8 +154,25 @@ def _introduce(
     for name, version in scripts.items():
         if version is None:
             say(click.style(f"/{name}.js is missing, and the website posts nothing: {MISSING}\n", fg="yellow"))
-    say(f"\nThen: catchment usage --project {HELLO}   catchment audit   (Ctrl-C ends the demo)\n")
+    program = called(settings)
+    say("\nThen, in another terminal too:\n")
+    say(f"{program} usage --project {ACCOUNT}/{HELLO}")
+    say(f"{program} audit")
+    if any(name.startswith("CATCHMENT_") for name in os.environ):
+        say("\nwith the variables CATCHMENT_… that are set in this one.")
+    say(f"\nThe demo is never billed; `{program} demo --remove` takes away all of it. Ctrl-C ends it.\n")
     say(click.style("Receipts", bold=True))
+
+
+def called(settings: Settings) -> str:
+    """Return how this program is called, to be pasted into a terminal of any folder."""
+    if Path(sys.argv[0]).suffix == ".py":
+        words = [sys.executable, "-m", "catchment.config.main"]
+    else:
+        words = [os.path.abspath(shutil.which(sys.argv[0]) or sys.argv[0])]
+    if settings.file is not None:
+        words += ["--config", os.path.abspath(settings.file)]
+    return shlex.join(words)
 
 
 _COLOURS = {Outcome.STORED: "green", Outcome.DUPLICATE: "yellow", Outcome.FILTERED: "yellow", Outcome.REFUSED: "red"}
@@ -211,39 +230,79 @@ class _Checker:
         if got != expected:
             raise NotPossible(f"the check failed: {what}: expected {expected!r}, got {got!r}")
         self.checked += 1
-        self._say(f"{click.style('✓', fg='green')} {what}")
+        self._say(f"✓ {what}")
 
     def close(self) -> None:
         self._client.close()
 
 
 def check(settings: Settings, dsn: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """Does what a person would do with the demo, on free ports, and verifies all of it. Raises `NotPossible`."""
+    """Do what a person would do with the demo, on free ports, and verify all of it. Raises `NotPossible`.
+
+    It works on the settings' database, in an account of its own that is taken away at the end, whatever happens; after
+    a SIGKILL the next check does it.
+    """
     settings = replace(settings, http=replace(settings.http, host="127.0.0.1", port=0, workers=1))
+    interrupted: list[int] = []
+
+    async def work() -> dict[str, Any]:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def interrupt(number: int) -> None:
+            if not interrupted and task is not None:
+                task.cancel()
+            interrupted.append(number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, interrupt, number)
+        waits = partial(say, "Another check runs on this database: waiting for its end.")
+        async with alone(dsn, "demo check", waits=waits), management(settings, dsn) as parts:
+            await _take_away(parts.administer)  # of one that was killed
+            try:
+                return await _check(settings, dsn, parts, say)
+            finally:
+                # a task of its own: this one may be cancelled
+                await loop.create_task(_take_away(parts.administer), name="taking away")
+
+    try:
+        return asyncio.run(work())
+    except asyncio.CancelledError:
+        say("Interrupted: what the check had made is gone.")
+        raise SystemExit(128 + interrupted[0]) from None
+
+
+async def _take_away(administer: Administer) -> None:
+    """Take away the accounts of all checks on this database."""
+    for deleted in (False, True):
+        for account in await administer.accounts(deleted=deleted):
+            if account.demo and account.name.startswith(_CHECK_ACCOUNT):
+                await administer.remove_demo(account.id)
+
+
+async def _check(settings: Settings, dsn: str, parts: Management, say: Callable[[str], None]) -> dict[str, Any]:
     sockets, site_sockets = bind_sockets(settings), bind_sockets(settings)
     address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     site_address = f"http://127.0.0.1:{site_sockets[0].getsockname()[1]}"
+    died: list[BaseException] = []
+    collector = Collector(settings, dsn, on_death=died.append)
+    ready = await _set_up(parts.administer, _CHECK_ACCOUNT + collector.ids.new_id())
+    site = DemoSite(address, ready.site_key, site_sockets)
+    checker = _Checker(address, say)
+    found: dict[str, Any] = {}
 
-    async def work() -> dict[str, Any]:
-        died: list[BaseException] = []
-        collector = Collector(settings, dsn, on_death=died.append)
-        async with management(settings, dsn) as parts:
-            ready = await _set_up(parts.administer)
-            site = DemoSite(address, ready.site_key, site_sockets)
-            checker = _Checker(address, say)
-            found: dict[str, Any] = {}
+    async def checks() -> None:
+        site.start()
+        try:
+            found.update(await _checks(checker, collector, parts, ready, site_address))
+        finally:
+            await site.close()
 
-            async def checks() -> None:
-                site.start()
-                found.update(await _checks(checker, collector, parts, ready, site_address))
-                await site.close()
-
-            await run_collector(collector, settings, sockets, checks)
-            checker.close()
-        checker.holds("the writer lives", died, [])
-        return {"ok": True, "checked": checker.checked, **found}
-
-    return asyncio.run(work())
+    try:
+        await run_collector(collector, settings, sockets, checks)
+    finally:
+        checker.close()
+    checker.holds("the writer lives", died, [])
+    return {"ok": True, "checked": checker.checked, **found}
 
 
 async def _checks(
@@ -256,10 +315,8 @@ async def _checks(
     before = await usage()
     event = _event(collector, ready.hello_key, collector.ids.new_id())
     dry = (await checker.post("/v1/events?dry_run=1", event))[1]
-    missing = [name for name, value in dry["row"].items() if value in (None, "", {})]
-    checker.holds(
-        "a dry run fills every column that a loopback address can", missing, ["country", "region", "city", "properties"]
-    )
+    missing = [name for name, value in dry["row"].items() if value in (None, "")]
+    checker.holds("a dry run fills every column that a loopback address can", missing, ["country", "region", "city"])
     status, receipt, _ = await checker.post("/v1/events", event)
     checker.holds("the event is stored", (status, receipt["outcome"]), (200, "stored"))
     status, receipt, _ = await checker.post("/v1/events", event)
@@ -292,7 +349,9 @@ async def _checks(
         answered = (picture.headers["Content-Type"], picture.headers["X-Catchment-Outcome"])
         checker.holds(f"a mail's picture is shown, and its event is {outcome}", answered, ("image/gif", outcome))
     checker.holds("usage grew by what was stored", await usage() - before, 3)
-    checker.holds("usage equals stored rows", list(await parts.meter.audit()), [])
+    for project in (ready.hello, ready.site):
+        differences = await parts.meter.audit(project=project.id)
+        checker.holds(f"usage equals stored rows, of the project {project.name}", list(differences), [])
     ready_text = await checker.get(f"{checker.address}/readyz")
     checker.holds("the server is ready", json.loads(ready_text)["status"], "ready")
     return {"project": ready.hello.id, "stored": 4}

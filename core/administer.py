@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from .errors import AlreadyExists, Invalid, NotFound
@@ -87,8 +87,22 @@ class Administer:
             await self._registry.forget_demo(account.id)
         return account
 
-    async def accounts(self) -> Sequence[Account]:
-        return await self._registry.accounts()
+    async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
+        return await self._registry.accounts(deleted=deleted)
+
+    async def remove_demo(self, named: str) -> Account:
+        """Take away an account that the demo made, with its projects and all that they stored. Raises `NotFound`, and
+        `Invalid` if the account is not a demo's."""
+        account = await self.account(named, deleted=True)
+        if not account.demo:
+            raise Invalid(f"the account {account.name!r} was not made by the demo")
+        for deleted in (False, True):
+            for project in await self._registry.projects(deleted=deleted):
+                if project.account_id == account.id:
+                    if not deleted and project.settings.enabled:
+                        await self.change_project(project.id, changes=replace(project.settings, enabled=False))
+                    await self.delete_project(project.id)
+        return await self.delete_account(account.id)
 
     async def account(self, named: str, *, deleted: bool = False) -> Account:
         """Return the account with this name or id; if there is none, and `deleted`, the last one that was deleted.

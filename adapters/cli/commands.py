@@ -159,19 +159,33 @@ def add_running(root: click.Group) -> None:
     @click.option("--host", help="The address to listen on.")
     @click.option("--port", type=click.IntRange(0, 65535), help="The collector's port.")
     @click.option("--site-port", type=click.IntRange(0, 65535), help="The demo website's port.")
-    @click.option("--check", is_flag=True, help="Do it all without a person, verify it, and end.")
+    @click.option("--check", is_flag=True, help="Do it all without a person, verify it, and leave nothing behind.")
+    @click.option("--remove", is_flag=True, help="Take away what the demo made and stored, and end.")
     def demo(
-        context: Context, output: Output, host: str | None, port: int | None, site_port: int | None, check: bool
+        context: Context,
+        output: Output,
+        host: str | None,
+        port: int | None,
+        site_port: int | None,
+        check: bool,
+        remove: bool,
     ) -> None:
-        """Show the main job: a server with a database of its own, and a small website whose pages post events.
+        """Show the main job: a server, and a small website whose pages post events to it.
 
-        Prints a curl to try, and a line for each receipt as it is committed.
+        Prints a curl to try, and a line for each receipt as it is committed. It works on the database of the settings
+        (embedded unless told otherwise), in an account `demo` that is never billed.
+
+        --check is a good first test of a database: it makes an account of its own there, verifies what comes back, and
+        takes everything away again, also if it fails or is interrupted.
         """
         if check:
             found = context.actions.check_demo(output.say)
             output.document(found, "All of it holds.")
+        elif remove:
+            gone = context.managing(lambda managed: managed.administer.remove_demo("demo"))
+            output.document({"id": gone.id, "name": gone.name, "deleted": True}, "The demo is gone.")
         else:
-            say = output.say if output.as_json else click.echo  # the demo makes its lines safe itself, and colours them
+            say = output.say if output.as_json else click.echo
             sys.exit(context.actions.demo(host=host, port=port, site_port=site_port, say=say))
 
     @command(root, "plugins")

@@ -68,6 +68,10 @@ SELECT catchment.forget_ids(least(%(older_than)s, now() - interval '32 days'), %
 -- Whether this session may do the maintenance now; let go at the end of the session.
 SELECT pg_try_advisory_lock(hashtext('catchment maintenance'))
 
+-- name: try_lock
+-- Whether this session is the only one that holds the lock of this name; let go at the end of the session.
+SELECT pg_try_advisory_lock(hashtext(%(name)s))
+
 -- name: let_go
 -- Lets go of what this session has locked.
 SELECT pg_advisory_unlock_all()

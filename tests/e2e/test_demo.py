@@ -11,12 +11,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ..support.database import Database, Server
 from .running import COMMAND, Installation, poll
 
 
@@ -41,7 +43,7 @@ def test_demo_check_holds_twice(fresh: Installation) -> None:
 
 
 def test_the_embedded_database_needs_no_migrate_and_is_there_for_commands(fresh: Installation) -> None:
-    assert "demo" in [one["name"] for one in fresh.json("account", "list")]
+    assert fresh.json("account", "list") == []  # the checks left nothing
     assert fresh.json("migrate") == {"applied": []}
     assert fresh.json("audit") == {"ok": True, "differences": []}
 
@@ -84,6 +86,15 @@ def test_the_demo_prints_a_curl_and_a_line_for_each_receipt(fresh: Installation)
         outcomes = [post(address, event) for _ in range(2)]
         assert outcomes == ["stored", "duplicate"]
         poll(lambda: len(re.findall(rf"hello .*{event['eventId']}", printed.read_text())) == 2, "both are shown")
+        refused = {**event, "url": "https://evil.example/", "event_name": "Refused\x1b[2J"}
+        assert post(address, refused) == "refused"
+        poll(lambda: re.search(r"origin_not_allowed hello Refused", printed.read_text()), "the refused event is named")
+        assert "\x1b" not in printed.read_text()
+        for line in re.findall(r"^/.* (?:usage --project demo/hello|audit)$", text, re.MULTILINE):
+            done = subprocess.run(  # noqa: S602
+                line, shell=True, env=fresh.env(), cwd="/", capture_output=True, text=True, timeout=60, check=True
+            )
+            assert ("1" if "usage" in line else "Usage equals") in done.stdout
         (site,) = re.findall(r"http://localhost:\d+/$", text, re.MULTILINE)
         with urllib.request.urlopen(site, timeout=20) as page:  # noqa: S310
             html = page.read().decode()
@@ -97,5 +108,51 @@ def post(address: str, event: object) -> str:
     request = urllib.request.Request(  # noqa: S310
         address, json.dumps(event).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
-        return str(json.load(reply)["outcome"])
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
+            return str(json.load(reply)["outcome"])
+    except urllib.error.HTTPError as error:
+        return str(error.headers["X-Catchment-Outcome"])
+
+
+def rows_of(database: Database) -> dict[str, int]:
+    """How many rows every table has, partitions' among them."""
+    tables = database.execute(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'catchment'::regnamespace AND relkind IN ('r', 'p')"
+    )
+    return {name: database.one(f"SELECT count(*) FROM catchment.{name}") for (name,) in tables}  # noqa: S608
+
+
+@pytest.mark.parametrize("ending", [None, signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=str)
+def test_a_check_leaves_nothing_behind_however_it_ends(
+    postgres: Server, tmp_path: Path, ending: signal.Signals | None
+) -> None:
+    with postgres.copy() as database:
+        installation = Installation(database.dsn, tmp_path)
+        installation.json("account", "create", "acme")
+        before = rows_of(database)
+        if ending is not None:
+            with subprocess.Popen(
+                [*COMMAND, "demo", "--check"], env=installation.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ) as process:
+                poll(lambda: database.one("SELECT count(*) FROM catchment.event") > 0, "it has stored something")
+                process.send_signal(ending)
+                said, _ = process.communicate(timeout=60)
+                assert process.returncode == (128 + ending if ending is not signal.SIGKILL else -ending)
+                assert b"Traceback" not in said
+        if ending in (None, signal.SIGKILL):  # the next check takes away what a killed one left
+            assert installation.json("demo", "--check")["ok"] is True
+        after = rows_of(database)
+        assert {name: count for name, count in after.items() if before.get(name, 0) != count} == {}
+        assert installation.json("billing", "push", "--backend", "csv")["pushed"] == 0
+
+
+def test_an_account_of_this_name_that_is_not_the_demo_s_is_left_alone(postgres: Server, tmp_path: Path) -> None:
+    with postgres.copy() as database:
+        installation = Installation(database.dsn, tmp_path)
+        installation.json("account", "create", "demo")
+        for words in (["demo", "--port", "0", "--site-port", "0"], ["demo", "--remove"]):
+            done = installation.run(*words)
+            assert done.returncode == 1
+            assert "demo did not make" in done.stderr or "not made by the demo" in done.stderr
+        assert installation.json("project", "list") == []
