@@ -173,10 +173,14 @@ class PluginExtensions:
             try:
                 await _finished(call.function(usage))
             except (Exception, SystemExit) as error:
-                self.failures.note(call.plugin, call.hook, type(error).__qualname__, error)
+                self.failures.counts[call.plugin, call.hook] += 1
+                # A disk or a network is the operator's to mend: one sentence. Else the author wants to know where.
+                if not isinstance(error, CatchmentError | OSError):
+                    self.failures.tell(call.plugin, call.hook, type(error).__qualname__, error)
+                what = _line(error) if isinstance(error, CatchmentError) else f"{type(error).__name__}: {_line(error)}"
                 raise BillingFailed(
                     f"billing backend {backend} failed at {usage.account}/{usage.project}, "
-                    f"{period_text(usage.period)}, after {taken} it took: {type(error).__name__}: {_line(error)}; "
+                    f"{period_text(usage.period)}, after {taken} it took: {what}; "
                     "push again, nothing is billed twice"
                 ) from error
             taken += 1

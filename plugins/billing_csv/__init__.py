@@ -39,6 +39,10 @@ class ForeignFile(Invalid):
     """The file is there, and this plugin did not write it."""
 
 
+class NotWritable(Invalid):
+    """The file, or its directory, can't be read or written."""
+
+
 class CsvBilling:
     def __init__(self) -> None:
         self._path = Path(DEFAULT_PATH)
@@ -55,10 +59,16 @@ class CsvBilling:
     def catchment_bill(self, usage: Usage) -> None:
         path = Path(os.path.realpath(self._path))  # the target of a link is replaced, not the link
         row = _row(usage)
-        with _locked(path):
-            rows = _read(path)
-            rows[row[0]] = row
-            _replace(path, rows)
+        try:
+            with _locked(path):
+                rows = _read(path)
+                rows[row[0]] = row
+                _replace(path, rows)
+        except OSError as error:
+            raise NotWritable(
+                f"{path} can't be written: {error.strerror or error}; whoever runs the command must be able to write "
+                "it and its directory, or set another plugins.csv.path"
+            ) from error
 
 
 def _row(usage: Usage) -> list[str]:

@@ -112,7 +112,7 @@ def test_a_failure_in_between_leaves_the_old_file_and_no_other(path: Path, monke
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(BillingFailed, match="OSError: disk full"):
+    with pytest.raises(BillingFailed, match="can't be written: disk full"):
         bill(path, events=5)
     assert path.read_bytes() == before
     assert sorted(file.name for file in path.parent.iterdir()) == ["billing.csv", "billing.csv.lock"]
@@ -141,3 +141,10 @@ def test_a_bad_path_stops_the_start(tmp_path: Path, bad: object) -> None:
     settings = {"path": bad.format(tmp=tmp_path) if isinstance(bad, str) else bad}
     with pytest.raises(PluginErrors, match="path: "):
         run_hook(CsvBilling(), "catchment_configure", settings)
+
+
+def test_a_file_that_can_t_be_written_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(BillingFailed, match=r"after 0 it took: /proc/billing\.csv can't be written: ") as raised:
+        bill(Path("/proc/billing.csv"))
+    assert "plugins.csv.path" in str(raised.value)
+    assert caplog.text == ""
