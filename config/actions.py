@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -73,7 +72,7 @@ class SettingsActions:
         dsn = start_embedded(self._settings.database.directory)
         status = schema_status(dsn)
         if status.missing and not status.unknown:
-            migrate(dsn, datetime.now(UTC).date())
+            migrate(dsn)
         return dsn
 
     def _current_dsn(self) -> str:
@@ -108,7 +107,7 @@ class SettingsActions:
             dsn = self._settings.database.url
             if dsn == EMBEDDED:
                 dsn = start_embedded(self._settings.database.directory)
-            return migrate(dsn, datetime.now(UTC).date(), say)
+            return migrate(dsn, said=say)
 
     def serve(
         self, *, host: str | None, port: int | None, workers: int | None, listening: Callable[[str, int, int], None]

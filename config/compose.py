@@ -20,15 +20,16 @@ from catchment.adapters.http.operations import Operations
 from catchment.adapters.http.routes import routes
 from catchment.adapters.http.tracker import Tracker, shipped_scripts
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
-from catchment.adapters.postgres.errors import Failure
+from catchment.adapters.postgres.errors import POOLED, DatabaseError, Failure, Refused
 from catchment.adapters.postgres.key_uses import KeyUses
-from catchment.adapters.postgres.link import Link, Links, LowDescriptors, end
+from catchment.adapters.postgres.link import Link, Links, LowDescriptors, end, survey
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.scripts import PostgresScripts
+from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
 from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.adapters.system.clock import SystemClock
 from catchment.adapters.system.hosts import ascii_origin
@@ -37,7 +38,7 @@ from catchment.adapters.system.rate_limiter import TokenBuckets
 from catchment.core.administer import Administer
 from catchment.core.collect import Collect
 from catchment.core.errors import Invalid, Unavailable
-from catchment.core.ports import LossLedger, ScriptArchive, UsageMeter
+from catchment.core.ports import Clock, LossLedger, ScriptArchive, UsageMeter
 from catchment.core.submission import Answer
 from catchment.plugins.loading import load_plugins
 from catchment.plugins.manager import PluginExtensions
@@ -51,6 +52,7 @@ _COMMAND_TIMEOUT = 60.0
 _COMMAND_WAIT = 10.0
 _SLOW_LOOKUP = 2.0
 _SLOW_MAINTENANCE = 30.0
+_SURVEY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +76,11 @@ def plugin_extensions(settings: Settings) -> PluginExtensions:
 async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
     """The parts that commands need, on a database that is at this version."""
     descriptors = LowDescriptors(2)
-    maintaining = Link(dsn, name="maintenance", timeout=_COMMAND_TIMEOUT, descriptors=descriptors)
-    links = Links(dsn, count=1, name="command", timeout=_COMMAND_TIMEOUT, descriptors=descriptors)
+    checks = SessionChecks(SystemClock())
+    maintaining = Link(dsn, name="maintenance", timeout=_COMMAND_TIMEOUT, descriptors=descriptors, checks=checks)
+    links = Links(dsn, count=1, name="command", timeout=_COMMAND_TIMEOUT, descriptors=descriptors, checks=checks)
     try:
+        await survey(dsn, checks, timeout=_SLOW_LOOKUP, descriptors=descriptors)
         yield Management(
             administer=Administer(PostgresRegistry(links), SystemIds(), ascii_origin),
             meter=PostgresMeter(links, SystemClock()),
@@ -91,11 +95,31 @@ async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
         descriptors.close()
 
 
+async def refuse_shared_sessions(dsn: str) -> None:
+    """Raises `Invalid` if the address leads to a pooler that pools transactions. Whatever else is wrong with the
+    database is told by whoever meets it."""
+    descriptors, checks = LowDescriptors(2), SessionChecks(None)
+    links = [
+        Link(dsn, name=f"check {n}", timeout=_SLOW_LOOKUP, descriptors=descriptors, checks=checks) for n in range(2)
+    ]
+    try:
+        for link in (*links, links[0]):
+            await link.look()
+    except DatabaseError as error:
+        if error.sqlstate == POOLED:
+            raise Invalid(f"database.url: {error}") from None
+    finally:
+        for link in links:
+            link.drop()
+        descriptors.close()
+
+
 class Collector:
     """A whole collecting server but its sockets: one of these runs in each worker.
 
     `watch` is told every answer, and whether it was a dry run, for a person who looks on.
     `revive` starts the database while it is down, where nobody else looks after it; it may block, and raise `Invalid`.
+    `primary` is what all workers remember of the database's primary. `clock` is the machine's, if none is given.
     """
 
     def __init__(
@@ -106,13 +130,17 @@ class Collector:
         on_death: Callable[[BaseException], None],
         watch: Callable[[Answer, bool], None] | None = None,
         revive: Callable[[], object] | None = None,
+        primary: PrimaryMemory | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._revive = revive
-        clock, ids = SystemClock(), SystemIds()
+        self._dsn = dsn
+        clock, ids = clock or SystemClock(), SystemIds()
         count = settings.database.writers + settings.database.readers + 4
         deadline = settings.collect.deadline
         self._settings = settings
         self._descriptors = descriptors = LowDescriptors(count)
+        self.checks = checks = SessionChecks(clock, primary)
         self.metrics = Metrics()
         self.clock, self.ids = clock, ids
         self._readers = Links(
@@ -121,6 +149,7 @@ class Collector:
             name="reader",
             timeout=min(deadline, _SLOW_LOOKUP),
             descriptors=descriptors,
+            checks=checks,
             failed=self.metrics.failed,
         )
         # A session of its own: what anybody may ask for without a key, or report, never holds up an event.
@@ -130,6 +159,7 @@ class Collector:
             name="aside",
             timeout=min(deadline, _SLOW_LOOKUP),
             descriptors=descriptors,
+            checks=checks,
             failed=self.metrics.failed,
         )
         # Another one: whoever makes up keys waits for those of others who do.
@@ -139,12 +169,13 @@ class Collector:
             name="strangers",
             timeout=min(deadline, _SLOW_LOOKUP),
             descriptors=descriptors,
+            checks=checks,
             failed=self.metrics.failed,
         )
         self._key_uses = KeyUses(self._aside)
         self.projects = CachedProjects(
             self._readers,
-            Link(dsn, name="listener", timeout=min(deadline, _SLOW_LOOKUP), descriptors=descriptors),
+            Link(dsn, name="listener", timeout=min(deadline, _SLOW_LOOKUP), descriptors=descriptors, checks=checks),
             clock=clock,
             strangers=self._strangers,
             patience=min(deadline / 2, _SLOW_LOOKUP),
@@ -153,7 +184,7 @@ class Collector:
         )
         self.sink = GroupCommit(
             [
-                Link(dsn, name=f"writer {number}", timeout=deadline, descriptors=descriptors, met=self._note_durability)
+                Link(dsn, name=f"writer {number}", timeout=deadline, descriptors=descriptors, checks=checks)
                 for number in range(settings.database.writers)
             ],
             clock=clock,
@@ -168,7 +199,7 @@ class Collector:
         )
         # A session of its own here too: forgetting a month's ids takes minutes.
         self._maintenance = Maintenance(
-            Link(dsn, name="maintenance", timeout=_SLOW_MAINTENANCE, descriptors=descriptors), clock
+            Link(dsn, name="maintenance", timeout=_SLOW_MAINTENANCE, descriptors=descriptors, checks=checks), clock
         )
         self.extensions = plugin_extensions(settings)
         collect = Collect(
@@ -204,10 +235,10 @@ class Collector:
             receive_bytes=settings.http.receive_bytes,
         )
         self._draining = False
-        self._durability: dict[str, Any] = {}
         self._lag = 0.0
         self._told_failures: dict[tuple[str, str], int] = {}
         self._pulse: asyncio.Task[None] | None = None
+        self._surveys: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Starts what runs beside the requests. Raises `PluginErrors`, and `Unavailable` where the database does
@@ -220,7 +251,7 @@ class Collector:
             failures=Failure,
             plugins=[(plugin.name, hook) for plugin in self.extensions.describe() for hook in plugin.hooks],
         )
-        self._note_durability(*(await self._readers.run("durability"))[0])
+        await self._meet_database()
         self.tracker.warn()
         await self._maintenance.begin()
         self.projects.start()
@@ -229,13 +260,25 @@ class Collector:
         self._key_uses.start()
         self._maintenance.start()
         self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pulse")
+        self._surveys = asyncio.get_running_loop().create_task(self._survey_regularly(), name="survey")
 
-    def _note_durability(self, fsync: bool, full_page_writes: bool, server_version: str) -> None:
-        """What a writer's new session says: after a failover it may be another server."""
-        found = {"fsync": fsync, "full_page_writes": full_page_writes, "version": server_version}
-        if found != self._durability and not (fsync and full_page_writes):
-            log.critical("this database does not keep what it commits: fsync or full_page_writes is off")
-        self._durability = found
+    async def _meet_database(self) -> None:
+        """Makes the first session. What may heal while the server runs (a clock, a primary) does not end it: nothing
+        is stored, and `/readyz` says why."""
+        await self._survey()
+        try:
+            async with self._readers.link() as link:
+                await link.look()
+        except Refused as error:
+            log.critical("%s", error)
+
+    async def _survey(self) -> None:
+        await survey(self._dsn, self.checks, timeout=_SLOW_LOOKUP, descriptors=self._descriptors)
+
+    async def _survey_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(_SURVEY_SECONDS)
+            await self._survey()
 
     def stop_taking(self) -> None:
         """From now on `/readyz` says not ready."""
@@ -247,7 +290,7 @@ class Collector:
         await self._maintenance.close()
         await self._key_uses.close()
         await self.projects.close()
-        await end(self._pulse)
+        await end(self._pulse, self._surveys)
         self._readers.close()
         self._strangers.close()
         self._aside.close()
@@ -280,16 +323,18 @@ class Collector:
                     log.error("%s", error)
 
     async def _readiness(self) -> tuple[bool, dict[str, Any]]:
-        down = self.sink.down
+        refusal = self.checks.refusal
+        down = self.sink.down or (str(refusal) if refusal is not None else None)
         ready = down is None and self.projects.listening and not self._draining
         events, size = self.sink.queued
         return ready, {
             "version": VERSION,
             "draining": self._draining,
             "database": {
-                **self._durability,
+                **self.checks.durability,
+                "timeline": self.checks.timeline,
                 "down": down,
-                "alert": self.sink.alert,
+                "alert": self.sink.alert or (str(refusal) if refusal is not None else self.checks.alert),
                 "announcements": self.projects.listening,
             },
             "queue": {"events": events, "bytes": size, "oldest_seconds": round(self.sink.oldest, 3)},

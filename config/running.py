@@ -18,9 +18,10 @@ from catchment.adapters.http.metrics import forget_worker, share_files
 from catchment.adapters.http.server import ConnectionLimits, Server, bind
 from catchment.adapters.http.workers import Workers
 from catchment.adapters.postgres.embedded import start_embedded
+from catchment.adapters.postgres.session_checks import PrimaryMemory
 from catchment.core.errors import Invalid
 
-from .compose import Collector, plugin_extensions
+from .compose import Collector, plugin_extensions, refuse_shared_sessions
 from .settings import EMBEDDED, Settings
 
 log = logging.getLogger(__name__)
@@ -49,27 +50,31 @@ def serve(settings: Settings, dsn: str, listening: Callable[[str, int], None]) -
     """Serves until SIGTERM or SIGINT; returns the exit code. `listening` is told the address and port. Raises
     `Misconfigured` before it listens."""
     asyncio.run(plugin_extensions(settings).configure(settings.plugins.sections))
+    asyncio.run(refuse_shared_sessions(dsn))
     sockets = bind_sockets(settings)
     listening(*sockets[0].getsockname()[:2])
+    primary = PrimaryMemory()
     if settings.http.workers == 1:
-        return run_worker(settings, dsn, sockets)
+        return run_worker(settings, dsn, sockets, primary)
     with tempfile.TemporaryDirectory(prefix="catchment-metrics-") as folder:
         share_files(Path(folder))
         workers = Workers(
             settings.http.workers,
-            lambda _: run_worker(settings, dsn, sockets, parent=os.getppid()),
+            lambda _: run_worker(settings, dsn, sockets, primary, parent=os.getppid()),
             sockets,
             lambda pid: forget_worker(Path(folder), pid),
         )
         return workers.run()
 
 
-def run_worker(settings: Settings, dsn: str, sockets: list[socket.socket], parent: int | None = None) -> int:
+def run_worker(
+    settings: Settings, dsn: str, sockets: list[socket.socket], primary: PrimaryMemory, parent: int | None = None
+) -> int:
     """One worker, on an event loop of its own. One that has a parent ends when that is gone."""
     # Events are freed when their request ends; looking for cycles among them all the while was a tenth of their cost.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    return asyncio.run(_work(settings, dsn, sockets, parent))
+    return asyncio.run(_work(settings, dsn, sockets, primary, parent))
 
 
 async def _orphaned(parent: int) -> None:
@@ -80,7 +85,9 @@ async def _orphaned(parent: int) -> None:
     log.error("the parent process is gone: ending")
 
 
-async def _work(settings: Settings, dsn: str, sockets: list[socket.socket], parent: int | None) -> int:
+async def _work(
+    settings: Settings, dsn: str, sockets: list[socket.socket], primary: PrimaryMemory, parent: int | None
+) -> int:
     stop = asyncio.Event()
     died: list[BaseException] = []
 
@@ -94,7 +101,7 @@ async def _work(settings: Settings, dsn: str, sockets: list[socket.socket], pare
     watch = None if parent is None else loop.create_task(_orphaned(parent), name="parent watch")
     if watch is not None:
         watch.add_done_callback(lambda _: stop.set())
-    collector = Collector(settings, dsn, on_death=on_death, revive=reviver(settings))
+    collector = Collector(settings, dsn, on_death=on_death, revive=reviver(settings), primary=primary)
     await run_collector(collector, settings, sockets, stop.wait)
     return 1 if died else 0
 

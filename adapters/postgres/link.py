@@ -25,8 +25,9 @@ import psycopg2
 
 from catchment import sql
 
-from .errors import DatabaseError, Failure, NotConnected, failure_of
+from .errors import DatabaseError, Failure, NotConnected, Refused, failure_of, said_by, why_not_connected
 from .hosts import Lookups, places
+from .session_checks import Checked, Identity, SessionChecks, identify
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,8 @@ class LowDescriptors:
 class Link:
     """One session. Queries are named (`catchment.sql`), one at a time; a lost session is made anew by the next one.
 
-    `timeout` bounds connecting and each query, in seconds. `met` is told what every new session says of the server:
-    fsync and full_page_writes, whether they are on, and its version.
+    `timeout` bounds connecting and each query, in seconds. `checks` judges every new session before it is used.
+    `place`: the only one of the address's hosts that is tried.
     """
 
     def __init__(
@@ -100,13 +101,17 @@ class Link:
         name: str,
         timeout: float,
         descriptors: LowDescriptors,
-        met: Callable[[bool, bool, str], None] | None = None,
+        checks: SessionChecks | None = None,
+        place: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self._dsn = dsn
         self._timeout = timeout
         self._descriptors = descriptors
-        self._met = met
+        self._checks = checks
+        self._checked = Checked()
+        self._place = place
+        self._at = ""
         self._lookups = Lookups()
         self._connection: Any = None
         self._cursor: Any = None
@@ -133,18 +138,21 @@ class Link:
         until = loop.time() + self._timeout
         try:
             async with asyncio.timeout_at(until):
-                left = await places(self._dsn, self._lookups)
+                left = [self._place] if self._place is not None else await places(self._dsn, self._lookups)
         except (TimeoutError, OSError) as error:
-            raise NotConnected("looking up the database's host") from error
+            said = getattr(error, "strerror", None) or "no answer in time"
+            raise NotConnected("looking up the database's host", said=said) from error
+        worst: DatabaseError | None = None
         while left:
             place = left.pop(0)
             try:
                 await self._connect(place, loop.time() + (until - loop.time()) / (len(left) + 1))
-            except DatabaseError:
-                if not left:
-                    raise
+            except DatabaseError as error:
+                if worst is None or error.failure is Failure.HOLD:  # what heals by itself says less
+                    worst = error
             else:
                 return
+        raise worst or NotConnected("connecting to the database", said="the address names no host")
 
     async def _connect(self, place: dict[str, str], until: float) -> None:
         parameters: dict[str, Any] = {
@@ -155,6 +163,7 @@ class Link:
             "keepalives_count": 3,
             "tcp_user_timeout": int(self._timeout * 1000),
         }
+        self._at = place_name(place)
         self._descriptors.lend()
         try:
             async with asyncio.timeout_at(until):
@@ -174,8 +183,13 @@ class Link:
             raise
         except (psycopg2.Error, TimeoutError, OSError) as error:
             self._give_up()
-            sqlstate = getattr(error, "pgcode", None) or ""
-            raise NotConnected("connecting to the database", sqlstate) from error
+            if isinstance(error, psycopg2.Error):
+                sqlstate, said = why_not_connected(error, self._dsn)
+                if self._at not in said and "host" in place:
+                    said = f"{self._at}: {said}"
+            else:
+                sqlstate, said = "", f"{self._at}: {getattr(error, 'strerror', None) or 'no answer in time'}"
+            raise NotConnected("connecting to the database", sqlstate, said) from None
         except BaseException:
             self._give_up()
             raise
@@ -188,8 +202,24 @@ class Link:
             "begin_session",
             self._timeout,
         )
-        if self._met is not None:
-            self._met(*(await self._execute(sql.query("durability"), {}, "durability", self._timeout))[0])
+        if self._checks is not None:
+            self._checked = Checked()
+            await self._checks.check(self._checked, self._at, self._ask)
+
+    async def _ask(self, name: str, **parameters: Any) -> Rows:
+        return await self._execute(sql.query(name), parameters, name, self._timeout)
+
+    async def look(self) -> None:
+        """Asks the session whether it lives, and is still one that may be used; one that is not ends."""
+        await self.connect()
+        if self._checks is None:
+            await self._ask("heartbeat")
+            return
+        try:
+            await self._checks.check(self._checked, self._at, self._ask)
+        except Refused:
+            self.drop()
+            raise
 
     def _give_up(self) -> None:
         if self._connection is None:
@@ -198,6 +228,8 @@ class Link:
 
     def drop(self) -> None:
         """Closes the session at once; a transaction in it is rolled back."""
+        if self._checks is not None:
+            self._checks.end(self._checked)
         if self._connection is not None:
             with contextlib.suppress(psycopg2.Error, OSError):
                 self._connection.close()
@@ -207,6 +239,12 @@ class Link:
     async def run(self, name: str, timeout: float | None = None, /, **parameters: Any) -> Rows:
         """The rows of a named query. Raises `DatabaseError`, whose `failure` tells what became of it."""
         await self.connect()
+        if self._checks is not None:
+            if self._checks.outdated(self._checked) and not self._bound:
+                self.drop()
+                await self.connect()
+            if self._checks.refusal is not None:
+                raise self._checks.refusal
         return await self._execute(sql.query(name), parameters, name, timeout or self._timeout)
 
     @contextlib.asynccontextmanager
@@ -273,7 +311,7 @@ class Link:
                 self.drop()
             else:
                 self._drop_if_broken()
-            raise DatabaseError(failure, sqlstate, doing) from _without_data(error)
+            raise DatabaseError(failure, sqlstate, doing, said_by(error, sqlstate)) from _without_data(error)
 
     async def _open_cursor(self) -> Any:
         """The session's one cursor. aiopg's refer to themselves, and to the text of their last statement: one for each
@@ -290,6 +328,38 @@ class Link:
 def _without_data(error: BaseException) -> BaseException | None:
     """The error where its text can't hold an event's data; psycopg2 and PostgreSQL put values into theirs."""
     return error if isinstance(error, TimeoutError | OSError | psycopg2.OperationalError) else None
+
+
+def place_name(place: dict[str, str]) -> str:
+    """A place in words, for people."""
+    name = ":".join(filter(None, (place.get("host"), place.get("port")))) or "the database's address"
+    return f"{name} ({place['hostaddr']})" if "hostaddr" in place else name
+
+
+async def survey(dsn: str, checks: SessionChecks, *, timeout: float, descriptors: LowDescriptors) -> None:
+    """Asks every host of an address that names several who it is, all at the same time: a primary that was replaced is
+    known before anything is stored, also by a server that was started after it came back."""
+    try:
+        async with asyncio.timeout(timeout):
+            found = await places(dsn, Lookups())
+    except (TimeoutError, OSError):
+        return
+    if len(found) < 2:
+        return
+
+    async def ask(place: dict[str, str]) -> tuple[str, Identity] | None:
+        link = Link(dsn, name="survey", timeout=timeout, descriptors=descriptors, place=place)
+        try:
+            await link.connect()
+            identity = await identify(link.run)
+        except DatabaseError:
+            return None
+        finally:
+            link.drop()
+        return (place_name(place), identity) if identity is not None else None
+
+    answers = await asyncio.gather(*map(ask, found))
+    checks.note_primaries(answer for answer in answers if answer is not None)
 
 
 async def end(*tasks: asyncio.Task[Any] | None) -> None:
@@ -321,10 +391,13 @@ class Links:
         timeout: float,
         descriptors: LowDescriptors,
         failed: Callable[[str, str], None] = lambda failure, sqlstate: None,
+        checks: SessionChecks | None = None,
     ) -> None:
         self._timeout = timeout
         self._failed = failed
-        self._all = [Link(dsn, name=f"{name} {i}", timeout=timeout, descriptors=descriptors) for i in range(count)]
+        self._all = [
+            Link(dsn, name=f"{name} {i}", timeout=timeout, descriptors=descriptors, checks=checks) for i in range(count)
+        ]
         self._free: asyncio.Queue[Link] = asyncio.Queue()
         for link in self._all:
             self._free.put_nowait(link)

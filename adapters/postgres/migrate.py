@@ -74,9 +74,10 @@ def schema_status(dsn: str) -> SchemaStatus:
     )
 
 
-def migrate(dsn: str, today: date, said: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Applies what is missing, one migration a transaction, and makes the partitions ahead. Returns what it
-    applied; a second run applies nothing. Two at the same time wait for each other. Raises `Unavailable`."""
+def migrate(dsn: str, today: date | None = None, said: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Applies what is missing, one migration a transaction, and makes the partitions from `today` on: the database's
+    day, if none is given, since this machine's clock may be wrong. Returns what it applied; a second run applies
+    nothing. Two at the same time wait for each other. Raises `Unavailable`."""
     with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(sql.query("migrate_lock"))
         cursor.execute(sql.query("make_schema"))
@@ -89,6 +90,9 @@ def migrate(dsn: str, today: date, said: Callable[[str], None] = lambda _: None)
                 said(migration.id)
                 backend.apply_one(migration)
                 applied.append(migration.id)
+        if today is None:
+            cursor.execute(sql.query("today"))
+            today = cursor.fetchone()[0]
         try:
             cursor.execute(sql.query("keep_partitions"), {"today": today, "months_ahead": MONTHS_AHEAD})
         except psycopg2.errors.LockNotAvailable:

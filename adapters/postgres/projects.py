@@ -28,7 +28,7 @@ from catchment.core.project import (
     limits_of,
 )
 
-from .errors import DatabaseError, failure_of
+from .errors import POOLED, DatabaseError, Refused, failure_of
 from .known_keys import KnownKeys, pack
 from .link import Link, Links, end
 
@@ -241,7 +241,7 @@ class CachedProjects:
             try:
                 # not wait_for: what it cancels can have taken an announcement already
                 while not (await asyncio.wait((notice,), timeout=self.HEARTBEAT_SECONDS))[0]:
-                    await self._listener.run("heartbeat")
+                    await self._look_at_listener()
                 first = notice.result()
             except DatabaseError:
                 raise
@@ -257,6 +257,11 @@ class CachedProjects:
             if projects:  # after what changed was forgotten: that waits for no query
                 rows = await self._listener.run("known_keys_of", projects=projects)
                 self._keys.add(fingerprint for (fingerprint,) in rows)
+
+    async def _look_at_listener(self) -> None:
+        await self._listener.look()
+        if not (await self._listener.run("listens"))[0][0]:
+            raise Refused(POOLED, "the session does not listen any more: a pooler gave it to somebody else")
 
     def _forget(self, changed: set[str]) -> None:
         """Drops what is kept of these projects and accounts, and of all keys that nobody had."""

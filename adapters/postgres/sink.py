@@ -21,7 +21,7 @@ from catchment.core.ports import Clock
 from catchment.core.project import Limit
 
 from .culprits import find_culprits, quarantine
-from .errors import DatabaseError, Failure, NotConnected, as_outcome
+from .errors import TOO_MANY_SESSIONS, DatabaseError, Failure, NotConnected, as_outcome
 from .link import Link, end
 from .rows import NotJson, batch_of, limit_rows, rows_of
 
@@ -32,6 +32,7 @@ _SHARE = 1 / 8
 _FOR_ONE = 1 / 2
 _NOTHING = 1e-9
 _RECONNECT_SECONDS = (0.05, 1.0)
+_ALERT_SECONDS = 60.0
 _RETRIED_AT_ONCE = frozenset({"40001", "40P01", "55P03"})
 _OUTCOMES = {str(outcome): outcome for outcome in StoreOutcome}
 
@@ -110,7 +111,8 @@ class GroupCommit:
         self._closing = False
         self._down: Unavailable | None = None
         self.alert: str | None = None
-        """What an operator must look at: the last failure of the class 'hold', until a commit succeeds."""
+        """What an operator must look at: the last failure of the class 'hold', or that no session could be made for a
+        minute; until a commit succeeds, or a session is back."""
 
     def start(self) -> None:
         for link in self._links:
@@ -198,13 +200,18 @@ class GroupCommit:
     # the writers
 
     async def _write(self, link: Link) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + self.HEARTBEAT_SECONDS
         while True:
             await self._connect(link)
+            if loop.time() >= look_at:  # also one that has no moment of rest
+                await self._look_at(link)
+                look_at = loop.time() + self.HEARTBEAT_SECONDS
+                continue
             try:
-                async with asyncio.timeout(self.HEARTBEAT_SECONDS):
+                async with asyncio.timeout_at(look_at):
                     await self._work.wait()
             except TimeoutError:
-                await self._look_at(link)
                 continue
             group = self._take()
             if not group:
@@ -220,9 +227,9 @@ class GroupCommit:
                     self._idle.set()
 
     async def _look_at(self, link: Link) -> None:
-        """Asks a session that has nothing to do whether it lives: else the next event would be the one to find out."""
+        """Asks a session whether it lives, and may still be used: else the next event would be the one to find out."""
         try:
-            await link.run("heartbeat")
+            await link.look()
         except DatabaseError as error:
             self._observer.failed(error.failure, error.sqlstate)
             link.drop()
@@ -230,21 +237,24 @@ class GroupCommit:
     async def _connect(self, link: Link) -> None:
         """Makes sure of the session. As long as none can be made, what waits is told so at once."""
         pause, longest = _RECONNECT_SECONDS
+        since = asyncio.get_running_loop().time()
         while not link.connected:
             try:
                 await link.connect()
             except DatabaseError as error:
                 self._observer.failed(error.failure, error.sqlstate)
                 if not any(other.connected for other in self._links):
-                    if self._down is None:
+                    if self.down != str(error):
                         log.error("no session with the database: %s", error)
                     self._down = as_outcome(error)
                     self._fail_queue(self._down)
+                    if _needs_operator(error) or asyncio.get_running_loop().time() - since > _ALERT_SECONDS:
+                        self._alarm(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, longest)
         if self._down is not None:
             log.info("the session with the database is back")
-            self._down = None
+            self._down = self.alert = None
 
     def _take(self) -> list[Waiting]:
         """What is written next: requests in order, never a part of one."""
@@ -354,13 +364,17 @@ class GroupCommit:
 
     def _failed(self, group: list[Waiting], error: DatabaseError) -> None:
         if error.failure is Failure.HOLD:
-            self.alert = str(error)
-            log.critical("the database refuses to store, and an operator is needed: %s", error)
+            self._alarm(error)
         elif not isinstance(error, NotConnected):
             log.warning("a commit failed: %s", error)
         outcome = as_outcome(error)
         for waiting in group:
             _fail(waiting, outcome)
+
+    def _alarm(self, error: DatabaseError) -> None:
+        if self.alert != str(error):
+            log.critical("the database refuses to store, and an operator is needed: %s", error)
+        self.alert = str(error)
 
     # deadlines
 
@@ -382,6 +396,11 @@ class GroupCommit:
             for waiting in self._writing:
                 if waiting.deadline <= now:
                     _fail(waiting, CommitUnknown("the deadline passed while it was written"))
+
+
+def _needs_operator(error: DatabaseError) -> bool:
+    """Whether it won't heal by itself. Too few connections may, but only if somebody goes."""
+    return error.failure is Failure.HOLD or error.sqlstate == TOO_MANY_SESSIONS
 
 
 def _succeed(waiting: Waiting, outcomes: Sequence[StoreOutcome]) -> None:

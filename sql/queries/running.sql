@@ -39,9 +39,21 @@ END $$
 -- In this transaction no statement is too slow; one that nobody waits for any more ends.
 SELECT set_config('statement_timeout', '0', true), set_config('client_connection_check_interval', '10s', true)
 
--- name: durability
--- What a committed row is worth here: whether fsync and full page writes are on, and the server's version.
-SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('server_version')
+-- name: meet
+-- What a session is: the mark that it carries (and carries ours from now on), the database's time, and what a committed
+-- row is worth here (fsync, full page writes, the server's version).
+SELECT current_setting('catchment.session', true), set_config('catchment.session', %(mark)s, false), clock_timestamp(),
+       current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', current_setting('server_version')
+
+-- name: identify
+-- Who the primary is: its cluster, its timeline (eight hexadecimal digits; null on a standby), and its start.
+SELECT (SELECT system_identifier::text FROM pg_control_system()),
+       CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
+       pg_postmaster_start_time()
+
+-- name: today
+-- The database's day in UTC.
+SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date
 
 -- name: keep_partitions
 -- Makes this month's partition and those ahead, one session at a time.
@@ -75,6 +87,10 @@ SELECT pg_try_advisory_lock(hashtext(%(name)s))
 -- name: let_go
 -- Lets go of what this session has locked.
 SELECT pg_advisory_unlock_all()
+
+-- name: listens
+-- Whether this session is still told what changes.
+SELECT 'catchment_changed' = ANY (ARRAY(SELECT pg_listening_channels()))
 
 -- name: heartbeat
 -- Whether the other side is there.

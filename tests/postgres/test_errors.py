@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
 
-from catchment.adapters.postgres.errors import DatabaseError, Failure, NotConnected, as_outcome, failure_of
+from catchment.adapters.postgres.errors import (
+    DatabaseError,
+    Failure,
+    NotConnected,
+    as_outcome,
+    failure_of,
+    said_by,
+    why_not_connected,
+)
 from catchment.core.errors import CommitUnknown, Unavailable
 
 RETRY, UNKNOWN, HOLD, BAD_DATA = Failure.RETRY, Failure.UNKNOWN, Failure.HOLD, Failure.BAD_DATA
@@ -96,6 +105,54 @@ def test_the_core_knows_whether_something_may_have_been_stored(failure: Failure)
     outcome = as_outcome(DatabaseError(failure, "00000", "storing"))
     assert type(outcome) is (CommitUnknown if failure is UNKNOWN else Unavailable)
     assert outcome.retry_after >= 1
+
+
+_FAILED = 'connection to server at "db.example" (10.0.0.5), port 5432 failed: FATAL:  '
+
+
+@pytest.mark.parametrize(
+    ("said", "sqlstate", "shown"),
+    [
+        (_FAILED + 'password authentication failed for user "catchment"\n', "28P01", "password authentication failed"),
+        (_FAILED + 'role "catchment" does not exist\n', "28000", 'role "catchment" does not exist'),
+        (_FAILED + 'no pg_hba.conf entry for host "10.0.0.7", user "catchment"\n', "28000", "no pg_hba.conf entry"),
+        (_FAILED + 'database "events" does not exist\n', "3D000", 'database "events" does not exist'),
+        (_FAILED + "sorry, too many clients already\n", "53300", "too many clients"),
+        (_FAILED + 'permission denied for database "events"\n', "42501", "permission denied for database"),
+        (_FAILED + "the database system is starting up\n", "", "starting up"),
+        (_FAILED + "Passwort-Authentifizierung für Benutzer »catchment« fehlgeschlagen\n", "", "fehlgeschlagen"),
+        ('could not translate host name "cret@db.example" to address: unknown\n', "", "could not translate host name"),
+        ("ignored se…cret\n\tIs the server running?\n", "", "Is the server running?"),
+    ],
+)
+def test_a_failed_connection_says_why_and_no_secret(said: str, sqlstate: str, shown: str) -> None:
+    """What it says in another language is shown, and nothing follows from it."""
+    for dsn in (
+        "postgresql://catchment:se%40cret@db.example/events",
+        "postgresql://catchment:se@cret@db.example/events",
+    ):
+        found, text = why_not_connected(psycopg2.OperationalError(said + "se@cret"), dsn)
+        assert found == sqlstate
+        assert shown in text
+        assert "\n" not in text
+        assert ("se@cret" if "%40" in dsn else "cret@db.example") not in text
+
+
+@pytest.mark.parametrize(("sqlstate", "told"), [("42501", True), ("53100", True), ("22P02", False), ("42601", False)])
+def test_the_words_of_an_error_are_told_only_if_they_can_hold_no_value(sqlstate: str, told: bool) -> None:
+    assert (said_by(_Worded(sqlstate), sqlstate) == "the words") == told
+
+
+class _Worded(psycopg2.Error):
+    """An error with words, which only the driver itself can make."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__()
+        self._code = sqlstate
+
+    @property
+    def diag(self) -> object:
+        return SimpleNamespace(message_primary="the\nwords")
 
 
 def test_an_error_says_what_was_being_done_and_why_it_failed() -> None:

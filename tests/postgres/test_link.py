@@ -93,19 +93,6 @@ async def test_what_runs_is_not_kept_where_the_postmaster_would_log_it(database:
         await task
 
 
-async def test_every_session_says_what_its_server_keeps(database: Database) -> None:
-    met: list[tuple[bool, bool, str]] = []
-    link = Link(
-        database.dsn, name="test", timeout=10, descriptors=LowDescriptors(0), met=lambda *said: met.append(said)
-    )
-    for _ in range(2):
-        await link.connect()
-        assert await works(link)
-        link.drop()
-    version = str(database.one("SELECT current_setting('server_version')"))
-    assert met == [(database.one("SELECT current_setting('fsync') = 'on'"), True, version)] * 2
-
-
 # statements that end early
 
 

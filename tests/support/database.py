@@ -144,6 +144,55 @@ def embedded_postgres() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True, slots=True)
+class TwoPrimaries:
+    """Two servers of one cluster that both take writes: the newer one was promoted from a copy of the older."""
+
+    old: Database
+    new: Database
+
+    @property
+    def old_folder(self) -> str:
+        return str(parse_dsn(self.old.dsn)["host"])
+
+    @property
+    def both(self) -> str:
+        """An address that names both, the older one first."""
+        return f"{self.old.dsn},{parse_dsn(self.new.dsn)['host']}&target_session_attrs=read-write"
+
+
+@contextlib.contextmanager
+def two_primaries() -> Iterator[TwoPrimaries]:
+    """The machine's own PostgreSQL, after a failover in which the old primary came back. Raises `NoSystemPostgres`."""
+    programs, as_user = find_programs(), as_ordinary_user()
+    folder = _short_folder()
+    started: list[Path] = []
+
+    def start(name: str) -> Database:
+        data, sockets = folder / name, folder / f"{name}-socket"
+        sockets.mkdir()
+        if as_user:
+            shutil.chown(sockets, as_user[-2])
+        options = f"-c listen_addresses= -c unix_socket_directories={sockets} -c fsync=off"
+        _run(as_user, programs / "pg_ctl", "-D", data, "-l", folder / f"{name}.log", "-o", options, "-w", "start")
+        started.append(data)
+        return Database(f"postgresql://postgres@/postgres?host={sockets}")
+
+    try:
+        if as_user:
+            shutil.chown(folder, as_user[-2])
+        _run(as_user, programs / "initdb", "-D", folder / "old", "-U", "postgres", "-A", "trust", "--no-sync")
+        _run(as_user, Path(shutil.which("cp") or "cp"), "-a", folder / "old", folder / "new")
+        (folder / "new" / "standby.signal").touch()
+        old, new = start("old"), start("new")
+        _run(as_user, programs / "pg_ctl", "-D", folder / "new", "-w", "promote")
+        yield TwoPrimaries(old, new)
+    finally:
+        for data in started:
+            _run(as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class NoSystemPostgres(Exception):
     """This machine can't run a PostgreSQL of its own; the text says why."""
 
@@ -155,7 +204,7 @@ def system_postgres() -> Iterator[Server]:
     It is quicker than it is safe (`fsync = off`): it is thrown away, and durability is not what it is asked about.
     """
     programs = find_programs()
-    as_user = _as_ordinary_user()
+    as_user = as_ordinary_user()
     folder = _short_folder()
     try:
         if os.geteuid() == 0:
@@ -193,7 +242,7 @@ def find_programs() -> Path:
     raise NoSystemPostgres("this machine has no PostgreSQL server programs (initdb) of its own")
 
 
-def _as_ordinary_user() -> list[str]:
+def as_ordinary_user() -> list[str]:
     """What goes before a command so that root does not run it, which PostgreSQL refuses; the user is last but one."""
     if os.geteuid() != 0:
         return []
