@@ -96,18 +96,33 @@ async def test_each_page_shown_is_one_page_view(visitor: Visitor, pages: BuiltPa
 
 @WAITS
 @pytest.mark.parametrize("pages", ALL, indirect=True)
-async def test_the_page_that_a_visit_begins_with_has_its_own_title(visitor: Visitor, pages: BuiltPages) -> None:
+async def test_landing_pages_and_hurried_visitors_get_the_right_titles(visitor: Visitor, pages: BuiltPages) -> None:
     page = await visitor.open("/beans/harbour", pages.origin)
     await shown(page, "Harbour")
     await visitor.until_rows(1)
     page = await visitor.open("/old", pages.origin)
     await shown(page, "Beans")
     await visitor.until_rows(2)
+    await page.click("text=Harbour")
+    await shown(page, "Harbour")
     await page.click("text=Home")
     await shown(page, "Home")
-    rows = await visitor.until_rows(3)
-    views = [(path, title) for path, title, _ in seen(rows, pages.origin)]
-    assert views == [("/beans/harbour", "Harbour"), ("/beans", "Beans"), ("/", "Home")]
+    await page.click("text=Old")
+    await shown(page, "Beans")
+    await page.evaluate("history.back()")
+    await shown(page, "Home")
+    await page.evaluate("history.back()")
+    await shown(page, "Harbour")
+    rows = await visitor.until_rows(7)
+    assert [(path, title) for path, title, _ in seen(rows, pages.origin)] == [
+        ("/beans/harbour", "Harbour"),
+        ("/beans", "Beans"),
+        ("/beans/harbour", "Harbour"),
+        ("/", "Home"),
+        ("/beans", "Beans"),
+        ("/", "Home"),
+        ("/beans/harbour", "Harbour"),
+    ]
 
 
 @WAITS
