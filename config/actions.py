@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -61,25 +61,37 @@ class SettingsActions:
 
         return run_checks(self._settings)
 
-    @cached_property
-    def _dsn(self) -> str:
-        """The database's address; an embedded one is started, and brought to this version by itself."""
+    def _dsn(self, *, make: bool) -> str:
+        """Return the database's address. An embedded one is started; if there is none, one is made if `make`, which
+        is said on standard error. Raises `Invalid`."""
         if self._settings.database.url != EMBEDDED:
             return self._settings.database.url
-        from catchment.adapters.postgres.embedded import start_embedded
-        from catchment.adapters.postgres.migrate import migrate, schema_status
+        from catchment.adapters.postgres.embedded import embedded_exists, start_embedded
 
-        dsn = start_embedded(self._settings.database.directory)
-        status = schema_status(dsn)
-        if status.missing and not status.unknown:
-            migrate(dsn)
+        directory = self._settings.database.directory
+        there = embedded_exists(directory)
+        if not there and not make:
+            raise Invalid(
+                f"there is no embedded database in {directory}: `catchment serve` and `catchment demo` make one. If "
+                "yours is elsewhere, name your settings file (--config, CATCHMENT_CONFIG), or set database.url or "
+                "database.directory"
+            )
+        dsn = start_embedded(directory)
+        if not there:
+            with suppress(OSError):  # a full disk behind it stops nothing
+                print(f"new embedded database in {directory}", file=sys.stderr, flush=True)
         return dsn
 
-    def _current_dsn(self) -> str:
-        """The address of a database that is at this version. Raises `Invalid`, naming the command that helps."""
-        from catchment.adapters.postgres.migrate import schema_status
+    def _current_dsn(self, *, make: bool = False) -> str:
+        """Return the address of a database that is at this version; an embedded one is brought to it by itself. Raises
+        `Invalid`, naming the command that helps."""
+        from catchment.adapters.postgres.migrate import migrate, schema_status
 
-        status = schema_status(self._dsn)
+        dsn = self._dsn(make=make)
+        status = schema_status(dsn)
+        if status.missing and not status.unknown and self._settings.database.url == EMBEDDED:
+            migrate(dsn)
+            return dsn
         if status.unknown:
             raise Invalid(
                 f"the database is at a later version than this Catchment ({', '.join(status.unknown)}): "
@@ -89,7 +101,7 @@ class SettingsActions:
             raise Invalid(
                 f"the database is {len(status.missing)} migration(s) behind this Catchment: run `catchment migrate`"
             )
-        return self._dsn
+        return dsn
 
     @asynccontextmanager
     async def manage(self) -> AsyncIterator[Management]:
@@ -100,14 +112,10 @@ class SettingsActions:
                 yield parts
 
     def migrate(self, say: Callable[[str], None]) -> list[str]:
-        from catchment.adapters.postgres.embedded import start_embedded
         from catchment.adapters.postgres.migrate import migrate
 
         with self._named():
-            dsn = self._settings.database.url
-            if dsn == EMBEDDED:
-                dsn = start_embedded(self._settings.database.directory)
-            return migrate(dsn, said=say)
+            return migrate(self._dsn(make=False), said=say)
 
     def serve(
         self, *, host: str | None, port: int | None, workers: int | None, listening: Callable[[str, int, int], None]
@@ -130,7 +138,7 @@ class SettingsActions:
             listening(host, port, count)
 
         with self._named():
-            return running.serve(settings, self._current_dsn(), listens)
+            return running.serve(settings, self._current_dsn(make=True), listens)
 
     def plugins(self) -> Sequence[PluginDescription]:
         from .compose import plugin_extensions
@@ -153,7 +161,7 @@ class SettingsActions:
         logs.configure("error")
         say("Starting the database …")
         with self._named():
-            return demo.run(settings, self._current_dsn(), site_port, say)
+            return demo.run(settings, self._current_dsn(make=True), site_port, say)
 
     def check_demo(self, say: Callable[[str], None]) -> dict[str, Any]:
         from . import demo, logs
@@ -161,4 +169,4 @@ class SettingsActions:
         logs.configure("error")
         say("Starting the database …")
         with self._named():
-            return demo.check(self._settings, self._current_dsn(), say)
+            return demo.check(self._settings, self._current_dsn(make=True), say)

@@ -271,23 +271,41 @@ class Administer:
         return await self._registry.delete_key(**_which_key(key))
 
     async def set_quota(
-        self, *, account: str | None = None, project: str | None = None, window: Window, hard: int
-    ) -> Quota:
-        """A hard quota of an account or a project, in place of the one it has in that window."""
+        self,
+        *,
+        account: str | None = None,
+        project: str | None = None,
+        window: Window,
+        keys: KeyKind | None = None,
+        hard: int,
+    ) -> tuple[Quota, str]:
+        """Set a hard quota of an account or a project, in place of the one it has for that window and kind of key
+        (None: both). Returns it and the name of its account or project."""
         if (account is None) == (project is None):
             raise Invalid("a quota is of an account or of a project: say one of them")
         if not 0 <= hard <= MOST_EVENTS:
             raise Invalid(f"a hard quota of {hard} events: 0 to {MOST_EVENTS}")
         if account is not None:
-            scope, scope_id = Scope.ACCOUNT, (await self.account(account)).id
+            owner = await self.account(account)
+            scope, scope_id, name = Scope.ACCOUNT, owner.id, owner.name
         else:
-            scope, scope_id = Scope.PROJECT, (await self.project(project or "")).id
-        quota = Quota(scope=scope, scope_id=scope_id, window=window, hard=hard)
-        await self._registry.set_quota(quota)
-        return quota
+            found = await self.project(project or "")
+            scope, scope_id, name = Scope.PROJECT, found.id, f"{found.account}/{found.name}"
+        quota = Quota(id=self._ids.new_id(), scope=scope, scope_id=scope_id, window=window, keys=keys, hard=hard)
+        return await self._registry.set_quota(quota), name
 
-    async def quotas(self) -> Sequence[Quota]:
-        return await self._registry.quotas()
+    async def remove_quota(self, quota_id: str) -> tuple[Quota, str]:
+        """Take a quota away. Returns it and the name of its account or project. Raises `NotFound`."""
+        return (await self._named([await self._registry.remove_quota(quota_id)]))[0]
+
+    async def quotas(self) -> Sequence[tuple[Quota, str]]:
+        """All quotas, each with the name of its account or project."""
+        return await self._named(await self._registry.quotas())
+
+    async def _named(self, quotas: Sequence[Quota]) -> Sequence[tuple[Quota, str]]:
+        names = {one.id: one.name for one in await self._registry.accounts()}
+        names.update({one.id: f"{one.account}/{one.name}" for one in await self._registry.projects()})
+        return [(quota, names.get(quota.scope_id, quota.scope_id)) for quota in quotas]
 
     def _rule(self, origin: str) -> OriginRule:
         return OriginRule.parse(self._ascii_origin(origin))

@@ -12,6 +12,7 @@ The smallest program that uses it::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -22,12 +23,12 @@ from .errors import CommitUnknown, Fault, Unavailable
 from .keys import fingerprint
 from .limits import Limits
 from .losses import take_losses
-from .outcomes import Filtered, Outcome, Reason, Refusal, StoreOutcome, WarningCode
+from .outcomes import Filtered, Outcome, OverQuota, Reason, Refusal, StoreOutcome, WarningCode
 from .ports import Clock, EventSink, Extensions, IdGenerator, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
-from .project import Access, KeyKind
+from .project import Access, KeyKind, Scope
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, admit, event_steps, find_project, rate_limited
 from .submission import Answer, Receipt, Submission
-from .times import UNIX_TIME, read_time, read_unix_time
+from .times import UNIX_TIME, read_time, read_unix_time, window_end
 from .turns import Job, Places, Turn
 
 _VERDICTS = (Refusal, Filtered)
@@ -156,10 +157,31 @@ class Collect:
         for receipt, outcome in zip(receipts, outcomes, strict=True):
             if outcome is StoreOutcome.DUPLICATE:
                 receipt.outcome = Outcome.DUPLICATE
+            elif isinstance(outcome, OverQuota):
+                receipt.outcome, receipt.reason = Outcome.REFUSED, Reason.QUOTA_EXCEEDED
+                receipt.refusal = over_quota(outcome, access, submission)
             elif outcome is not StoreOutcome.STORED:
                 receipt.outcome = Outcome.REFUSED
                 receipt.reason = Reason(outcome.value)
                 receipt.refusal = Refusal(reason=Reason(outcome.value))
+
+
+def over_quota(met: OverQuota, access: Access, submission: Submission) -> Refusal:
+    """The refusal of an event that found no room in a quota. A public key is not told the names of its owner."""
+    limit = met.limit
+    ends = window_end(limit.window, submission.received_at)
+    whose = f"this {limit.scope}"
+    if access.kind is KeyKind.SERVER:
+        project = access.project
+        name = project.account if limit.scope is Scope.ACCOUNT else f"{project.account}/{project.name}"
+        whose = f"the {limit.scope} {name}"
+    by = "" if limit.keys is None else f" with {limit.keys} keys"
+    return Refusal(
+        reason=Reason.QUOTA_EXCEEDED,
+        detail=f"The quota of {whose} is used up: at most {limit.hard:,} events a {limit.window}{by}. "
+        f"It begins anew at {ends:%Y-%m-%dT%H:%M:%SZ}.",
+        retry_after=math.ceil((ends - submission.received_at).total_seconds()),
+    )
 
 
 def unavailable(error: Unavailable) -> Refusal:

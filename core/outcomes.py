@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .project import Limit
+
 
 class Outcome(StrEnum):
     """What became of an event. `DRY_RUN` stands for 'nothing was stored because nothing should be'."""
@@ -118,11 +120,18 @@ class Filtered:
     """`bot`, `do_not_track`, or ``plugin:NAME:CODE``."""
 
 
+@dataclass(frozen=True, slots=True)
+class OverQuota:
+    """What the event sink says of an event that found no room: the limit that it met. Of several that are used up, the
+    one that ends last."""
+
+    limit: Limit
+
+
 class StoreOutcome(StrEnum):
-    """What the event sink did with one event."""
+    """What the event sink did with one event; `OverQuota` stands for one that found no room."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
-    QUOTA_EXCEEDED = "quota_exceeded"
     INVALID_EVENT = "invalid_event"
     """The database could not hold this one event; it was put into quarantine."""

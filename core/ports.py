@@ -5,13 +5,13 @@ Every adapter of a port passes the port's contract suite in `tests/contract/`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
 from .event import Enrichment, Event, Place, UserAgent
 from .losses import Loss, LossReport, Recorded
-from .outcomes import EventWarning, Filtered, Refusal, StoreOutcome
+from .outcomes import EventWarning, Filtered, OverQuota, Refusal, StoreOutcome
 from .project import Access, Account, Key, KeyKind, Limit, Privacy, Project, ProjectSettings, Quota
 from .scripts import Script
 from .usage import Difference, Usage
@@ -47,14 +47,14 @@ class ProjectRepository(Protocol):
 class EventSink(Protocol):
     async def store(
         self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome]:
+    ) -> Sequence[StoreOutcome | OverQuota]:
         """Stores a request's events, and counts them, in one transaction; returns after its commit.
 
         An outcome for every event, in order. An id that the project already has (of the same kind of key, in the
         last 32 days, or earlier in the batch) is a duplicate, whatever the limits say. Of the others the first in
-        order that fit all `limits` are stored, and each of them adds one to the usage of its project and period.
-        The batch is never split over two transactions. `share` stands for the address of a sender that is not
-        trusted: what waits of one never takes the place of the others.
+        order that fit all `limits` (those that count its kind of key) are stored, and each of them adds one to the
+        usage of its project and period. The batch is never split over two transactions. `share` stands for the
+        address of a sender that is not trusted: what waits of one never takes the place of the others.
 
         Raises `Unavailable` where nothing was stored, and `CommitUnknown` where that is not known; both by
         `deadline` (`Clock.monotonic`). An event in `batch` never hurts another.
@@ -70,9 +70,12 @@ class UsageMeter(Protocol):
     async def room(self, limit: Limit, at: datetime) -> int:
         """How many more events fit this limit in the window of this moment; never negative."""
 
+    async def quota_usage(self, at: datetime) -> Mapping[str, int]:
+        """What is used of every quota, by its id, in the window of this moment."""
+
     async def close(self, period: date) -> None:
-        """Makes a period that is over final. Closing it again changes nothing. Raises `Invalid` for one that still
-        runs."""
+        """Makes a period that is over final: nothing is added to it any more. Closing it again changes nothing.
+        Raises `Invalid` for one that still runs."""
 
     async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
         """Where usage is not the number of rows that were stored, of all projects or of one (its id): nothing, always.
@@ -216,7 +219,11 @@ class Registry(Protocol):
     async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
         """Delete a key that was revoked. Raises `Invalid` if it was not."""
 
-    async def set_quota(self, quota: Quota) -> None:
-        """Sets the quota of a scope and window, in place of one that is there."""
+    async def set_quota(self, quota: Quota) -> Quota:
+        """Sets the quota of a scope, window and kind of key, in place of one that is there, whose id it keeps.
+        Returns it as it is then."""
+
+    async def remove_quota(self, quota_id: str) -> Quota:
+        """Takes a quota away, and returns it. Raises `NotFound`."""
 
     async def quotas(self) -> Sequence[Quota]: ...

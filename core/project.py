@@ -55,31 +55,41 @@ MOST_EVENTS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """A limit on usage, as data."""
+    """A limit on usage, as data. There is one for each scope, window and kind of key."""
 
+    id: str
+    """A UUID. A quota that is set again keeps it."""
     scope: Scope
     scope_id: str
     """The account's or the project's id."""
     window: Window
+    keys: KeyKind | None = None
+    """The kind of key whose events are counted; None: of both kinds."""
     hard: int
     """Events in a window; what comes after is refused. 0 refuses all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A quota as the event sink holds it: at most `hard` events of the scope in the window of their arrival."""
+    """A quota as the event sink holds it: at most `hard` events of the scope, by this kind of key (None: by both), in
+    the window of their arrival."""
 
     scope: Scope
     scope_id: str
     window: Window
+    keys: KeyKind | None = None
     hard: int
+
+    def counts(self, kind: KeyKind) -> bool:
+        """Tell whether events of this kind of key are counted."""
+        return self.keys is None or self.keys is kind
 
 
 def limits_of(quotas: tuple[Quota, ...]) -> tuple[Limit, ...]:
     """The limits that these quotas mean, in the fixed order in which they are locked: accounts first."""
     return tuple(
-        Limit(scope=q.scope, scope_id=q.scope_id, window=q.window, hard=q.hard)
-        for q in sorted(quotas, key=lambda q: (q.scope is Scope.PROJECT, q.scope_id, q.window))
+        Limit(scope=q.scope, scope_id=q.scope_id, window=q.window, keys=q.keys, hard=q.hard)
+        for q in sorted(quotas, key=lambda q: (q.scope is Scope.PROJECT, q.scope_id, q.window, q.keys or ""))
     )
 
 

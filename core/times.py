@@ -9,7 +9,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 from .limits import Limits
-from .project import KeyKind
+from .project import KeyKind, Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII)
@@ -64,6 +64,18 @@ def read_period(text: str) -> date:
 
 def next_period(period: date) -> date:
     return (period.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def window_start(window: Window, moment: datetime) -> date:
+    """The first day of a quota's window at this moment."""
+    return period_of(moment) if window is Window.MONTH else moment.astimezone(UTC).date()
+
+
+def window_end(window: Window, moment: datetime) -> datetime:
+    """The moment at which the window that this moment is in ends, and the next one begins."""
+    first = window_start(window, moment)
+    past = next_period(first) if window is Window.MONTH else first + timedelta(days=1)
+    return datetime(past.year, past.month, past.day, tzinfo=UTC)
 
 
 def period_text(period: date) -> str:

@@ -1,4 +1,4 @@
-"""Commands that administer accounts, projects, keys and quotas."""
+"""Commands that administer accounts, projects and keys."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catchment.core.project import MOST_EVENTS, Bots, DoNotTrack, Privacy, Project, ProjectSettings, Window
+from catchment.core.project import Bots, DoNotTrack, Privacy, Project, ProjectSettings
 from catchment.core.scripts import TRACKER, TRACKER_PLUS, tag
 
 from .commands import Context, command
 from .keys import add_keys
 from .output import Output
+from .quotas import add_quotas, limit_words
 from .removing import add_removing
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def add_administering(root: click.Group) -> None:
     _projects(root)
     add_keys(root)
     add_removing(root)
-    _quotas(root)
+    add_quotas(root)
 
 
 def _accounts(root: click.Group) -> None:
@@ -226,13 +227,13 @@ def _shown(project: Project) -> dict[str, Any]:
         "privacy": settings.privacy,
         "allow_null_origin": settings.allow_null_origin,
         "enabled": settings.enabled,
-        "quotas": [{"scope": q.scope, "window": q.window, "hard": q.hard} for q in project.limits],
+        "quotas": [{"scope": q.scope, "window": q.window, "keys": q.keys, "hard": q.hard} for q in project.limits],
     }
 
 
 def _print_project(output: Output, project: Project) -> None:
     shown = _shown(project)
-    quotas = [f"{q['hard']:,} a {q['window']} ({q['scope']})" for q in shown["quotas"]]
+    quotas = [f"{limit_words(limit)} ({limit.scope})" for limit in project.limits]
     words = {**shown, "origins": ", ".join(shown["origins"]), "quotas": ", ".join(quotas) or "none"}
     lines = [f"{name.replace('_', ' '):18} {_word(value)}" for name, value in words.items()]
     output.document(shown, "\n".join(lines))
@@ -240,51 +241,3 @@ def _print_project(output: Output, project: Project) -> None:
 
 def _word(value: object) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-
-
-def _quotas(root: click.Group) -> None:
-    @root.group("quota")
-    def quota() -> None:
-        """Limits on usage."""
-
-    @command(quota, "set")
-    @click.option("--account", help="Of this account, all its projects together.")
-    @click.option("--project", help="Of this project.")
-    @click.option("--window", type=click.Choice([w.value for w in Window]), required=True, help="In UTC.")
-    @click.option(
-        "--hard", type=click.IntRange(0, MOST_EVENTS), required=True, help="Events in a window; more are refused."
-    )
-    def set_(
-        context: Context, output: Output, account: str | None, project: str | None, window: str, hard: int
-    ) -> None:
-        """Set a quota, in place of the one there is."""
-        if (account is None) == (project is None):
-            raise click.UsageError("say one of --account and --project")
-        made = context.managing(
-            lambda managed: managed.administer.set_quota(
-                account=account, project=project, window=Window(window), hard=hard
-            )
-        )
-        document = {"scope": made.scope, "scope_id": made.scope_id, "window": made.window, "hard": made.hard}
-        output.document(document, f"At most {made.hard:,} events a {made.window} for the {made.scope} {made.scope_id}")
-
-    @command(quota, "list")
-    def list_(context: Context, output: Output) -> None:
-        """List all quotas."""
-
-        async def work(managed: Managed) -> list[dict[str, Any]]:
-            names = {one.id: f"{one.account}/{one.name}" for one in await managed.administer.projects()}
-            names.update({one.id: one.name for one in await managed.administer.accounts()})
-            return [
-                {
-                    "scope": q.scope,
-                    "scope_id": q.scope_id,
-                    "name": names[q.scope_id],
-                    "window": q.window,
-                    "hard": q.hard,
-                }
-                for q in await managed.administer.quotas()
-            ]
-
-        columns = {"scope": "Scope", "name": "Of", "window": "Window", "hard": "Events"}
-        output.table(context.managing(work), columns, "There is no quota.")

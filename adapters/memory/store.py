@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from catchment.core.event import Event
 from catchment.core.origins import OriginRule, OriginRules
-from catchment.core.outcomes import StoreOutcome
+from catchment.core.outcomes import OverQuota, StoreOutcome
 from catchment.core.ports import Clock, IdGenerator
 from catchment.core.privacy import canonical, keyed_hash, mask
 from catchment.core.project import (
@@ -28,7 +28,7 @@ from catchment.core.project import (
     limits_of,
 )
 from catchment.core.scripts import Script
-from catchment.core.times import next_period, period_of
+from catchment.core.times import next_period, period_of, window_end, window_start
 from catchment.core.usage import Difference, Usage
 
 _Counted = dict[tuple[str, date], int]
@@ -41,7 +41,7 @@ class Store:
     accounts: dict[str, Account] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
     keys: dict[str, tuple[Key, bytes]] = field(default_factory=dict)
-    quotas: dict[tuple[Scope, str, Window], Quota] = field(default_factory=dict)
+    quotas: dict[tuple[Scope, str, Window, KeyKind | None], Quota] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     ids: set[tuple[str, str, str]] = field(default_factory=set)
     usage: _Counted = field(default_factory=dict)
@@ -65,8 +65,8 @@ class Store:
         project = replace(project, account=self.accounts[project.account_id].name)
         own = (
             quota
-            for (scope, scope_id, _), quota in self.quotas.items()
-            if scope_id == (project.id if scope is Scope.PROJECT else project.account_id)
+            for quota in self.quotas.values()
+            if quota.scope_id == (project.id if quota.scope is Scope.PROJECT else project.account_id)
         )
         return replace(project, limits=limits_of(tuple(own)))
 
@@ -80,21 +80,20 @@ class Store:
         return tuple(live[-10:])
 
     def counted(self, limit: Limit, at: datetime) -> int:
-        """The events of a limit's scope in the window of this moment."""
+        """The events that a limit counts in the window of this moment."""
+        starts = window_start(limit.window, at)
         return sum(
             1
             for event in self.events
-            if self._in_scope(event, limit) and _window(event.received_at, limit.window) == _window(at, limit.window)
+            if self._in_scope(event, limit)
+            and limit.counts(event.key_kind)
+            and window_start(limit.window, event.received_at) == starts
         )
 
     def _in_scope(self, event: Event, limit: Limit) -> bool:
         if limit.scope is Scope.PROJECT:
             return event.project_id == limit.scope_id
         return self.projects[event.project_id].account_id == limit.scope_id
-
-
-def _window(moment: datetime, window: Window) -> date:
-    return period_of(moment) if window is Window.MONTH else moment.astimezone(UTC).date()
 
 
 class MemoryProjects:
@@ -125,18 +124,25 @@ class MemorySink:
 
     async def store(
         self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome]:
+    ) -> Sequence[StoreOutcome | OverQuota]:
         if self._store.failing is not None:
             raise self._store.failing
+        if any(period_of(event.received_at) in self._store.closed for event in batch):
+            raise Unavailable("the month is closed")
         return [self._store_one(event, limits) for event in batch]
 
-    def _store_one(self, event: Event, limits: Sequence[Limit]) -> StoreOutcome:
+    def _store_one(self, event: Event, limits: Sequence[Limit]) -> StoreOutcome | OverQuota:
         store = self._store
         event_id = (event.project_id, event.key_kind, event.event_id)
         if event_id in store.ids:
             return StoreOutcome.DUPLICATE
-        if any(store.counted(limit, event.received_at) >= limit.hard for limit in limits):
-            return StoreOutcome.QUOTA_EXCEEDED
+        used_up = [
+            limit
+            for limit in limits
+            if limit.counts(event.key_kind) and store.counted(limit, event.received_at) >= limit.hard
+        ]
+        if used_up:
+            return OverQuota(max(used_up, key=lambda limit: window_end(limit.window, event.received_at)))
         store.ids.add(event_id)
         store.events.append(event)
         counted = (event.project_id, period_of(event.received_at))
@@ -177,6 +183,10 @@ class MemoryMeter:
 
     async def room(self, limit: Limit, at: datetime) -> int:
         return max(0, limit.hard - self._store.counted(limit, at))
+
+    async def quota_usage(self, at: datetime) -> Mapping[str, int]:
+        quotas = self._store.quotas.values()
+        return {quota.id: self._store.counted(limits_of((quota,))[0], at) for quota in quotas}
 
     async def close(self, period: date) -> None:
         if self._clock.now().date() < next_period(period):
@@ -371,8 +381,17 @@ class MemoryRegistry:
                 return key
         raise NotFound("there is no such key")
 
-    async def set_quota(self, quota: Quota) -> None:
-        self._store.quotas[quota.scope, quota.scope_id, quota.window] = quota
+    async def set_quota(self, quota: Quota) -> Quota:
+        of = (quota.scope, quota.scope_id, quota.window, quota.keys)
+        known = self._store.quotas.get(of, quota)
+        self._store.quotas[of] = replace(quota, id=known.id)
+        return self._store.quotas[of]
+
+    async def remove_quota(self, quota_id: str) -> Quota:
+        for of, quota in self._store.quotas.items():
+            if quota.id == quota_id:
+                return self._store.quotas.pop(of)
+        raise NotFound(f"there is no quota {quota_id}")
 
     async def quotas(self) -> Sequence[Quota]:
-        return [self._store.quotas[name] for name in sorted(self._store.quotas)]
+        return sorted(self._store.quotas.values(), key=lambda q: (q.scope, q.scope_id, q.window, q.keys or ""))

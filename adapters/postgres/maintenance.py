@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from catchment.core.errors import Unavailable
 from catchment.core.ports import Clock
@@ -18,7 +18,6 @@ from .migrate import MONTHS_AHEAD
 
 log = logging.getLogger(__name__)
 
-KNOWN_IDS = timedelta(days=32)
 _EVERY_SECONDS = 3600.0
 _START_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
@@ -57,7 +56,7 @@ class Maintenance:
         today = self._clock.now().date()
         try:
             async with asyncio.timeout(_START_SECONDS):
-                if not (await self._link.run("has_partition", month=today))[0][0]:
+                if not (await self._link.run("has_partition", today=today))[0][0]:
                     await self._link.run("keep_partitions", today=today, months_ahead=0)
         except (DatabaseError, TimeoutError) as error:
             log.warning(
@@ -106,12 +105,12 @@ class Maintenance:
             with _noting(failed):
                 bite = _BITE
                 while bite == _BITE:
-                    bite = (await link.run("forget_ids", older_than=now - KNOWN_IDS, at_most=_BITE))[0][0]
+                    bite = (await link.run("forget_ids", now=now, at_most=_BITE))[0][0]
                     forgotten += bite
             with _noting(failed):
                 bite = _BITE
                 while bite == _BITE:
-                    bite = (await link.run("forget_loss_reports", older_than=now - KNOWN_IDS, at_most=_BITE))[0][0]
+                    bite = (await link.run("forget_loss_reports", now=now, at_most=_BITE))[0][0]
                     forgotten += bite
             with _noting(failed):
                 misplaced = [month for (month,) in await link.run("misplaced_months")]

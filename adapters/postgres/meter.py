@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from catchment.core.errors import Invalid
 from catchment.core.ports import Clock
-from catchment.core.project import Limit, Window
-from catchment.core.times import next_period, period_of, period_text
+from catchment.core.project import Limit
+from catchment.core.times import next_period, period_text, window_start
 from catchment.core.usage import Difference, Usage
 
+from .errors import WRONG_CLOCK, DatabaseError
 from .link import Links
+from .rows import BOTH_KEYS
 
 _STRAGGLERS = timedelta(hours=1)
 """What arrived before a month's end is committed within seconds; an hour is beyond any clock's error."""
@@ -44,12 +46,18 @@ class PostgresMeter:
         ]
 
     async def room(self, limit: Limit, at: datetime) -> int:
-        day = at.astimezone(UTC).date()
-        starts = day if limit.window is Window.DAY else period_of(at)
         rows = await self._links.run(
-            "window_usage", scope=limit.scope, scope_id=limit.scope_id, window=limit.window, starts=starts
+            "window_usage",
+            scope=limit.scope,
+            scope_id=limit.scope_id,
+            window=limit.window,
+            starts=window_start(limit.window, at),
+            keys=limit.keys or BOTH_KEYS,
         )
         return max(0, limit.hard - int(rows[0][0]))
+
+    async def quota_usage(self, at: datetime) -> Mapping[str, int]:
+        return {quota_id: int(events) for quota_id, events in await self._links.run("quota_usage", at=at)}
 
     async def close(self, period: date) -> None:
         over = datetime(*next_period(period).timetuple()[:3], tzinfo=UTC) + _STRAGGLERS
@@ -57,7 +65,15 @@ class PostgresMeter:
             raise Invalid(
                 f"the period {period_text(period)} still runs; it can be closed from {over:%Y-%m-%d %H:%M} UTC"
             )
-        await self._links.run("close_period", period=period)
+        try:
+            await self._links.run("close_period", period=period)
+        except DatabaseError as error:
+            if error.sqlstate == WRONG_CLOCK:
+                raise Invalid(
+                    f"the period {period_text(period)} still runs by the database's clock; set that clock, or this "
+                    "machine's, right"
+                ) from None
+            raise
 
     async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
         async with self._links.link() as link, link.patience():

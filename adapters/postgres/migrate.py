@@ -14,7 +14,7 @@ from yoyo.backends.core.postgresql import PostgresqlBackend
 from yoyo.connections import parse_uri
 
 from catchment import sql
-from catchment.core.errors import Unavailable
+from catchment.core.errors import Invalid, Unavailable
 
 MONTHS_AHEAD = 3
 
@@ -45,18 +45,44 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
 
     def connect(self, dburi: object) -> Any:
         self.schema = "catchment"
-        connection = psycopg2.connect(self._dsn)
-        connection.autocommit = True
-        return connection
+        return _open(self._dsn)
+
+    def init_connection(self, connection: Any) -> None:
+        """Let yoyo find its own tables in our schema."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql.query("see_own_tables"))
+
+
+def _open(dsn: str, **parameters: Any) -> Any:
+    connection = psycopg2.connect(dsn, client_encoding="UTF8", **parameters)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(sql.query("begin_migrating"))
+    return connection
 
 
 def _connect(dsn: str) -> Any:
     try:
-        connection = psycopg2.connect(dsn, connect_timeout=10)
+        return _open(dsn, connect_timeout=10)
     except psycopg2.OperationalError as error:
         raise Unavailable(f"no connection with the database: {' '.join(str(error).split())}") from None
-    connection.autocommit = True
-    return connection
+
+
+def _check(cursor: Any) -> None:
+    """Raise `Invalid` if the database can't hold every text, or the schema is somebody else's."""
+    cursor.execute(sql.query("encoding"))
+    encoding = cursor.fetchone()[0]
+    if encoding != "UTF8":
+        raise Invalid(
+            f"the database stores text as {encoding}, and events are UTF-8: make it anew with "
+            "`CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
+        )
+    cursor.execute(sql.query("foreign_schema"))
+    if (row := cursor.fetchone()) is not None:
+        raise Invalid(
+            f"the schema catchment belongs to the role {row[0]}, and this role is not one of its members: migrate as "
+            "that role, or drop the schema if it is not ours"
+        )
 
 
 def schema_status(dsn: str) -> SchemaStatus:
@@ -77,8 +103,10 @@ def schema_status(dsn: str) -> SchemaStatus:
 def migrate(dsn: str, today: date | None = None, said: Callable[[str], None] = lambda _: None) -> list[str]:
     """Applies what is missing, one migration a transaction, and makes the partitions from `today` on: the database's
     day, if none is given, since this machine's clock may be wrong. Returns what it applied; a second run applies
-    nothing. Two at the same time wait for each other. Raises `Unavailable`."""
+    nothing. Two at the same time wait for each other. Raises `Unavailable`, and `Invalid` for a database that can't be
+    used."""
     with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
+        _check(cursor)
         cursor.execute(sql.query("migrate_lock"))
         cursor.execute(sql.query("make_schema"))
         backend = _Backend(dsn)

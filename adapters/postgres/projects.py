@@ -318,5 +318,12 @@ def project_of(row: Sequence[Any]) -> Project:
 
 def quota_of(row: Sequence[Any]) -> Quota:
     """What a row of the query `quotas` says."""
-    scope, scope_id, window, hard = row
-    return Quota(scope=Scope(scope), scope_id=scope_id, window=Window(window), hard=int(hard))
+    quota_id, scope, scope_id, window, keys, hard = row
+    return Quota(
+        id=quota_id,
+        scope=Scope(scope),
+        scope_id=scope_id,
+        window=Window(window),
+        keys=None if keys is None else KeyKind(keys),
+        hard=int(hard),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
@@ -136,17 +137,29 @@ class PostgresRegistry:
             raise NotFound("there is no such key")
         return _key(rows[0])
 
-    async def set_quota(self, quota: Quota) -> None:
-        of: dict[str, object] = {"scope": quota.scope, "scope_id": quota.scope_id, "window": quota.window}
+    async def set_quota(self, quota: Quota) -> Quota:
+        of: dict[str, object] = {
+            "scope": quota.scope,
+            "scope_id": quota.scope_id,
+            "window": quota.window,
+            "keys": quota.keys,
+        }
         async with self._links.link() as link, link.one_session():
             await link.run("quota_lock")
             if (await link.run("has_quota", **of))[0][0]:
-                await link.run("set_quota", **of, hard=quota.hard)
-                return
+                rows = await link.run("set_quota", **of, id=quota.id, hard=quota.hard)
+                return replace(quota, id=rows[0][0])
             starts, uncounted = await _count_window(link, of)
             async with link.transaction():
                 await link.run("count_uncounted", **of, starts=starts, events=uncounted)
-                await link.run("set_quota", **of, hard=quota.hard)
+                rows = await link.run("set_quota", **of, id=quota.id, hard=quota.hard)
+            return replace(quota, id=rows[0][0])
+
+    async def remove_quota(self, quota_id: str) -> Quota:
+        rows = await self._links.run("remove_quota", id=quota_id)
+        if not rows:
+            raise NotFound(f"there is no quota {quota_id}; `catchment quota list` shows those there are")
+        return quota_of(rows[0])
 
     async def quotas(self) -> Sequence[Quota]:
         return [quota_of(row) for row in await self._links.run("quotas")]

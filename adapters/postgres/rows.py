@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from catchment.core.event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Campaign, Event, Place, UserAgent
+from catchment.core.outcomes import OverQuota
 from catchment.core.project import Limit
 
 _encode = msgspec.json.Encoder().encode
@@ -114,6 +115,19 @@ def _columns_of(part: UserAgent | Place) -> dict[str, str]:
     return {name: value for name, value in dataclasses.asdict(part).items() if value is not None}
 
 
+BOTH_KEYS = "both"
+"""The kind of key of a limit that counts both."""
+
+
+def limit_met(words: str, limits: Iterable[Limit]) -> OverQuota:
+    """What `log_events_v2` says of an event that found no room, after `quota_exceeded`, among its project's limits."""
+    scope, window, keys = words.split(" ")
+    for limit in limits:
+        if (limit.scope, limit.window, limit.keys or BOTH_KEYS) == (scope, window, keys):
+            return OverQuota(limit)
+    raise ValueError(f"the database names a limit that it was not given: {words}")
+
+
 def limit_rows(limits_of_projects: Iterable[tuple[str, tuple[Limit, ...]]]) -> str:
     """The limits of projects, as `log_events_v2` takes them."""
     return _encode(
@@ -123,6 +137,7 @@ def limit_rows(limits_of_projects: Iterable[tuple[str, tuple[Limit, ...]]]) -> s
                 "scope": limit.scope,
                 "scope_id": limit.scope_id,
                 "window": limit.window,
+                "keys": limit.keys,
                 "hard": limit.hard,
             }
             for project_id, limits in limits_of_projects

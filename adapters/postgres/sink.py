@@ -16,14 +16,14 @@ from typing import Any, Protocol
 
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Event
-from catchment.core.outcomes import StoreOutcome
+from catchment.core.outcomes import OverQuota, StoreOutcome
 from catchment.core.ports import Clock
 from catchment.core.project import Limit
 
 from .culprits import find_culprits, quarantine
 from .errors import TOO_MANY_SESSIONS, DatabaseError, Failure, NotConnected, as_outcome
 from .link import Link, end
-from .rows import NotJson, batch_of, limit_rows, rows_of
+from .rows import NotJson, batch_of, limit_met, limit_rows, rows_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ _NOTHING = 1e-9
 _RECONNECT_SECONDS = (0.05, 1.0)
 _ALERT_SECONDS = 60.0
 _RETRIED_AT_ONCE = frozenset({"40001", "40P01", "55P03"})
-_OUTCOMES = {str(outcome): outcome for outcome in StoreOutcome}
+_OUTCOMES: dict[str, StoreOutcome | OverQuota] = {str(outcome): outcome for outcome in StoreOutcome}
+_OVER_QUOTA = "quota_exceeded "
 
 
 class SinkObserver(Protocol):
@@ -65,7 +66,7 @@ class Waiting:
     limits: tuple[Limit, ...]
     deadline: float
     since: float
-    answer: asyncio.Future[Sequence[StoreOutcome]]
+    answer: asyncio.Future[Sequence[StoreOutcome | OverQuota]]
     share: str | None = None
     """What stands for the address of a sender that is not trusted."""
 
@@ -150,7 +151,7 @@ class GroupCommit:
 
     async def store(
         self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome]:
+    ) -> Sequence[StoreOutcome | OverQuota]:
         if self._down is not None:
             raise Unavailable(str(self._down), retry_after=self._down.retry_after)
         if self._closing:
@@ -161,7 +162,7 @@ class GroupCommit:
             rows = rows_of(batch)
         except NotJson:
             rows = None
-        answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Sequence[StoreOutcome | OverQuota]] = asyncio.get_running_loop().create_future()
         waiting = Waiting(batch, rows, tuple(limits), deadline, self._clock.monotonic(), answer, share)
         if (
             self._queued_events + len(batch) > self._limits.queue_events
@@ -327,12 +328,14 @@ class GroupCommit:
                 if error.sqlstate not in _RETRIED_AT_ONCE or self._clock.monotonic() >= last:
                     raise
                 await asyncio.sleep(0.01)
-        outcomes = [_OUTCOMES[text] for text in answer[0][0]]
-        self._observer.committed(len(outcomes), self._clock.monotonic() - started)
+        texts: list[str] = answer[0][0]
+        self._observer.committed(len(texts), self._clock.monotonic() - started)
         self.alert = None
         start = 0
         for waiting in group:
-            _succeed(waiting, outcomes[start : start + len(waiting.events)])
+            said = texts[start : start + len(waiting.events)]
+            known = limits.get(waiting.events[0].project_id, ())
+            _succeed(waiting, [_OUTCOMES.get(text) or _over_quota(text, known) for text in said])
             start += len(waiting.events)
 
     async def _without_culprits(self, link: Link, waiting: Waiting) -> None:
@@ -346,9 +349,9 @@ class GroupCommit:
         self._observer.quarantined(len(culprits))
         log.error("%d events could not be held by the database, and are in quarantine", len(culprits))
         good = [event for n, event in enumerate(waiting.events) if n not in culprits]
-        stored: Sequence[StoreOutcome] = ()
+        stored: Sequence[StoreOutcome | OverQuota] = ()
         if good:
-            answer: asyncio.Future[Sequence[StoreOutcome]] = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[Sequence[StoreOutcome | OverQuota]] = asyncio.get_running_loop().create_future()
             rest = Waiting(good, rows_of(good), waiting.limits, waiting.deadline, waiting.since, answer)
             try:
                 await self._commit(link, [rest])
@@ -403,7 +406,11 @@ def _needs_operator(error: DatabaseError) -> bool:
     return error.failure is Failure.HOLD or error.sqlstate == TOO_MANY_SESSIONS
 
 
-def _succeed(waiting: Waiting, outcomes: Sequence[StoreOutcome]) -> None:
+def _over_quota(text: str, limits: Sequence[Limit]) -> OverQuota:
+    return limit_met(text.removeprefix(_OVER_QUOTA), limits)
+
+
+def _succeed(waiting: Waiting, outcomes: Sequence[StoreOutcome | OverQuota]) -> None:
     if not waiting.answer.done():
         waiting.answer.set_result(outcomes)
 

@@ -7,7 +7,7 @@ SELECT catchment.log_events_v2(%(batch)s::jsonb, %(limits)s::jsonb)
 SELECT key.kind, key.revoked_at IS NOT NULL, project.id::text, project.name, account.id::text, account.name,
        project.bots, project.do_not_track, project.privacy, project.allow_null_origin, project.enabled,
        ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule),
-       ARRAY(SELECT ARRAY[quota.scope, quota.scope_id::text, quota."window", quota.hard::text]
+       ARRAY(SELECT ARRAY[quota.id::text, quota.scope, quota.scope_id::text, quota."window", quota.keys, quota.hard::text]
              FROM catchment.quota
              WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))),
        CASE key.kind WHEN 'browser' THEN ARRAY(
@@ -32,15 +32,16 @@ SELECT fingerprint FROM catchment.key WHERE project_id = ANY (%(projects)s::uuid
 LISTEN catchment_changed
 
 -- name: salt_of_day
--- The key of a day for hashed addresses, made by the first who asks.
+-- The key of a day for hashed addresses, made by the first who asks; of a day that is far off, that of today.
 WITH made AS (
-    INSERT INTO catchment.salt (day, salt) VALUES (%(day)s, %(salt)s) ON CONFLICT DO NOTHING RETURNING salt
+    INSERT INTO catchment.salt (day, salt) VALUES (catchment.today(%(day)s), %(salt)s)
+    ON CONFLICT DO NOTHING RETURNING salt
 )
-SELECT salt FROM made UNION ALL SELECT salt FROM catchment.salt WHERE day = %(day)s LIMIT 1
+SELECT salt FROM made UNION ALL SELECT salt FROM catchment.salt WHERE day = catchment.today(%(day)s) LIMIT 1
 
 -- name: forget_salts
--- A salt is deleted 48 hours after its day began: for the database's clock as well, since a server's may be wrong.
-DELETE FROM catchment.salt WHERE day <= least(%(today)s::date, (now() AT TIME ZONE 'UTC')::date) - 2
+-- A salt is deleted 48 hours after its day began. The database's clock decides, since a server's may be wrong.
+DELETE FROM catchment.salt WHERE day <= catchment.today(%(today)s) - 2
 
 -- name: quarantine
 -- Notes an event that the database could not hold: what it was, never what was in it.

@@ -13,5 +13,5 @@ WHERE (%(project)s::uuid IS NULL OR loss.project_id = %(project)s::uuid)
 ORDER BY account.name COLLATE "C", project.name COLLATE "C", loss.day DESC, loss.reason
 
 -- name: forget_loss_reports
--- Deletes a bite of the ids of reports that are too old to matter, as forget_ids does.
-SELECT catchment.forget_loss_reports(least(%(older_than)s, now() - interval '32 days'), %(at_most)s)
+-- Deletes a bite of the ids of reports that are older than 32 days, as forget_ids does.
+SELECT catchment.forget_loss_reports(catchment.present(%(now)s) - interval '32 days', %(at_most)s)

@@ -18,7 +18,7 @@ RETURNING id
 SELECT project.id::text, project.name, account.id::text, account.name, project.bots, project.do_not_track,
        project.privacy, project.allow_null_origin, project.enabled,
        ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule),
-       ARRAY(SELECT ARRAY[quota.scope, quota.scope_id::text, quota."window", quota.hard::text]
+       ARRAY(SELECT ARRAY[quota.id::text, quota.scope, quota.scope_id::text, quota."window", quota.keys, quota.hard::text]
              FROM catchment.quota
              WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id)))
 FROM catchment.project JOIN catchment.account ON account.id = project.account_id
@@ -62,10 +62,16 @@ RETURNING id::text, project_id::text, kind, text, label, created_at, revoked_at,
           (SELECT used_at FROM catchment.key_use WHERE key_use.key_id = key.id)
 
 -- name: set_quota
--- The quota of a scope and window, in place of one that is there.
-INSERT INTO catchment.quota (scope, scope_id, "window", hard)
-VALUES (%(scope)s, %(scope_id)s, %(window)s, %(hard)s)
-ON CONFLICT (scope, scope_id, "window") DO UPDATE SET hard = excluded.hard
+-- The quota of a scope, window and kind of key, in place of one that is there, whose id it keeps.
+INSERT INTO catchment.quota (id, scope, scope_id, "window", keys, hard)
+VALUES (%(id)s, %(scope)s, %(scope_id)s, %(window)s, %(keys)s, %(hard)s)
+ON CONFLICT (scope, scope_id, "window", keys) DO UPDATE SET hard = excluded.hard
+RETURNING id::text
+
+-- name: remove_quota
+-- Takes a quota away; what it was.
+DELETE FROM catchment.quota WHERE id::text = %(id)s
+RETURNING id::text, scope, scope_id::text, "window", keys, hard
 
 -- name: quota_lock
 -- One setting of a quota at a time; let go at the end of the session.
@@ -74,15 +80,16 @@ SELECT pg_advisory_lock(hashtext('catchment quota'))
 -- name: has_quota
 -- Whether there is such a quota, be it another number: its rows are kept by every commit then.
 SELECT EXISTS (
-    SELECT FROM catchment.quota WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s)
+    SELECT FROM catchment.quota
+    WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND keys IS NOT DISTINCT FROM %(keys)s)
 
 -- name: begin_counting
 -- The row of a quota's present window, to which every commit adds from now on; its first day.
 WITH present AS (
-    SELECT date_trunc(%(window)s, now() AT TIME ZONE 'UTC')::date AS starts
+    SELECT date_trunc(%(window)s, catchment.clock() AT TIME ZONE 'UTC')::date AS starts
 ), made AS (
-    INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, events)
-    SELECT %(scope)s, %(scope_id)s::uuid, %(window)s, starts, 0 FROM present
+    INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, keys, events)
+    SELECT %(scope)s, %(scope_id)s::uuid, %(window)s, starts, coalesce(%(keys)s, 'both'), 0 FROM present
     ON CONFLICT DO NOTHING
 )
 SELECT starts FROM present
@@ -95,15 +102,18 @@ WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE da
 
 -- name: uncounted
 -- What a window's row lacks, in one snapshot: events that were stored before every commit added to it.
-SELECT catchment.window_usage(scope, scope_id, "window", starts) - events
+SELECT catchment.window_usage(scope, scope_id, "window", starts, keys) - events
 FROM catchment.quota_usage
 WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND starts = %(starts)s
+  AND keys = coalesce(%(keys)s, 'both')
 
 -- name: count_uncounted
 -- Adds that.
 UPDATE catchment.quota_usage SET events = events + %(events)s
 WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND starts = %(starts)s
+  AND keys = coalesce(%(keys)s, 'both')
 
 -- name: quotas
 -- All quotas.
-SELECT scope, scope_id::text, "window", hard FROM catchment.quota ORDER BY scope, scope_id, "window"
+SELECT id::text, scope, scope_id::text, "window", keys, hard FROM catchment.quota
+ORDER BY scope, scope_id, "window", keys NULLS FIRST

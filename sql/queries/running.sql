@@ -1,3 +1,16 @@
+-- name: see_own_tables
+-- For yoyo, which does not name the schema of its tables. What is the system's still comes first, unnamed.
+SET search_path = catchment, pg_temp
+
+-- name: encoding
+-- How this database stores text.
+SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()
+
+-- name: foreign_schema
+-- The role that owns the schema, if it is one that this role does not belong to.
+SELECT pg_get_userbyid(nspowner) FROM pg_namespace
+WHERE nspname = 'catchment' AND NOT pg_has_role(nspowner, 'USAGE')
+
 -- name: make_schema
 -- Where everything lives.
 CREATE SCHEMA IF NOT EXISTS catchment
@@ -15,10 +28,17 @@ SELECT to_regclass('catchment._yoyo_migration') IS NOT NULL
 SELECT migration_id FROM catchment._yoyo_migration ORDER BY migration_id
 
 -- name: begin_session
--- How every session of the server behaves: a commit that is answered is on disk, and no event's text gets into the
--- database's log (as far as the role may say so, each by itself). What runs is not tracked, since the postmaster logs
--- the statement of a session that was killed.
+-- How every session of the server behaves. Nothing that other roles have made is seen (first of all: what follows calls
+-- functions); a commit that is answered is on disk; every statement has its own snapshot, on which exact quotas rely; rows
+-- that a policy hides are an error, not left out; and no event's text gets into the database's log. What the role may not
+-- set is left as it is, each by itself. What runs is not tracked, since the postmaster logs the statement of a session
+-- that was killed.
+SET search_path = pg_catalog, pg_temp;
 SELECT set_config('synchronous_commit', 'on', false), set_config('TimeZone', 'UTC', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('row_security', 'off', false),
+       set_config('jit', 'off', false), set_config('idle_in_transaction_session_timeout', '0', false),
+       set_config('idle_session_timeout', '0', false),
        set_config('lock_timeout', %(lock_timeout)s, false),
        set_config('statement_timeout', %(statement_timeout)s, false);
 DO $$
@@ -26,14 +46,24 @@ DECLARE
     setting text[];
 BEGIN
     FOREACH setting SLICE 1 IN ARRAY ARRAY[
-        ['log_min_error_statement', 'panic'], ['log_error_verbosity', 'terse'], ['track_activities', 'off']]
+        ['log_min_error_statement', 'panic'], ['log_error_verbosity', 'terse'], ['track_activities', 'off'],
+        ['session_replication_role', 'origin'], ['transaction_timeout', '0']]
     LOOP
         BEGIN
             PERFORM set_config(setting[1], setting[2], false);
-        EXCEPTION WHEN insufficient_privilege THEN NULL;
+        EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL;
         END;
     END LOOP;
 END $$
+
+-- name: begin_migrating
+-- How a session that migrates behaves: nothing that other roles have made is seen, nothing takes too long, and what
+-- fails says so.
+SET search_path = pg_catalog, pg_temp;
+SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),
+       set_config('idle_in_transaction_session_timeout', '0', false), set_config('TimeZone', 'UTC', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('row_security', 'off', false)
 
 -- name: take_your_time
 -- In this transaction no statement is too slow; one that nobody waits for any more ends.
@@ -56,13 +86,13 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()),
 SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date
 
 -- name: keep_partitions
--- Makes this month's partition and those ahead, one session at a time.
-SELECT catchment.keep_partitions(%(today)s, %(months_ahead)s)
+-- Makes this month's partition and those ahead, one session at a time. The database's clock decides which month it is.
+SELECT catchment.keep_partitions(catchment.today(%(today)s), %(months_ahead)s)
 FROM (SELECT pg_advisory_xact_lock(hashtext('catchment partitions'))) AS alone
 
 -- name: has_partition
--- Whether a month has its partition.
-SELECT to_regclass('catchment.event_' || to_char(%(month)s::date, 'YYYY_MM')) IS NOT NULL
+-- Whether a day's month has its partition.
+SELECT to_regclass('catchment.event_' || to_char(catchment.today(%(today)s), 'YYYY_MM')) IS NOT NULL
 
 -- name: misplaced_months
 -- The months whose events are in the default partition.
@@ -73,8 +103,8 @@ SELECT first_day FROM catchment.misplaced_months()
 SELECT catchment.place_month(%(first_day)s)
 
 -- name: forget_ids
--- Deletes a bite of the ids that are too old to matter: for the database's clock as well, since a server's may be wrong.
-SELECT catchment.forget_ids(least(%(older_than)s, now() - interval '32 days'), %(at_most)s)
+-- Deletes a bite of the ids that are older than 32 days. The database's clock decides, since a server's may be wrong.
+SELECT catchment.forget_ids(catchment.present(%(now)s) - interval '32 days', %(at_most)s)
 
 -- name: maintenance_lock
 -- Whether this session may do the maintenance now; let go at the end of the session.

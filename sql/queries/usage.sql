@@ -11,7 +11,19 @@ ORDER BY usage.account, usage.project, usage.period
 
 -- name: window_usage
 -- The events of a scope in one window, counted anew.
-SELECT catchment.window_usage(%(scope)s, %(scope_id)s::uuid, %(window)s, %(starts)s)
+SELECT catchment.window_usage(%(scope)s, %(scope_id)s::uuid, %(window)s, %(starts)s, %(keys)s)
+
+-- name: quota_usage
+-- What is used of each quota in its present window: what every commit adds to, or what is counted if none came by yet.
+SELECT quota.id::text, coalesce(used.events, catchment.window_usage(
+    quota.scope, quota.scope_id, quota."window", present.starts, coalesce(quota.keys, 'both')))
+FROM catchment.quota
+CROSS JOIN LATERAL (
+    SELECT date_trunc(quota."window", %(at)s::timestamptz AT TIME ZONE 'UTC')::date AS starts
+) AS present
+LEFT JOIN catchment.quota_usage AS used
+  ON used.scope = quota.scope AND used.scope_id = quota.scope_id AND used."window" = quota."window"
+ AND used.starts = present.starts AND used.keys = coalesce(quota.keys, 'both')
 
 -- name: close_period
 -- Makes a period final.

@@ -32,7 +32,7 @@ from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.core.check import is_clean
 from catchment.core.event import Event, row_of
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Outcome, Reason, StoreOutcome, WarningCode
+from catchment.core.outcomes import Outcome, OverQuota, Reason, StoreOutcome, WarningCode
 
 from ..support.house import PAGE, build_house
 
@@ -49,7 +49,7 @@ class StrictSink:
 
     async def store(
         self, batch: Sequence[Event], limits: Sequence[object], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome]:
+    ) -> Sequence[StoreOutcome | OverQuota]:
         for event in batch:
             check_storable(event)
         return [StoreOutcome.STORED] * len(batch)

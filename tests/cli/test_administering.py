@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -313,20 +313,44 @@ def test_quotas_are_set_in_place_of_those_there_are(commands: Commands) -> None:
     project = commands.project()
     commands.json("quota", "set", "--project", "shop", "--window", "month", "--hard", "5")
     made = commands.json("quota", "set", "--project", "shop", "--window", "month", "--hard", "1000")
-    assert made == {"scope": "project", "scope_id": project["id"], "window": "month", "hard": 1000}
-    commands.json("quota", "set", "--account", "roastery", "--window", "day", "--hard", "0")
-    rows = commands.json("quota", "list")
-    assert all(set(row) == {"scope", "scope_id", "name", "window", "hard"} for row in rows)
-    assert [(row["scope"], row["name"], row["window"], row["hard"]) for row in rows] == [
-        ("account", "roastery", "day", 0),
-        ("project", "roastery/shop", "month", 1000),
-    ]
+    quota = {
+        "id": made["id"], "scope": "project", "scope_id": project["id"], "name": "roastery/shop", "window": "month",
+        "events": None, "keys": None, "hard": 1000,
+    }  # fmt: skip
+    assert made == quota
+    commands.json("quota", "set", "--account", "roastery", "--window", "day", "--keys", "browser", "--hard", "0")
+    browsers, both = commands.json("quota", "list")
+    assert (browsers["name"], browsers["window"], browsers["keys"], browsers["left"]) == (
+        "roastery",
+        "day",
+        "browser",
+        0,
+    )
+    resets_at = datetime.fromisoformat(both.pop("resets_at"))
+    assert resets_at > datetime.now(UTC)
+    assert (resets_at.day, resets_at.hour) == (1, 0)
+    assert both == {**quota, "used": 0, "left": 1000}
     assert "1,000" in commands.run("quota", "list").stdout
     shown = commands.json("project", "show", "shop")["quotas"]
     assert {(quota["scope"], quota["window"], quota["hard"]) for quota in shown} == {
         ("account", "day", 0),
         ("project", "month", 1000),
     }
+
+
+def test_a_quota_is_named_by_its_accounts_or_projects_name(commands: Commands) -> None:
+    commands.project()
+    done = commands.run("quota", "set", "--project", "shop", "--window", "day", "--keys", "server", "--hard", "1000")
+    assert done.stdout.startswith("At most 1,000 events a day with server keys for the project roastery/shop (")
+
+
+def test_a_quota_that_is_removed_is_not_there_any_more(commands: Commands) -> None:
+    commands.project()
+    made = commands.json("quota", "set", "--project", "shop", "--window", "day", "--hard", "1000")
+    done = commands.run("quota", "remove", made["id"])
+    assert done.stdout == "Removed: 1,000 events a day for the project roastery/shop\n"
+    assert commands.json("quota", "list") == []
+    assert commands.run("quota", "remove", made["id"]).exit_code == 1
 
 
 def test_tables_of_nothing_say_so_and_are_empty_arrays(commands: Commands) -> None:

@@ -41,6 +41,7 @@ def test_the_commands_of_the_contract_are_there() -> None:
         "key revoke",
         "quota set",
         "quota list",
+        "quota remove",
         "usage",
         "billing push",
         "audit",

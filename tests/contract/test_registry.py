@@ -193,15 +193,44 @@ async def test_a_key_that_is_not_there_can_not_be_revoked(storage: Storage, name
 # quotas
 
 
-def a_quota(project: Project, scope: Scope, window: Window, hard: int) -> Quota:
+def a_quota(
+    project: Project, scope: Scope, window: Window, hard: int, keys: KeyKind | None = None, number: int = 0
+) -> Quota:
     scope_id = project.id if scope is Scope.PROJECT else project.account_id
-    return Quota(scope=scope, scope_id=scope_id, window=window, hard=hard)
+    quota_id = an_id(number or 1000 + hard)
+    return Quota(id=quota_id, scope=scope, scope_id=scope_id, window=window, keys=keys, hard=hard)
 
 
-async def test_a_quota_is_set_in_place_of_the_one_that_is_there(storage: Storage) -> None:
-    for hard in (1, 10**12, 0):
-        await storage.registry.set_quota(a_quota(storage.project, Scope.PROJECT, Window.DAY, hard))
-        assert await storage.registry.quotas() == [a_quota(storage.project, Scope.PROJECT, Window.DAY, hard)]
+async def test_a_quota_is_set_in_place_of_the_one_that_is_there_and_keeps_its_id(storage: Storage) -> None:
+    for number, hard in enumerate((1, 10**12, 0), 1):
+        quota = a_quota(storage.project, Scope.PROJECT, Window.DAY, hard, number=number)
+        expected = replace(quota, id=an_id(1))
+        assert await storage.registry.set_quota(quota) == expected
+        assert await storage.registry.quotas() == [expected]
+
+
+async def test_a_quota_of_each_kind_of_key_stands_beside_one_of_both(storage: Storage) -> None:
+    quotas = [
+        a_quota(storage.project, Scope.PROJECT, Window.DAY, hard, keys)
+        for hard, keys in enumerate((None, KeyKind.BROWSER, KeyKind.SERVER), 1)
+    ]
+    for quota in reversed(quotas):
+        await storage.registry.set_quota(quota)
+    assert await storage.registry.quotas() == quotas
+
+
+async def test_a_quota_that_is_removed_limits_nothing(storage: Storage) -> None:
+    known = await add_key(storage, 7)
+    browser, both = (a_quota(storage.project, Scope.PROJECT, Window.DAY, hard, keys)
+                     for hard, keys in ((1, KeyKind.BROWSER), (2, None)))  # fmt: skip
+    for quota in (browser, both):
+        await storage.registry.set_quota(quota)
+    assert await storage.registry.remove_quota(browser.id) == browser
+    assert await storage.registry.quotas() == [both]
+    assert [limit.hard for limit in (await found(storage, known)).project.limits] == [2]
+    for gone in (browser.id, "no id"):
+        with pytest.raises(NotFound):
+            await storage.registry.remove_quota(gone)
 
 
 async def test_a_key_comes_with_the_limits_of_its_project_and_account(storage: Storage) -> None:
@@ -212,7 +241,7 @@ async def test_a_key_comes_with_the_limits_of_its_project_and_account(storage: S
         a_quota(storage.project, Scope.PROJECT, Window.DAY, 2),
         a_quota(storage.project, Scope.ACCOUNT, Window.MONTH, 3),
     ]
-    for quota in (*quotas, a_quota(other, Scope.PROJECT, Window.DAY, 9), a_quota(other, Scope.ACCOUNT, Window.DAY, 9)):
+    for quota in (*quotas, a_quota(other, Scope.PROJECT, Window.DAY, 9), a_quota(other, Scope.ACCOUNT, Window.DAY, 10)):
         await storage.registry.set_quota(quota)
     assert len(await storage.registry.quotas()) == 5
     expected = tuple(

@@ -11,17 +11,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from catchment.core.errors import Invalid
+from catchment.core.errors import Invalid, Unavailable
 from catchment.core.event import Campaign, Place, UserAgent
-from catchment.core.outcomes import StoreOutcome
-from catchment.core.project import KeyKind, Window
+from catchment.core.outcomes import OverQuota, StoreOutcome
+from catchment.core.project import KeyKind, Limit, Window
 
-from ..support.events import NOON, account_limit, an_event, events, project_limit
+from ..support.events import NOON, account_limit, an_event, events, kind_limit, project_limit
 from ..support.storage import Storage
 
 pytestmark = pytest.mark.gen_test
 
-STORED, DUPLICATE, FULL = StoreOutcome.STORED, StoreOutcome.DUPLICATE, StoreOutcome.QUOTA_EXCEEDED
+STORED, DUPLICATE, FULL = StoreOutcome.STORED, StoreOutcome.DUPLICATE, "quota_exceeded"
 
 
 async def test_events_are_stored_and_counted(storage: Storage) -> None:
@@ -229,6 +229,40 @@ async def test_a_quota_may_be_larger_than_any_integer_of_32_bits(storage: Storag
     assert await storage.meter.room(limit, NOON) == 10**15 - 1
 
 
+# kinds of key
+
+
+async def test_a_quota_of_a_kind_of_key_holds_that_kind_apart(storage: Storage) -> None:
+    limits = (kind_limit(storage.project, KeyKind.BROWSER, 2),)
+    browser, server = (
+        [an_event(storage.project, f"event-{n}", key_kind=kind) for n in range(4)]
+        for kind in (KeyKind.BROWSER, KeyKind.SERVER)
+    )
+    assert await storage.store(*browser, limits=limits) == [STORED, STORED, FULL, FULL]
+    assert await storage.store(*server, limits=limits) == [STORED] * 4
+    assert await storage.meter.room(limits[0], NOON) == 0
+    assert await storage.counted() == 6
+
+
+async def test_an_event_is_told_the_limit_that_it_met_and_that_ends_last(storage: Storage) -> None:
+    day, month = project_limit(storage.project, 1, Window.DAY), account_limit(storage.project, 2)
+    browser = kind_limit(storage.project, KeyKind.BROWSER, 1)
+    other = kind_limit(storage.project, KeyKind.SERVER, 0)
+
+    async def met(event_id: str, *limits: Limit) -> Limit | None:
+        (outcome,) = await storage.sink.store(
+            [an_event(storage.project, event_id)], limits, deadline=storage.clock.monotonic() + 10
+        )
+        return outcome.limit if isinstance(outcome, OverQuota) else None
+
+    assert await met("one", month, day, browser, other) is None
+    assert await met("two", month, day, other) == day
+    assert await met("three", month, browser, other) == browser
+    assert await met("four", month, day, browser) == browser
+    assert await met("five", month, other) is None
+    assert await met("six", month, day) == month
+
+
 # periods
 
 
@@ -270,12 +304,15 @@ async def test_a_period_that_is_over_can_be_closed(storage: Storage) -> None:
         assert (usage.events, usage.closed) == (2, True)
 
 
-async def test_a_straggler_of_a_closed_period_is_counted_all_the_same(storage: Storage) -> None:
+async def test_a_closed_period_never_changes(storage: Storage) -> None:
+    """An arrival in it can only come of a clock that was set back."""
     await storage.store(an_event(storage.project, "one"))
     storage.clock.jump(datetime(2026, 12, 1, 2, tzinfo=UTC))
     await storage.meter.close(date(2026, 11, 1))
-    assert await storage.store(an_event(storage.project, "two")) == [STORED]
-    assert await storage.counted() == 2
+    with pytest.raises(Unavailable):
+        await storage.store(an_event(storage.project, "two"))
+    assert await storage.counted() == 1
+    assert await storage.store(an_event(storage.project, "two", received_at=storage.clock.now())) == [STORED]
 
 
 @pytest.mark.parametrize("period", [date(2026, 11, 1), date(2026, 12, 1), date(2030, 1, 1)])

@@ -127,12 +127,14 @@ async def test_a_key_that_is_not_there_is_said(administer: Administer, key: str)
 async def test_a_quota_is_of_an_account_or_a_project(administer: Administer) -> None:
     account = await administer.create_account("acme")
     project, _ = await administer.create_project("shop", "acme", [])
-    first = await administer.set_quota(account="acme", window=Window.MONTH, hard=0)
-    assert (first.scope, first.scope_id) == (Scope.ACCOUNT, account.id)
-    second = await administer.set_quota(project="acme/shop", window=Window.DAY, hard=5)
-    assert (second.scope, second.scope_id) == (Scope.PROJECT, project.id)
+    first, name = await administer.set_quota(account="acme", window=Window.MONTH, hard=0)
+    assert (first.scope, first.scope_id, name) == (Scope.ACCOUNT, account.id, "acme")
+    second, name = await administer.set_quota(project="shop", window=Window.DAY, keys=KeyKind.SERVER, hard=5)
+    assert (second.scope, second.scope_id, name) == (Scope.PROJECT, project.id, "acme/shop")
     await administer.set_quota(account="acme", window=Window.MONTH, hard=7)
-    assert [quota.hard for quota in await administer.quotas()] == [7, 5]
+    assert [(quota.hard, name) for quota, name in await administer.quotas()] == [(7, "acme"), (5, "acme/shop")]
+    assert await administer.remove_quota(second.id) == (second, "acme/shop")
+    assert [quota.id for quota, _ in await administer.quotas()] == [first.id]
     for wrong in ({}, {"account": "acme", "project": "shop"}):
         with pytest.raises(Invalid, match="say one of them"):
             await administer.set_quota(window=Window.DAY, hard=1, **wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -177,6 +178,38 @@ async def test_an_event_over_the_quota_is_refused(house: House) -> None:
     assert receipt.refusal is not None
     assert receipt.refusal.reason is Reason.QUOTA_EXCEEDED
     assert len(house.store.events) == 1
+
+
+DAYS_OF_NOVEMBER_LEFT = 28 * 86400 + 43200
+
+
+@pytest.mark.parametrize(
+    ("quota", "key", "words", "retry_after"),
+    [
+        (
+            {"project": "shop", "window": Window.DAY},
+            KeyKind.BROWSER,
+            "The quota of this project is used up: at most 1 events a day. It begins anew at 2026-11-03T00:00:00Z.",
+            43200,
+        ),
+        (
+            {"account": "acme", "window": Window.MONTH, "keys": KeyKind.SERVER},
+            KeyKind.SERVER,
+            "The quota of the account acme is used up: at most 1 events a month with server keys. "
+            "It begins anew at 2026-12-01T00:00:00Z.",
+            DAYS_OF_NOVEMBER_LEFT,
+        ),
+    ],
+)
+async def test_an_event_over_the_quota_is_told_which_and_until_when(
+    house: House, quota: dict[str, Any], key: KeyKind, words: str, retry_after: int
+) -> None:
+    await house.administer.set_quota(**quota, hard=1)
+    sent = {"key": house.server_key} if key is KeyKind.SERVER else {}
+    await house.receipt(**sent)
+    refusal = (await house.receipt(**sent)).refusal
+    assert refusal is not None
+    assert (refusal.words, refusal.retry_after) == (words, retry_after)
 
 
 async def test_a_quota_starts_again_with_its_window(house: House) -> None:

@@ -47,7 +47,7 @@ def test_every_text_field_has_a_limit() -> None:
 def test_limits_are_locked_in_one_order() -> None:
     """Accounts, then projects: two that lock them in different orders wait for each other."""
     quotas = [
-        Quota(scope=scope, scope_id=scope_id, window=window, hard=1)
+        Quota(id="", scope=scope, scope_id=scope_id, window=window, hard=1)
         for scope in (Scope.PROJECT, Scope.ACCOUNT)
         for scope_id in ("b", "a")
         for window in (Window.MONTH, Window.DAY)

@@ -165,10 +165,10 @@ def test_an_embedded_database_that_is_killed_is_started_again_by_its_server(tmp_
     with tempfile.TemporaryDirectory(prefix="catchment-") as folder:
         data = Path(folder) / "pg"
         installation = Installation("embedded", tmp_path, {"CATCHMENT_DATABASE__DIRECTORY": str(data)})
-        installation.json("account", "create", "acme")
-        made = installation.json("project", "create", "shop", "--account", "acme", "--origin", ORIGIN)
-        project = Project(id=made["id"], name="shop", browser_key=made["browser_key"])
         with installation.serving() as server:
+            installation.json("account", "create", "acme")
+            made = installation.json("project", "create", "shop", "--account", "acme", "--origin", ORIGIN)
+            project = Project(id=made["id"], name="shop", browser_key=made["browser_key"])
             assert server.post(project.event()).outcome == "stored"
             kill_all(data)
             poll(lambda: server.post(project.event(eventId="after")).status == 200, "it is back", 60)

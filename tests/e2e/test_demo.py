@@ -34,9 +34,21 @@ def fresh() -> Iterator[Installation]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_no_other_command_makes_a_database(fresh: Installation) -> None:
+    for words in (["usage"], ["account", "create", "acme"], ["migrate"], ["audit", "--json"], ["maintain"]):
+        done = fresh.run(*words)
+        assert done.returncode == 1, words
+        (line,) = done.stderr.splitlines()
+        assert f"there is no embedded database in {fresh.folder / 'postgresql'}: `catchment serve`" in line
+        assert "no settings file" in line
+    assert not (fresh.folder / "postgresql").exists()
+
+
 def test_demo_check_holds_twice(fresh: Installation) -> None:
-    for _ in range(2):
-        found = fresh.json("demo", "--check")
+    for first in (True, False):
+        done = fresh.run("demo", "--check", "--json")
+        assert (f"new embedded database in {fresh.folder / 'postgresql'}" in done.stderr) is first
+        found = json.loads(done.stdout)
         assert found["ok"] is True
         assert found["checked"] > 10
     assert (fresh.folder / "postgresql").stat().st_mode & 0o777 == 0o700

@@ -80,7 +80,7 @@ class Run:
 
 
 _SINK = "adapters/postgres/sink.py"
-_PROCEDURE = "sql/migrations/0005.log_events_v2.sql"
+_PROCEDURE = "sql/migrations/0007.quotas_by_kind_of_key.sql"
 _KILLED_AGAIN_AND_AGAIN = (
     "test_postgres_killed.py::test_no_acknowledged_event_is_lost_when_postgresql_is_killed_again_and_again"
 )

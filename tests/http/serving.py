@@ -29,7 +29,7 @@ from catchment.core.collect import Collect
 from catchment.core.event import Enrichment, Event
 from catchment.core.limits import Limits
 from catchment.core.losses import LossReport, Recorded
-from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, StoreOutcome
+from catchment.core.outcomes import EventWarning, Filtered, OverQuota, Reason, Refusal, StoreOutcome
 from catchment.core.project import KeyKind, Limit, Project, Window
 from catchment.core.scripts import TRACKER, TRACKER_PLUS, Script
 
@@ -79,7 +79,7 @@ class GatedSink(MemorySink):
 
     async def store(
         self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome]:
+    ) -> Sequence[StoreOutcome | OverQuota]:
         self.waiting += 1
         try:
             await self.gate.wait()
@@ -404,7 +404,7 @@ def check_problem(answer: Answer, status: int, code: str, *also: str) -> dict[st
     assert problem["request_id"] == answer.headers["X-Request-Id"]
     assert answer.headers["X-Catchment-Outcome"] == "refused"
     assert answer.headers["X-Catchment-Reason"] == code
-    assert ("Retry-After" in answer.headers) == (status in (429, 503))
+    assert ("Retry-After" in answer.headers) == (status in (402, 429, 503))
     return problem
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.losses import PostgresLosses
-from catchment.adapters.postgres.maintenance import KNOWN_IDS, Maintenance
+from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.system.clock import SystemClock
 from catchment.core.errors import Unavailable
@@ -27,6 +27,7 @@ from ..support.storage import open_link, open_links
 pytestmark = pytest.mark.gen_test
 
 PROJECT = an_id(1)
+KNOWN_IDS = timedelta(days=32)
 FAR = 1e9
 
 

@@ -12,9 +12,11 @@ from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
 from catchment.adapters.postgres.errors import DatabaseError
 from catchment.adapters.postgres.link import end
-from catchment.adapters.postgres.maintenance import KNOWN_IDS, Busy, Maintenance, Upkeep
+from catchment.adapters.postgres.maintenance import Busy, Maintenance, Upkeep
 from catchment.adapters.postgres.meter import PostgresMeter
+from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.adapters.system.clock import SystemClock
+from catchment.core.errors import Invalid, Unavailable
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import Privacy
 
@@ -25,6 +27,7 @@ from ..support.storage import open_link, open_links, open_sink
 from ..support.waiting import eventually
 
 PROJECT = an_id(1)
+KNOWN_IDS = timedelta(days=32)
 _KEEP = "SELECT catchment.keep_partitions(%s, %s)"
 _BOUNDS = (
     "SELECT relname, pg_get_expr(relpartbound, oid) FROM pg_class"
@@ -107,7 +110,6 @@ async def test_ids_are_forgotten_in_bites(database: Database) -> None:
 @pytest.mark.gen_test
 async def test_ids_are_known_for_32_days(database: Database) -> None:
     clock = ToldClock(LONG_AGO)
-    assert timedelta(days=32) == KNOWN_IDS
     young, old = LONG_AGO - KNOWN_IDS, LONG_AGO - KNOWN_IDS - timedelta(microseconds=1)
     await store(database, an_event(PROJECT, "young", received_at=young), an_event(PROJECT, "old", received_at=old))
     async with open_link(database) as link, open_sink(database) as sink:
@@ -233,6 +235,7 @@ async def test_a_part_that_fails_does_not_stop_the_others(database: Database) ->
 async def test_a_clock_that_is_ahead_forgets_nothing(database: Database) -> None:
     now = datetime.now(UTC)
     await store(database, an_event(PROJECT, "young", received_at=now - KNOWN_IDS + timedelta(minutes=1)))
+    database.let_clocks_differ("10 minutes")
     database.execute(
         "INSERT INTO catchment.loss_report SELECT project_id, key_kind, event_id, received_at FROM catchment.event_id"
     )
@@ -368,6 +371,63 @@ async def test_closing_a_period_folds_the_writers_counts(database: Database) -> 
     for _ in range(2):
         database.execute("SELECT catchment.close_period('2026-11-01')")
         assert database.execute(counts) == [(date(2026, 11, 1), 12, 1), (date(2026, 12, 1), 1, 1)]
-    await store(database, an_event(PROJECT, "straggler"))
-    assert database.execute(counts)[0][:2] == (date(2026, 11, 1), 13)
     assert database.one("SELECT count(*) FROM catchment.closed_period") == 1
+
+
+@pytest.mark.gen_test
+async def test_who_closes_a_period_waits_for_those_that_add_to_it(database: Database) -> None:
+    async with open_link(database, "slow") as slow, open_links(database) as links, open_sink(database) as sink:
+        async with slow.transaction():
+            batch = batch_of([rows_of(events(PROJECT, 3, "slow"))])
+            await slow.run("log_events", batch=batch, limits="[]")
+            closing = asyncio.create_task(links.run("close_period", period=date(2026, 11, 1)))
+            await busy(database, "test 0")
+            late = asyncio.create_task(sink.store(events(PROJECT, 1, "late"), (), deadline=30))
+        await closing
+        with pytest.raises(Unavailable):
+            await late
+    assert database.execute("SELECT slot, events FROM catchment.usage_count") == [(-1, 3)]
+
+
+# clocks
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("off", [timedelta(days=-40), timedelta(minutes=-11), timedelta(minutes=11)])
+async def test_an_arrival_that_is_far_from_the_databases_clock_is_refused(database: Database, off: timedelta) -> None:
+    """It would be forgotten too early, or be billed in another month."""
+    database.let_clocks_differ("10 minutes")
+    now = datetime.now(UTC)
+    async with open_sink(database) as sink:
+        near = [an_event(PROJECT, str(n), received_at=now + n * timedelta(minutes=9)) for n in (-1, 1)]
+        assert await sink.store(near, (), deadline=30) == [StoreOutcome.STORED] * 2
+        with pytest.raises(Unavailable):
+            await sink.store([*near, an_event(PROJECT, "far", received_at=now + off)], (), deadline=30)
+        assert "CA001" in str(sink.alert)
+    assert database.one("SELECT count(*) FROM catchment.event_id") == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("off", [timedelta(days=-20000), timedelta(days=20000)])
+async def test_upkeep_goes_by_the_databases_clock_where_a_servers_is_wrong(database: Database, off: timedelta) -> None:
+    now = datetime.now(UTC)
+    await store(database, an_event(PROJECT, "old", received_at=now - KNOWN_IDS - timedelta(hours=1)))
+    await store(database, an_event(PROJECT, "young", received_at=now - KNOWN_IDS + timedelta(hours=1)))
+    database.let_clocks_differ("10 minutes")
+    database.execute(
+        "INSERT INTO catchment.salt SELECT (now() AT TIME ZONE 'UTC')::date - n, '' FROM (VALUES (0), (3)) AS v (n)"
+    )
+    async with open_link(database) as link:
+        done = await Maintenance(link, ToldClock(now + off)).once()
+    assert not [name for name in done.partitions if abs(int(name[6:10]) - now.year) > 1]
+    assert database.execute("SELECT event_id FROM catchment.event_id") == [("young",)]
+    assert database.one("SELECT count(*) FROM catchment.salt") == 1
+
+
+@pytest.mark.gen_test
+async def test_a_period_that_runs_by_the_databases_clock_is_not_closed(database: Database) -> None:
+    database.let_clocks_differ("10 minutes")
+    ahead = ToldClock(datetime.now(UTC) + timedelta(days=62))
+    async with open_links(database) as links:
+        with pytest.raises(Invalid, match="by the database's clock"):
+            await PostgresMeter(links, ahead).close(datetime.now(UTC).date().replace(day=1))

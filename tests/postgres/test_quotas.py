@@ -14,10 +14,10 @@ from catchment.adapters.postgres import registry
 from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
 from catchment.core.errors import Unavailable
 from catchment.core.event import Event
-from catchment.core.project import Limit, Project, Quota, Scope, Window
+from catchment.core.project import KeyKind, Limit, Project, Quota, Scope, Window, limits_of
 
 from ..support.database import Database
-from ..support.events import events
+from ..support.events import an_id, events
 from ..support.sessions import reads
 from ..support.storage import open_link, open_sink, postgres_storage
 from ..support.waiting import eventually
@@ -43,19 +43,25 @@ def new(project: Project, count: int, prefix: str) -> list[Event]:
     return events(project, count, prefix, received_at=now())
 
 
-def a_quota(project: Project, hard: int, window: Window, scope: Scope = Scope.PROJECT) -> Quota:
+def a_quota(
+    project: Project, hard: int, window: Window, scope: Scope = Scope.PROJECT, keys: KeyKind | None = None
+) -> Quota:
     scope_id = project.id if scope is Scope.PROJECT else project.account_id
-    return Quota(scope=scope, scope_id=scope_id, window=window, hard=hard)
+    return Quota(id=an_id(1), scope=scope, scope_id=scope_id, window=window, keys=keys, hard=hard)
 
 
 def limit(quota: Quota) -> Limit:
-    return Limit(scope=quota.scope, scope_id=quota.scope_id, window=quota.window, hard=quota.hard)
+    (found,) = limits_of((quota,))
+    return found
 
 
 def used(database: Database, quota: Quota) -> int | None:
     """What its row says."""
     rows = database.execute(
-        'SELECT events FROM catchment.quota_usage WHERE scope_id = %s AND "window" = %s', quota.scope_id, quota.window
+        'SELECT events FROM catchment.quota_usage WHERE scope_id = %s AND "window" = %s AND keys = %s',
+        quota.scope_id,
+        quota.window,
+        quota.keys or "both",
     )
     return int(rows[0][0]) if rows else None
 
@@ -84,6 +90,29 @@ async def test_a_quota_that_is_set_late_counts_what_is_there(database: Database,
         outcomes = await storage.store(*new(storage.project, 3, "after"), limits=(limit(quota),))
         assert outcomes == ["stored", "stored", "quota_exceeded"]
         assert used(database, quota) == 5
+
+
+@WINDOWS
+@pytest.mark.parametrize("keys", list(KeyKind))
+async def test_a_quota_of_a_kind_of_key_that_is_set_late_counts_what_came_by_it(
+    database: Database, window: Window, keys: KeyKind
+) -> None:
+    """Also an id that both kinds have, at the same moment."""
+    async with postgres_storage(database) as storage:
+        at = now()
+        for kind, count in ((KeyKind.BROWSER, 3), (KeyKind.SERVER, 2)):
+            await storage.store(*events(storage.project, count, received_at=at, key_kind=kind))
+        has = {KeyKind.BROWSER: 3, KeyKind.SERVER: 2}[keys]
+        quota = a_quota(storage.project, has + 1, window, keys=keys)
+        await storage.registry.set_quota(quota)
+        assert used(database, quota) == has
+        assert await storage.meter.quota_usage(at) == {quota.id: has}
+        for kind in KeyKind:
+            outcomes = await storage.store(
+                *events(storage.project, 2, "after", received_at=now(), key_kind=kind), limits=(limit(quota),)
+            )
+            assert outcomes == ["stored", "quota_exceeded" if kind is keys else "stored"]
+        assert used(database, quota) == has + 1
 
 
 @WINDOWS

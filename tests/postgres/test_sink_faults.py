@@ -21,14 +21,14 @@ from catchment.core.outcomes import StoreOutcome
 from ..support.database import Database
 from ..support.events import an_event, an_id, events, project_limit
 from ..support.sessions import busy, closed, locked, terminate
-from ..support.storage import Notes, open_sink, postgres_storage
+from ..support.storage import Notes, in_words, open_sink, postgres_storage
 from ..support.waiting import eventually
 
 pytestmark = pytest.mark.gen_test
 
 PROJECT = an_id(1)
 STORED, DUPLICATE = StoreOutcome.STORED, StoreOutcome.DUPLICATE
-FULL, INVALID = StoreOutcome.QUOTA_EXCEEDED, StoreOutcome.INVALID_EVENT
+FULL, INVALID = "quota_exceeded", StoreOutcome.INVALID_EVENT
 
 _SECRET = "nobody-may-read-this"
 
@@ -55,8 +55,8 @@ def culprits() -> dict[str, Event]:
     }
 
 
-async def stored(sink: GroupCommit, batch: Sequence[Event], *limits: Any) -> Sequence[StoreOutcome]:
-    return await sink.store(batch, limits, deadline=30)
+async def stored(sink: GroupCommit, batch: Sequence[Event], *limits: Any) -> list[str]:
+    return in_words(await sink.store(batch, limits, deadline=30))
 
 
 async def refused(sink: GroupCommit, batch: Sequence[Event]) -> Unavailable:
@@ -145,8 +145,8 @@ async def test_of_several_requests_only_the_culprits_own_event_is_refused(databa
     assert notes.in_quarantine == 1
 
 
-async def _store(sink: GroupCommit, batch: Sequence[Event]) -> Sequence[StoreOutcome]:
-    return await sink.store(batch, (), deadline=30)
+async def _store(sink: GroupCommit, batch: Sequence[Event]) -> list[str]:
+    return in_words(await sink.store(batch, (), deadline=30))
 
 
 async def test_duplicates_and_quotas_hold_beside_a_culprit(database: Database) -> None:

@@ -20,27 +20,27 @@ from catchment.core.project import Limit
 from ..support.database import Database
 from ..support.events import an_event, an_id, events, project_limit
 from ..support.sessions import busy, locked
-from ..support.storage import Notes, open_sink, postgres_storage
+from ..support.storage import Notes, in_words, open_sink, postgres_storage
 from ..support.waiting import eventually
 
 pytestmark = pytest.mark.gen_test
 
 PROJECT = an_id(1)
-STORED, DUPLICATE, FULL = StoreOutcome.STORED, StoreOutcome.DUPLICATE, StoreOutcome.QUOTA_EXCEEDED
+STORED, DUPLICATE, FULL = StoreOutcome.STORED, StoreOutcome.DUPLICATE, "quota_exceeded"
 
 
 def asked(
     sink: GroupCommit, batch: Sequence[Event], limits: tuple[Limit, ...] = (), deadline: float = 5
-) -> asyncio.Task[Sequence[StoreOutcome]]:
+) -> asyncio.Task[list[str]]:
     """A request that is under way."""
 
-    async def store() -> Sequence[StoreOutcome]:
-        return await sink.store(batch, limits, deadline=deadline)
+    async def store() -> list[str]:
+        return in_words(await sink.store(batch, limits, deadline=deadline))
 
     return asyncio.create_task(store())
 
 
-async def first_under_way(database: Database, sink: GroupCommit) -> asyncio.Task[Sequence[StoreOutcome]]:
+async def first_under_way(database: Database, sink: GroupCommit) -> asyncio.Task[list[str]]:
     """A request that the only writer is at, while the table is locked."""
     first = asked(sink, events(PROJECT, 1, "first"))
     await busy(database, "writer 0")

@@ -46,6 +46,10 @@ class Database:
         address, _, parameters = self.dsn.partition("?")
         return Database(f"{address.rpartition('/')[0]}/{name}?{parameters}")
 
+    def as_role(self, role: str) -> Database:
+        """The same database, as another role."""
+        return Database(self.dsn.replace("postgres@", f"{role}@"))
+
     def connect(self) -> Any:
         """A connection of psycopg2's, every statement committed at once."""
         connection = psycopg2.connect(self.dsn, connect_timeout=10)
@@ -57,6 +61,14 @@ class Database:
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(text, parameters or None)
             return list(cursor.fetchall()) if cursor.description else []
+
+    def let_clocks_differ(self, tolerance: str) -> None:
+        """By how much a server's clock may differ from the database's. In a test's database it is as good as any, since
+        tests store at times of their own."""
+        self.execute(
+            "CREATE OR REPLACE FUNCTION catchment.clock_tolerance() RETURNS interval LANGUAGE plpgsql IMMUTABLE"
+            f" SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN interval ''{tolerance}''; END'"
+        )
 
     def one(self, text: str, *parameters: object) -> Any:
         """The only value of the only row."""
@@ -83,7 +95,14 @@ class Server:
     def prepare(self) -> None:
         """Makes the migrated database that copies are made of."""
         self.database("postgres").execute(f"CREATE DATABASE {_TEMPLATE}")
-        migrate(self.database(_TEMPLATE).dsn, TODAY)
+        template = self.database(_TEMPLATE)
+        migrate(template.dsn, TODAY)
+        template.let_clocks_differ("1000 years")
+        for (partition,) in template.execute(
+            "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relname LIKE 'event\\_2%'"
+        ):
+            template.execute(f"DROP TABLE catchment.{partition}")
+        migrate(template.dsn, TODAY)
 
     def close(self) -> None:
         """Ends the thread; what it still would do is of no use."""

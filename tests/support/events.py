@@ -46,5 +46,9 @@ def project_limit(project: Project, hard: int, window: Window = Window.MONTH) ->
     return Limit(scope=Scope.PROJECT, scope_id=project.id, window=window, hard=hard)
 
 
+def kind_limit(project: Project, keys: KeyKind, hard: int, window: Window = Window.MONTH) -> Limit:
+    return Limit(scope=Scope.PROJECT, scope_id=project.id, window=window, keys=keys, hard=hard)
+
+
 def account_limit(project: Project, hard: int, window: Window = Window.MONTH) -> Limit:
     return Limit(scope=Scope.ACCOUNT, scope_id=project.account_id, window=window, hard=hard)

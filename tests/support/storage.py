@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.core.administer import Administer
 from catchment.core.event import Event
 from catchment.core.limits import Limits
-from catchment.core.outcomes import StoreOutcome
+from catchment.core.outcomes import OverQuota, StoreOutcome
 from catchment.core.ports import (
     EventSink,
     IpAnonymizer,
@@ -94,15 +94,20 @@ class Storage:
         project, _ = await self.administer.create_project(name, account, ["https://example.com"])
         return project
 
-    async def store(self, *events: Event, limits: tuple[Limit, ...] = ()) -> list[StoreOutcome]:
-        """The outcomes of one request."""
+    async def store(self, *events: Event, limits: tuple[Limit, ...] = ()) -> list[str]:
+        """The outcomes of one request, in words."""
         deadline = self.clock.monotonic() + TIMEOUT
-        return list(await self.sink.store(events, limits, deadline=deadline))
+        return in_words(await self.sink.store(events, limits, deadline=deadline))
 
     async def counted(self, project: Project | None = None) -> int:
         """The usage of a project, or of all, in all periods."""
         usage = await self.meter.usage(project=project.id if project else None)
         return sum(one.events for one in usage)
+
+
+def in_words(outcomes: Sequence[StoreOutcome | OverQuota]) -> list[str]:
+    """What became of events, whatever limit they met."""
+    return ["quota_exceeded" if isinstance(outcome, OverQuota) else outcome for outcome in outcomes]
 
 
 async def _furnished(**parts: Any) -> Storage:

@@ -1,0 +1,260 @@
+"""Nothing that other roles have made or set is trusted, and the server needs few rights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from catchment.adapters.memory.parts import ToldClock
+from catchment.adapters.postgres.maintenance import Maintenance
+from catchment.adapters.postgres.migrate import migrate, schema_status
+from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
+from catchment.core.errors import Invalid
+from catchment.core.losses import LossReport
+from catchment.core.origins import OriginRules
+from catchment.core.project import Account, KeyKind, Privacy, Project, Quota, Scope, Window
+
+from ..support.database import TODAY, Database, Server
+from ..support.events import NOON, an_event, an_id, events, kind_limit, project_limit
+from ..support.storage import Storage, open_link, open_links, postgres_storage
+
+PLAIN, MALLORY = "catchment_server", "catchment_mallory"
+RUNNING = Path(__file__).resolve().parents[2] / "docs" / "running.md"
+
+
+def documented_grants() -> list[str]:
+    """What the documentation grants: to `serve`, and then to the commands that change something."""
+    text = RUNNING.read_text(encoding="utf-8")
+    section = text[text.index("### A role for the server alone") : text.index("## The embedded database")]
+    return re.findall(r"```sql\n(.*?)```", section, re.DOTALL)
+
+
+@pytest.fixture
+def plain(database: Database) -> Iterator[Database]:
+    """The database as a role that has what the documentation grants, and no more."""
+    serving, commanding = documented_grants()
+    assert "NOSUPERUSER" not in serving
+    database.execute(serving)
+    database.execute(commanding)
+    try:
+        yield database.as_role(PLAIN)
+    finally:
+        database.execute(f"DROP OWNED BY {PLAIN}")
+        database.execute(f"DROP ROLE {PLAIN}")
+
+
+@pytest.fixture
+def mallory(database: Database) -> Iterator[Database]:
+    """The database as a role that may make things in `public`."""
+    database.execute(f"CREATE ROLE {MALLORY} LOGIN; GRANT CREATE, USAGE ON SCHEMA public TO {MALLORY}")
+    try:
+        yield database.as_role(MALLORY)
+    finally:
+        database.execute(f"DROP OWNED BY {MALLORY} CASCADE")
+        database.execute(f"DROP ROLE {MALLORY}")
+
+
+async def live(storage: Storage, database: Database) -> None:
+    """What a server and its commands do, all of it."""
+    project = storage.project
+    limits = (kind_limit(project, KeyKind.BROWSER, 5), project_limit(project, 100, Window.DAY))
+    for limit in limits:
+        quota = Quota(id=an_id(9), scope=Scope.PROJECT, scope_id=project.id, window=Window.MONTH, hard=5)
+        await storage.registry.set_quota(quota)
+        await storage.store(*events(project, 4, f"{limit.hard}", data={"é": "\U0001f600\\"}), limits=limits)
+    assert await storage.counted() == 5
+    assert await storage.store(an_event(project, "5-0"), limits=limits) == ["duplicate"]
+    assert await storage.meter.quota_usage(datetime.now(UTC))
+    report = LossReport(id="r", counts={"queue_full": 3})
+    await storage.losses.record(project.id, KeyKind.BROWSER, report, NOON, deadline=storage.clock.monotonic() + 10)
+    assert [loss.events for loss in await storage.losses.losses()] == [3]
+    assert await storage.anonymizer.anonymise("81.2.69.142", Privacy.HASH, NOON)
+    await storage.store(an_event(project, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC)))
+    async with open_link(database, "maintenance") as link:
+        maintenance = Maintenance(link, ToldClock(datetime(2027, 8, 15, tzinfo=UTC)))
+        await maintenance.begin()
+        done = await maintenance.once()
+        assert date(2030, 5, 1) in done.misplaced
+        assert len(done.partitions) == 3
+        assert await maintenance.place(date(2030, 5, 1)) == 1
+    storage.clock.jump(datetime(2026, 12, 1, 2, tzinfo=UTC))
+    await storage.meter.close(date(2026, 11, 1))
+    assert await storage.meter.audit() == []
+
+
+@pytest.mark.gen_test
+async def test_a_role_with_the_documented_rights_does_all_that_a_server_and_its_commands_do(plain: Database) -> None:
+    assert schema_status(plain.dsn).current
+    async with postgres_storage(plain) as storage:
+        await live(storage, plain)
+    for beyond in (
+        "CREATE TABLE catchment.mine ()",
+        "DROP TABLE catchment.event_default",
+        "ALTER TABLE catchment.event ADD COLUMN mine text",
+        "CREATE OR REPLACE FUNCTION catchment.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'",
+        "TRUNCATE catchment.event",
+        "SELECT * FROM pg_authid",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            plain.execute(beyond)
+
+
+def test_a_role_that_was_granted_nothing_may_do_nothing(database: Database, mallory: Database) -> None:
+    names = database.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'catchment'::regnamespace"
+    )
+    allowed = database.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'catchment'::regnamespace"
+        " AND has_function_privilege(%s, oid, 'EXECUTE')"
+        " UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'catchment'::regnamespace"
+        " AND relkind IN ('r', 'p', 'v') AND has_table_privilege(%s, oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')",
+        MALLORY,
+        MALLORY,
+    )
+    assert (len(names) > 15, allowed) == (True, [])
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="permission denied for schema catchment"):
+        mallory.execute("SELECT * FROM catchment.key")
+
+
+def test_every_function_names_its_search_path(database: Database) -> None:
+    unsafe = database.execute(
+        "SELECT oid::regprocedure::text, proconfig FROM pg_proc WHERE pronamespace = 'catchment'::regnamespace"
+        " AND NOT coalesce(proconfig, '{}') @> %s",
+        ["search_path=pg_catalog, pg_temp"],
+    )
+    assert unsafe == []
+
+
+SHADOWS = """
+CREATE FUNCTION public.trap() RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''seen''; END';
+CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT public.trap()::timestamptz';
+CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT public.trap()::timestamptz';
+CREATE FUNCTION public.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS 'SELECT public.trap()';
+CREATE FUNCTION public.current_setting(text) RETURNS text LANGUAGE sql AS 'SELECT public.trap()';
+CREATE FUNCTION public.to_regclass(text) RETURNS regclass LANGUAGE sql AS 'SELECT public.trap()::regclass';
+CREATE FUNCTION public.hashtext(text) RETURNS integer LANGUAGE sql AS 'SELECT public.trap()::integer';
+CREATE FUNCTION public.date_trunc(text, timestamp) RETURNS timestamp LANGUAGE sql AS 'SELECT public.trap()::timestamp';
+CREATE FUNCTION public.jsonb_array_length(jsonb) RETURNS integer LANGUAGE sql AS 'SELECT public.trap()::integer';
+CREATE FUNCTION public.pg_notify(text, text) RETURNS void LANGUAGE sql AS 'SELECT public.trap()::void';
+CREATE FUNCTION public.eq(uuid, uuid) RETURNS boolean LANGUAGE sql AS 'SELECT public.trap()::boolean';
+CREATE OPERATOR public.= (FUNCTION = public.eq, LEFTARG = uuid, RIGHTARG = uuid);
+CREATE FUNCTION public.get(jsonb, integer) RETURNS text LANGUAGE sql AS 'SELECT public.trap()';
+CREATE OPERATOR public.->> (FUNCTION = public.get, LEFTARG = jsonb, RIGHTARG = integer);
+CREATE FUNCTION public.nearer(timestamptz, date) RETURNS boolean LANGUAGE sql AS 'SELECT public.trap()::boolean';
+CREATE OPERATOR public.< (FUNCTION = public.nearer, LEFTARG = timestamptz, RIGHTARG = date);
+CREATE DOMAIN public.uuid AS text CHECK (VALUE = 'never');
+CREATE DOMAIN public.timestamptz AS text CHECK (VALUE = 'never');
+CREATE TABLE public.event (); CREATE TABLE public.pg_locks (); CREATE TABLE public.pg_class ();
+GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC;
+"""
+
+
+@pytest.mark.gen_test
+async def test_what_other_roles_have_made_and_set_is_not_seen(
+    database: Database, plain: Database, mallory: Database
+) -> None:
+    mallory.execute(
+        SHADOWS.replace(
+            "LANGUAGE sql AS 'SELECT public.trap()::void'", "LANGUAGE plpgsql AS 'BEGIN PERFORM public.trap(); END'"
+        )
+    )
+    for name, value in {
+        "search_path": "public, pg_catalog",
+        "default_transaction_isolation": "'serializable'",
+        "standard_conforming_strings": "off",
+        "escape_string_warning": "off",
+        "client_encoding": "'LATIN1'",
+        '"TimeZone"': "'Pacific/Kiritimati'",
+        '"DateStyle"': "'Postgres, DMY'",
+        '"IntervalStyle"': "'sql_standard'",
+        "bytea_output": "'escape'",
+        "jit_above_cost": "0",
+        "session_replication_role": "'replica'",
+    }.items():
+        database.execute(f"ALTER ROLE {PLAIN} SET {name} = {value}")
+    async with postgres_storage(plain) as storage:
+        await live(storage, plain)
+
+
+@pytest.mark.gen_test
+async def test_temporary_tables_of_the_same_names_are_not_seen(plain: Database) -> None:
+    async with postgres_storage(plain) as storage, open_link(plain) as link, link.transaction():
+        await link.run("heartbeat")
+        for name in (
+            "event",
+            "event_id",
+            "usage_count",
+            "quota_usage",
+            "project",
+            "pg_class",
+            "pg_inherits",
+            "pg_locks",
+        ):
+            await link._execute(f"CREATE TEMP TABLE {name} ()", {}, "shadow", 10)
+        limits = limit_rows([(storage.project.id, (project_limit(storage.project, 5),))])
+        (said,) = await link.run("log_events", batch=batch_of([rows_of(events(storage.project, 2))]), limits=limits)
+        assert said == (["stored"] * 2,)
+        assert await link.run("forget_ids", now=NOON, at_most=5) == [(0,)]
+        assert len(await link.run("keep_partitions", today=date(2027, 8, 1), months_ahead=1)) == 2
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("by", [f"ALTER ROLE {PLAIN} SET session_replication_role = 'replica'", "SELECT"])
+async def test_changes_are_announced_whatever_the_role_says(database: Database, plain: Database, by: str) -> None:
+    database.execute(by)
+    async with open_links(plain, count=1) as links, open_link(database) as listener:
+        await listener.run("listen")
+        registry = PostgresRegistry(links)
+        await registry.add_account(Account(id=an_id(1), name="acme"))
+        project = Project(id=an_id(2), account_id=an_id(1), account="acme", name="shop", origins=OriginRules())
+        await registry.add_project(project)
+        assert (await listener.notifies.get()).payload == f"project {an_id(2)}"
+
+
+# migrating
+
+
+def test_a_database_that_can_not_hold_every_text_is_refused(server: Server) -> None:
+    postgres = server.database("postgres")
+    postgres.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        with pytest.raises(Invalid, match="stores text as SQL_ASCII"):
+            migrate(server.database("ascii").dsn, TODAY)
+    finally:
+        postgres.execute("DROP DATABASE ascii")
+
+
+def test_a_schema_that_somebody_else_made_first_is_refused(server: Server) -> None:
+    with server.empty() as empty:
+        for role in (PLAIN, MALLORY):
+            empty.execute(f"CREATE ROLE {role} LOGIN")
+        try:
+            empty.execute(f"CREATE SCHEMA catchment AUTHORIZATION {MALLORY}")
+            with pytest.raises(Invalid, match=f"belongs to the role {MALLORY}"):
+                migrate(empty.as_role(PLAIN).dsn, TODAY)
+        finally:
+            empty.execute(f"DROP OWNED BY {MALLORY} CASCADE")
+            for role in (PLAIN, MALLORY):
+                empty.execute(f"DROP ROLE {role}")
+
+
+def test_a_role_that_is_no_superuser_migrates_its_own_database(server: Server) -> None:
+    with server.empty() as empty:
+        empty.execute(f"CREATE ROLE {PLAIN} LOGIN")
+        try:
+            name = empty.one("SELECT current_database()")
+            empty.execute(f"GRANT CREATE ON DATABASE {name} TO {PLAIN}")
+            for setting in ("search_path = nowhere", "client_encoding = 'LATIN1'", "standard_conforming_strings = off"):
+                empty.execute(f"ALTER ROLE {PLAIN} SET {setting}")
+            own = empty.as_role(PLAIN)
+            assert migrate(own.dsn, TODAY)
+            assert schema_status(own.dsn).current
+        finally:
+            empty.execute(f"DROP OWNED BY {PLAIN} CASCADE")
+            empty.execute(f"DROP ROLE {PLAIN}")
