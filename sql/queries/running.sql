@@ -128,6 +128,7 @@ SELECT 1
 
 -- name: inspect_database
 -- What `catchment config check` looks at; changes nothing. The schema's owner is null before the first migration.
+SET search_path = pg_catalog, pg_temp;
 SELECT current_setting('server_version_num')::integer AS version_number, current_setting('server_version') AS version,
        current_setting('fsync') = 'on' AS fsync, current_setting('full_page_writes') = 'on' AS full_page_writes,
        pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,
