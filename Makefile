@@ -54,7 +54,7 @@ frameworks: $(frameworks_built) ## build the pages in real frameworks that the b
 KILLS ?= 200
 
 faults: ready ## kill, freeze, cut and fill up what there is, under load (KILLS=20: the reduced form)
-	CATCHMENT_FAULTS_KILLS=$(KILLS) $(bin)/pytest -m faults tests/faults $(ARGS)
+	CATCHMENT_FAULTS_KILLS=$(KILLS) $(bin)/pytest -m faults tests/faults tests/strangers $(ARGS)
 
 breakages: ready ## break the code on purpose, in copies, and expect the fault suite to notice (ARGS=--quick: for CI)
 	$(bin)/python tests/faults/breakages.py $(ARGS)

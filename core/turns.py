@@ -23,6 +23,8 @@ _BEHIND = 0.25
 """Seconds that a large batch stands back: those of addresses that have used less go first, if they are small."""
 _QUICK = 0.02
 """Seconds that a small batch may take. If it takes longer it stands back, as a large one does."""
+_LONGEST_REST = 0.1
+"""Seconds that large batches rest at most after one of them took longer than its round."""
 _WOKEN = 8
 """So many who wait are woken in a round; those for whom no time is left wait on."""
 _PLACES = 64
@@ -55,11 +57,14 @@ class Turn:
         self.clock = clock
         self._ends: float | None = None
         self._scheduled = False
+        self._resting: asyncio.TimerHandle | None = None
         self._waiting: dict[Job, asyncio.Future[None]] = {}
         self._numbers = 0
         # By address. Who used next to nothing is forgotten within seconds, so it holds few.
         self._used: dict[str, float] = {}
         self._halved = clock.monotonic()
+        self._large_from = 0.0
+        """Until then no large batch goes on: one has taken longer than its round, and others get as much time."""
 
     def job(self, share: str | None = None, *, large: bool = False) -> Job:
         """Return a new piece of work for this address; None is nobody's."""
@@ -93,21 +98,34 @@ class Turn:
             asyncio.get_running_loop().call_soon(self._next_round)
 
     def _next_round(self) -> None:
-        self._scheduled, self._ends = False, None
+        ended, self._scheduled, self._ends = self._ends, False, None
+        now = self.clock.monotonic()
+        if ended is not None and now - ended > TURN:
+            self._large_from = now + min(now - ended, _LONGEST_REST)
         if not self._waiting:
             return
-        now = self.clock.monotonic()
-        chosen = nsmallest(_WOKEN, self._waiting, key=self.rank)
+        rest = self._large_from - now
+        ready = [job for job in self._waiting if not job.large] if rest > 0 else self._waiting
+        chosen = nsmallest(_WOKEN, ready, key=self.rank)
         for job in (*chosen, *(job for job in self._waiting if job.until <= now)):
             woken = self._waiting.pop(job, None)
             if woken is not None and not woken.done():
                 woken.set_result(None)
-        if self._waiting:
+        if not self._waiting:
+            return
+        if chosen or rest <= 0:
             self._schedule()
+        elif self._resting is None:  # nobody is there but large ones
+            self._resting = asyncio.get_running_loop().call_later(rest, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._schedule()
 
     async def come(self, job: Job) -> float:
         """Wait for a round that has time left for this job; return the moment. Raise `Unavailable` at its `until`."""
-        now, stands_back = self.clock.monotonic(), bool(self._waiting)
+        now = self.clock.monotonic()
+        stands_back = bool(self._waiting) or (job.large and now < self._large_from)
         while True:
             if now >= job.until:
                 raise Unavailable(_TOO_MUCH)
