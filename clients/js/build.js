@@ -29,7 +29,7 @@ for (const name of ["catchment.js", "catchment.plus.js"]) {
   const { code } = await minify(bundle.outputFiles[0].text, {
     ecma: 2020,
     toplevel: true,
-    compress: { passes: 4, unsafe_arrows: true, pure_getters: true, booleans_as_integers: true },
+    compress: { passes: 4, unsafe_arrows: true, unsafe: true, pure_getters: true, booleans_as_integers: true },
   });
   await writeFile(join(folder, name), code);
 }

@@ -29,9 +29,7 @@ export const optIn = call("opt-in");
 
 export const init = safely((/** @type {import("catchment").Options} */ options) => {
   if (!inBrowser || !waiting) return;
-  // A switch is on where it is there.
-  const dataset = Object.fromEntries(Object.entries(options).filter(([, value]) => value));
-  choose({ dataset, src: location.href });
+  choose(Object.fromEntries(Object.entries(options).filter(([, value]) => value)));
   openStore();
   startMore();
   const early = waiting;

@@ -1,6 +1,6 @@
 /** Events without code: `data-catchment-event="SignUp"`, and `data-catchment-*` for its data. */
 
-import { listen } from "./say.js";
+import { listen, say } from "./say.js";
 import { track } from "./track.js";
 
 /**
@@ -27,7 +27,7 @@ export const startAttributes = (type, which) =>
     for (const name of element.getAttributeNames()) {
       const key = name.split("data-catchment-")[1];
       const value = element.getAttribute(name);
-      if (key) data[key.replace(/-/g, "_")] = key == "value" ? +value : value;
+      if (key) data[key.replace(/-/g, "_")] = key != "value" ? value : isNaN(value) ? say(name, value) : +value;
     }
     const { event: called, ...rest } = data;
     track(called, rest);

@@ -8,6 +8,7 @@ interface Catchment {
 
 interface Window {
   catchment?: Catchment;
+  catchmentSettings?: Record<string, any>;
 }
 
 interface Navigator {

@@ -1,14 +1,21 @@
-/** JSON as the language has it, whatever the page has added to it: old libraries give arrays and texts a `toJSON`. */
+/** Events as text, whatever the page has done to `JSON`, and with the path that a hash router has. */
 
-const BUILT_IN = [{}, [], "", 0];
+import { on } from "./settings.js";
 
-/** Takes the value itself if a `toJSON` would be that of every object, array, text or number. @param {unknown} value */
-export const json = (value) =>
-  JSON.stringify(
-    value,
-    /** @this {any} @param {string} key @param {unknown} made */
-    function (key, made) {
-      const own = this[key];
-      return BUILT_IN.some((/** @type {any} */ { toJSON }) => toJSON == own?.toJSON) ? own : made;
-    },
-  );
+const PLAIN = [{}, [], "", 0];
+
+/**
+ * Takes the value itself if a `toJSON` is that of every object, array, text or number: old libraries add such, and write
+ * arrays as texts.
+ * @this {any} @param {string} key @param {unknown} made
+ */
+function own(key, made) {
+  const value = this[key];
+  return PLAIN.some((/** @type {any} */ { toJSON }) => toJSON == value?.toJSON) ? value : made;
+}
+
+/** @param {any} event */
+export function write(event) {
+  if (on("hash")) event.page_path = event.url.replace(/^.*?\/\/[^/]*|\?[^#]*/g, "");
+  return JSON.stringify(event, own);
+}

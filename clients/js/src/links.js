@@ -2,7 +2,7 @@
 
 import { hit } from "./attributes.js";
 import { listen } from "./say.js";
-import { settings } from "./settings.js";
+import { on, settings } from "./settings.js";
 import { track } from "./track.js";
 
 /** The file endings that count, where the option names none. */
@@ -16,13 +16,13 @@ function follow(event) {
   const link = hit(event, "a[href]");
   // A link in a drawing has no host; the right button opens a menu.
   if (!link?.host || event.button > 1) return;
-  const { downloads, outbound } = settings;
+  const { downloads } = settings;
   const data = { url: link.href };
   const ending = String(/[^.]*$/.exec(link.pathname)).toLowerCase();
   const endings = /^(true)?$/.test(downloads) ? FILES : String(downloads).replace(/\s/g, "");
-  if (downloads != null && (link.hasAttribute("download") || endings.split(",").includes(ending)))
+  if (on("downloads") && (link.hasAttribute("download") || endings.split(",").includes(ending)))
     track("FileDownload", data);
-  else if (outbound != null && link.host != location.host) track("OutboundLink", data);
+  else if (on("outbound") && link.host != location.host) track("OutboundLink", data);
 }
 
 export function startLinks() {

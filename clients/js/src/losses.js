@@ -11,12 +11,12 @@ let id;
 /** @type {Record<string, number>} */
 let counts = {};
 
-/** @param {string} reason */
-export function lose(reason) {
-  id = id || START + newId();
+/** @param {string} reason @param {string} [detail] */
+export function lose(reason, detail) {
+  id = id || namesOf(START)[20] || START + newId();
   counts[reason] = -~counts[reason];
   write(id, JSON.stringify({ id, counts }));
-  say(reason, id);
+  say(reason, detail);
 }
 
 /**

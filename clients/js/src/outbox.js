@@ -23,8 +23,8 @@ export const entries = (characters = 256 * 1024) =>
     .reverse()
     .filter((name) => {
       characters -= store[name].length;
-      // The server knows ids for 32 days.
-      const reason = name < START + (Date.now() - 30 * 864e5) ? "expired" : characters < 0 && "queue_full";
+      // Of 72 hours, less what a request takes: after that the server would have it happen now.
+      const reason = name < START + (Date.now() - 258e6) ? "expired" : characters < 0 && "queue_full";
       if (!reason) return name.endsWith(` ${settings.key}`);
       remove(name);
       lose(reason);

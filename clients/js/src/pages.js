@@ -3,7 +3,7 @@
  * cache. Where both interfaces tell of one move, the second finds nothing new.
  */
 
-import { listen, safely } from "./say.js";
+import { listen } from "./say.js";
 import { moved, view } from "./track.js";
 
 /** @param {"pushState" | "replaceState"} name @param {unknown} [replaced] */
@@ -18,11 +18,8 @@ export function startPages() {
   view();
   listen("popstate", () => moved());
   listen("pageshow", (event) => event.persisted && view());
-  window.navigation?.addEventListener?.(
-    "currententrychange",
-    safely((event) => moved(event.navigationType == "replace")),
-  );
   // At last: a page can have frozen it.
   watch("pushState");
   watch("replaceState", 1);
+  listen("navigatesuccess", () => moved(), self.navigation);
 }

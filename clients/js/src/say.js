@@ -32,4 +32,5 @@ export const safely = (work) => (...args) => {
  * @param {string} type
  * @param {(event: any) => unknown} work
  */
-export const listen = (type, work) => addEventListener(type, safely(work), true);
+export const listen = (type, work, target = /** @type {EventTarget} */ (self)) =>
+  target.addEventListener(type, safely(work), true);

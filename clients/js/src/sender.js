@@ -1,7 +1,7 @@
 /** Sends what is in the outbox, and sends it again until it has the server's final answer. */
 
 import { contentOf, held, hold } from "./held.js";
-import { nextReport } from "./losses.js";
+import { lose, nextReport } from "./losses.js";
 import { entries } from "./outbox.js";
 import { listen, say } from "./say.js";
 import { address, settings } from "./settings.js";
@@ -15,8 +15,6 @@ export const PAUSE = "catchment Retry-After";
 
 /** Events in one request, at most; 0, as good as 1, after one alone that was not taken. */
 let most = 50;
-/** Browsers allow 64 KiB to all requests together that outlive their page. */
-let bytesLeft = 6e4;
 /**
  * How often in a row there was no final answer, other than for a part that gets halved, up to 6; and the moment before
  * which this page does not ask again.
@@ -25,7 +23,7 @@ let failures = 0;
 let until = 0;
 /** @type {ReturnType<typeof setTimeout>} */
 let timer;
-/** @type {((...words: unknown[]) => void) | undefined} */
+/** @type {((batch: string, answer: any) => void) | undefined} */
 let watch;
 
 /** Shows every batch and its answer. @param {typeof watch} work */
@@ -39,28 +37,27 @@ const lease = (milliseconds) => (/** @type {string} */ name) => store[name] && h
 /** Sends what nobody is sending, all of this moment together, and looks every second while something is left. */
 export async function sweep() {
   await 0;
-  if (optedOut() || waiting) return;
+  if (optedOut()) return;
   const left = entries();
   clearTimeout(timer);
   if (left[0]) timer = setTimeout(sweep, 1e3);
   const names = left.filter((name) => !held(name)).slice(0, most || 1);
-  if (!names[0] || held(PAUSE) || until > Date.now()) return;
+  if (!names[0] || held(PAUSE) || waiting || until > Date.now()) return;
   names.map(lease(LEASE));
   const losses = nextReport();
   /** Milliseconds; 0 where there is nothing to wait for. */
   let pause = 1e3 << failures;
-  let size = 0;
   try {
     // The entries are JSON and are not read again: one that something else has spoiled can't stop the sender.
     const body =
       `{"projectKey":"${settings.key}","sentAt":"${new Date().toISOString()}",` +
       `"events":[${names.map(contentOf)}],"losses":${store[losses] || null}}`;
-    size = new Blob([body]).size;
+    // Browsers allow 64 KiB to all requests together that outlive their page, and refuse what is over; it is halved then.
     // A text is sent as text/plain, with mode cors: no preflight, and an Origin header under any Referrer-Policy.
     const response = await fetch(address, {
       method: "POST",
       body,
-      keepalive: (bytesLeft -= size) > 0,
+      keepalive: true,
       credentials: "omit",
       signal: AbortSignal.timeout?.(LEASE),
     });
@@ -70,9 +67,11 @@ export async function sweep() {
     const answer = await response.json().catch(() => status);
     if (watch) watch(body, answer);
     // Final is an answer for every event, or a problem of Catchment's that will be the same next time.
-    const { type, results = !after && status != 413 && /:catchment:/.test(type) && [answer] } = answer;
+    const { type, results = !after && !/40[45]|413/.test(/** @type {any} */ (status)) && /:catchment:/.test(type) && names.map(() => answer) } = answer;
     if (results) {
-      results.map((/** @type {any} */ { code, reason = code, detail }) => reason && say(reason, detail));
+      results.map((/** @type {any} */ { code, reason = code, detail }) => {
+        if (reason) (status > 400 ? lose : say)(reason, detail);
+      });
       names.map(remove);
       if (answer.losses || status == 400) remove(losses);
       pause = failures = 0;
@@ -83,10 +82,11 @@ export async function sweep() {
       most = names.length >> 1;
       if (most) pause = after;
     }
-  } catch {
-    // No answer, or none that can be read: the events stay.
+  } catch (error) {
+    // No answer, or none that can be read: the events stay. It may have been too much for the line.
+    say("no_answer", error);
+    most = names.length >> 1 || 1;
   }
-  bytesLeft += size;
   failures += /** @type {any} */ (pause && failures < 6);
   // One that was not taken alone stays away for longer than the page waits, a second of looking included: first the others.
   names.map(lease(most ? 0 : 3 * pause));

@@ -7,7 +7,6 @@ const NAME = "catchment session";
 
 /** The session's id. */
 export function session() {
-  if (!held(NAME)) hold(NAME, 0, newId());
-  hold(NAME, 18e5);
+  hold(NAME, 18e5, held(NAME) ? contentOf(NAME) : newId());
   return contentOf(NAME);
 }

@@ -4,7 +4,7 @@ import { startAttributes } from "./attributes.js";
 import { startPages } from "./pages.js";
 import { listen, safely } from "./say.js";
 import { startSender } from "./sender.js";
-import { settings } from "./settings.js";
+import { on } from "./settings.js";
 import { optIn, optOut } from "./store.js";
 import { identify, settle, track, view } from "./track.js";
 
@@ -19,6 +19,5 @@ export function start() {
   startAttributes("click", ":not(form)");
   startSender();
   listen("pagehide", settle);
-  listen("visibilitychange", settle);
-  if (settings.manual == null) startPages();
+  if (!on("manual")) startPages();
 }

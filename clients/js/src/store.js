@@ -5,7 +5,7 @@
  */
 
 import { safely, say } from "./say.js";
-import { settings } from "./settings.js";
+import { on, settings } from "./settings.js";
 
 /** What lasts. @type {Record<string, string>} */
 let lasting = {};
@@ -17,10 +17,8 @@ export let store;
 let off;
 
 export function openStore() {
-  off =
-    location.href[0] != "h" ||
-    (settings.doNotTrack != null &&
-      (/** @type {any} */ (navigator.doNotTrack) > 0 || navigator.globalPrivacyControl));
+  // Apps have a scheme of their own, with a host.
+  off = !location.host || (on("doNotTrack") && (/** @type {any} */ (navigator.doNotTrack) > 0 || navigator.globalPrivacyControl));
   if (off) say("off", off);
   // It may not be allowed here.
   safely(() => (lasting = localStorage || lasting))();

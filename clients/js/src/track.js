@@ -2,7 +2,6 @@
 
 import { hold } from "./held.js";
 import { newId } from "./ids.js";
-import { json } from "./json.js";
 import { lose } from "./losses.js";
 import { nameOf } from "./outbox.js";
 import { real } from "./page.js";
@@ -14,7 +13,7 @@ import { optedOut, store, write } from "./store.js";
 const USER = "catchment user";
 
 /** Milliseconds that a page view waits for its title: routers address a page first and render it later. */
-const PATIENCE = 300;
+const PATIENCE = 400;
 
 /** The address of the page within this page, and of the one that the visitor came from. */
 let shown = "";
@@ -28,13 +27,16 @@ let timer;
 /** What of an address does not name the page. */
 let unnamed = /#.*/;
 
-/** Where the visitor is. The server's limit is 2,048. @type {() => { url: string, page_path?: string }} */
-let place = () => ({ url: location.href.replace(unnamed, "").slice(0, 2048) });
+/** The page's address. The server's limit is 2,048. */
+const pageUrl = () => location.href.replace(unnamed, "").slice(0, 2048);
 
-/** Pages are told apart by what comes after the `#`, and so are their paths. */
-export function nameByFragment(whole = place) {
-  unnamed = /$^/;
-  place = () => ({ ...whole(), page_path: location.pathname + location.hash.replace(/\?.*/, "") });
+/** An event as text. @type {(event: any) => string} */
+let written = JSON.stringify;
+
+/** @param {typeof written} work @param {unknown} byFragment whether pages are told apart by what comes after the `#` */
+export function writeWith(work, byFragment) {
+  written = work;
+  if (byFragment) unnamed = /$^/;
 }
 
 /**
@@ -47,53 +49,52 @@ export function track(event_name, event_data, view) {
   else if (!optedOut()) {
     const eventId = newId();
     const event = {
-      event_data,
-      // Not left to `JSON`: a page can have a `toJSON` of its own for dates.
-      timestamp: new Date(parseInt(eventId)).toISOString(),
       referrer: previous || real("referrer"),
-      event_name,
+      // Not left to `JSON`: a page can have a `toJSON` of its own for dates.
+      timestamp: new Date(+eventId.slice(0, 13)).toISOString(),
+      event_data,
       userId: store[USER],
+      url: pageUrl(),
+      event_name,
       eventId,
       sessionId: session(),
       page_title: real("title"),
-      ...place(),
     };
-    const text = json(event);
-    // The server takes 64 KiB.
-    if (text.length > 6e4) lose("too_large");
-    else {
-      // It is in storage at once, and held for longer than it waits, so that nobody sends it meanwhile.
-      hold(nameOf(eventId), view ? 2e3 : 0, text);
-      if (view) wait(event);
+    // A view is in storage at once, and held for longer than it waits, so that nobody sends it meanwhile.
+    keep(event, view ? 2e3 : 0);
+    if (view) {
+      waiting = event;
+      clearTimeout(timer);
+      timer = setTimeout(safely(settle), PATIENCE);
     }
-    sweep();
   }
 }
 
-/** @param {typeof waiting} event */
-function wait(event) {
-  waiting = event;
-  clearTimeout(timer);
-  timer = setTimeout(safely(settle), PATIENCE);
+/** @param {any} event @param {number} milliseconds for which nobody sends it */
+function keep(event, milliseconds) {
+  const text = written(event);
+  // The server takes 64 KiB.
+  if (text.length > 6e4) lose("too_large");
+  else hold(nameOf(event.eventId), milliseconds, text);
+  sweep();
 }
 
 /** Lets the page view go that waits, with the title that there is now. */
 export function settle() {
   const event = waiting;
-  waiting = undefined;
+  waiting = 0;
   // It may have been deleted: the visitor has opted out.
   if (event && store[nameOf(event.eventId)]) {
     event.page_title = real("title");
-    hold(nameOf(event.eventId), 0, json(event));
-    sweep();
+    keep(event, 0);
   }
 }
 
 /** @param {object} [data] */
-export function view(data) {
+export function view(data, before = shown) {
   settle();
-  if (shown != place().url) previous = shown;
-  shown = place().url;
+  shown = pageUrl();
+  if (shown != before) previous = before;
   track("PageView", data, 1);
 }
 
@@ -103,11 +104,12 @@ export function view(data) {
  * @param {unknown} [replaced]
  */
 export function moved(replaced) {
-  const { url } = place();
-  const page = (/** @type {string} */ address) => address.replace(replaced ? /\?[^#]*/ : "", "");
-  if (page(url) != page(shown) && !(replaced && waiting?.url == shown && !/utm_/i.test(shown))) return view();
-  if (page(url) != page(shown)) wait(Object.assign(waiting, place()));
-  shown = url;
+  const before = shown;
+  shown = pageUrl();
+  const page = (/** @type {string} */ url) => (replaced ? url.replace(/\?[^#]*/, "") : url);
+  if (page(before) == page(shown)) return;
+  if (!replaced || waiting?.url != before || /utm_/.test(before)) return view({}, before);
+  waiting.url = shown;
 }
 
 /** As a text: that of nothing, which forgets who it is, is empty. @param {string | number | null} [id] */
