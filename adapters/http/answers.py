@@ -43,10 +43,15 @@ REASON = "X-Catchment-Reason"
 
 
 def problem(
-    refusal: Refusal, request: Request, *, batch: bool = False, headers: tuple[tuple[str, str], ...] = ()
+    refusal: Refusal,
+    request: Request,
+    *,
+    status: int = 0,
+    batch: bool = False,
+    headers: tuple[tuple[str, str], ...] = (),
 ) -> Response:
-    """A refusal as `application/problem+json` (RFC 9457)."""
-    status = STATUS_OF[refusal.reason]
+    """A refusal as `application/problem+json` (RFC 9457), with the status of its reason unless another is given."""
+    status = status or STATUS_OF[refusal.reason]
     body: dict[str, Any] = {
         "type": f"urn:catchment:problem:{refusal.reason}",
         "title": IN_WORDS[refusal.reason],

@@ -21,16 +21,17 @@ from .exchange import Exchange, Request, Response, Route, Routes
 from .faults import log_fault
 from .metrics import Metrics
 from .room import Room
+from .wire import be_strict
 
 if TYPE_CHECKING:
     import asyncio
 
 _EXPOSED = f"Retry-After, {OUTCOME}, {REASON}, X-Request-Id"
-_PREFLIGHT = (
-    ("Access-Control-Allow-Methods", "POST"),
-    ("Access-Control-Allow-Headers", "content-type, content-encoding, authorization"),
-    ("Access-Control-Max-Age", "7200"),
-)
+_ALLOWED = ("content-type", "content-encoding", "authorization")
+_ASKED_LETTERS = 2_000
+_SHOWN = 20
+_TOO_SLOW = "The body did not come in time, and nothing of it was stored. Send it again; if the line is slow, in parts."
+_TOKENS = re.compile(r"[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(?:,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*)*")
 
 
 class PlainHeaders(dict[str, str]):
@@ -62,6 +63,7 @@ class Application(HTTPServerConnectionDelegate):
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
         context: Any = getattr(request_conn, "context", None)
+        be_strict(request_conn)
         exchange = Exchange(self, request_conn, getattr(context, "address", None))
         self.connections[server_conn] = exchange
         return exchange
@@ -100,7 +102,7 @@ class Application(HTTPServerConnectionDelegate):
     async def respond(self, request: Request, route: Route | None) -> Response:
         """The answer to a request. Never raises for a request's sake."""
         if request.method == "OPTIONS":
-            return Response(204, headers=_PREFLIGHT)
+            return Response(204, headers=self._preflight(request))
         if route is None:
             return self._no_route(request)
         try:
@@ -109,12 +111,38 @@ class Application(HTTPServerConnectionDelegate):
             log_fault(request, error)
             return problem(Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5), request)
 
+    def _preflight(self, request: Request) -> tuple[tuple[str, str], ...]:
+        """What a page may send: CORS is not the gate, the project's origins are. Also headers that are not read here: a
+        tool that traces a page's requests adds its own to all of them."""
+        asked = request.headers.get("Access-Control-Request-Headers", "")
+        allowed = dict.fromkeys(_ALLOWED)
+        if len(asked) <= _ASKED_LETTERS and _TOKENS.fullmatch(asked):
+            allowed |= dict.fromkeys(name.strip().lower() for name in asked.split(","))
+        headers: tuple[tuple[str, str], ...] = (
+            ("Access-Control-Allow-Methods", "POST"),
+            ("Access-Control-Allow-Headers", ", ".join(allowed)),
+            ("Access-Control-Max-Age", "7200"),
+            ("Vary", "Origin, Access-Control-Request-Headers, Access-Control-Request-Private-Network"),
+        )
+        if request.headers.get("Access-Control-Request-Private-Network") == "true" and self.route("POST", request.path):
+            headers += (("Access-Control-Allow-Private-Network", "true"),)
+        return headers
+
+    def too_slow(self, request: Request) -> Response:
+        """The answer to a request whose body did not come in time. It is to be sent again, which trackers do for an
+        answer with `Retry-After` alone."""
+        return problem(Refusal(reason=Reason.UNAVAILABLE, detail=_TOO_SLOW, retry_after=5), request, status=408)
+
     def _no_route(self, request: Request) -> Response:
         methods = self._methods(request.path)
         if methods is None:
             return problem(Refusal(reason=Reason.NOT_FOUND), request)
         allowed = ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
-        return problem(Refusal(reason=Reason.METHOD_NOT_ALLOWED), request, headers=(("Allow", allowed),))
+        words = f"{request.path} takes {allowed}, not {request.method[:_SHOWN]}."
+        if "POST" in methods:
+            words += " It is for events, which trackers and programs post; there is nothing to look at."
+        refusal = Refusal(reason=Reason.METHOD_NOT_ALLOWED, detail=words)
+        return problem(refusal, request, headers=(("Allow", allowed),))
 
     def headers(self, request: Request, response: Response) -> PlainHeaders:
         """The headers of an answer. The page's script may read every one of them, refusals included."""

@@ -8,7 +8,10 @@ headers that belong to it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import re
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +21,11 @@ from typing import TYPE_CHECKING, cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 
 from .addresses import Client
 from .room import Hold
+from .wire import stays_open, write_whole
 
 if TYPE_CHECKING:
     from .application import Application
@@ -33,6 +37,8 @@ _DRAINED = 16 * 1024 * 1024
 connection that is closed on unread data is reset."""
 
 _DIGITS = 20
+_ABSOLUTE = re.compile(r"https?://[^/?#@]+(/[^?]*)?(?:\?(.*))?", re.IGNORECASE)
+"""A target as a client with a proxy sends it: scheme, host, path, query (RFC 9112, 3.2.2)."""
 
 
 @dataclass(slots=True)
@@ -87,6 +93,16 @@ Routes = Mapping[str, Mapping[str, Route]]
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
+def split_target(target: str) -> tuple[str, str]:
+    """The path and the query of a request's target. What is before them in an absolute one does not matter here."""
+    if not target.startswith("/"):
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is not None:
+            return absolute[1] or "/", absolute[2] or ""
+    path, _, query = target.partition("?")
+    return path, query
+
+
 def _said_length(text: str) -> int:
     """What a Content-Length says. What is none is Tornado's to refuse; of too many digits to convert it is huge."""
     if not text.isdecimal():
@@ -104,6 +120,8 @@ class Phase(Enum):
     """Ours."""
     TAKING = 4
     """The client, to take our answer."""
+    LEAVING = 5
+    """The client, to close: it has been answered before its request was whole."""
 
 
 class Exchange(HTTPMessageDelegate):
@@ -145,7 +163,7 @@ class Exchange(HTTPMessageDelegate):
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
-        path, _, query = start_line.path.partition("?")  # type: ignore[union-attr]
+        path, query = split_target(start_line.path)  # type: ignore[union-attr]
         method = start_line.method  # type: ignore[union-attr]
         client = self._app.clients.read(self._peer, headers)
         self._request = Request(
@@ -213,6 +231,28 @@ class Exchange(HTTPMessageDelegate):
         task.add_done_callback(self._app.tasks.discard)
         return task
 
+    def give_up(self) -> None:
+        """Answer a request whose body comes too slowly, and end the connection. What still comes is thrown away, so
+        that the answer can be read: a connection that is closed on unread data is reset."""
+        request, stream = self._request, self._connection.stream  # type: ignore[attr-defined]
+        if request is None:
+            stream.close()
+            return
+        self._request = None
+        self._body.clear()
+        request.hold.let_go()
+        request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()
+        response = self._app.too_slow(request)
+        self._phase, self._since = Phase.LEAVING, request.monotonic
+        self._app.idle(self)
+        try:
+            head = _head(response.status, {**self._app.headers(request, response), "Connection": "close"})
+            written = stream.write(head + response.body)
+        except (StreamClosedError, OSError):
+            return
+        written.add_done_callback(lambda _: _say_no_more(stream))
+        self._app.measured(request, self._route, response)
+
     async def _respond(self, request: Request) -> None:
         try:
             response = await self._app.respond(request, self._route)
@@ -226,17 +266,24 @@ class Exchange(HTTPMessageDelegate):
         headers = self._app.headers(request, response)
         body = response.body if request.method != "HEAD" else b""
         connection = self._connection
-        reason = _REASONS.get(response.status, "")
         try:
-            if isinstance(connection, HTTP1Connection) and request.keeps_alive and not connection._disconnect_on_finish:
-                # What `write_headers` would send, without its look at every line: a tenth of a request's whole cost.
-                lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-                head = f"HTTP/1.1 {response.status} {reason}\r\n{lines}\r\n".encode("latin-1")
-                connection._pending_write = connection.stream.write(head + body)
+            if request.keeps_alive and stays_open(connection):
+                write_whole(cast(HTTP1Connection, connection), _head(response.status, headers) + body)
             else:
-                start_line = ResponseStartLine("HTTP/1.1", response.status, reason)
+                start_line = ResponseStartLine("HTTP/1.1", response.status, _REASONS.get(response.status, ""))
                 connection.write_headers(start_line, cast(HTTPHeaders, headers), body or None)
             self._phase, self._since = Phase.TAKING, self._app.clock.monotonic()
             connection.finish()
         except (StreamClosedError, OSError):
             log.debug("the client of request %s is gone", request.id)
+
+
+def _head(status: int, headers: Mapping[str, str]) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{lines}\r\n".encode("latin-1")
+
+
+def _say_no_more(stream: IOStream) -> None:
+    """Tell the client that nothing more comes, while what it sends is still read."""
+    with contextlib.suppress(OSError, AttributeError):  # it may be closed by now
+        stream.socket.shutdown(socket.SHUT_WR)

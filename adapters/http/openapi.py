@@ -144,6 +144,8 @@ def describe(limits: Limits, version: str, public_url: str) -> dict[str, Any]:
     for name, about in (("catchment", "The tracker"), ("catchment.plus", "The tracker with everything")):
         spec.path(f"/{name}.js", operations={"get": _script(about)})
         spec.path(f"/{name}.{{version}}.js", operations={"get": _script(f"{about}, one version, for good", True)})
+    page = {"200": {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}}
+    spec.path("/", operations={"get": _get("A page for who opens the server in a browser", page)})
     spec.path("/healthz", operations={"get": _get("Alive", {"200": _json("The process is alive")})})
     ready = {"200": _json("It may take traffic"), "503": _json("It may not")}
     spec.path("/readyz", operations={"get": _get("Ready", ready)})
@@ -239,6 +241,7 @@ def _post(summary: str, body: str, receipt: str) -> dict[str, Any]:
     for reason, status in STATUS_OF.items():
         if status not in (200, 404, 405):
             reasons.setdefault(status, []).append(reason)
+    reasons[408] = [Reason.UNAVAILABLE]
     return {
         "summary": summary,
         "security": [{"key": []}, {}],
@@ -256,7 +259,7 @@ def _post(summary: str, body: str, receipt: str) -> dict[str, Any]:
 
 
 def _problem(reasons: list[Reason], status: int = 0) -> dict[str, Any]:
-    wait = {"Retry-After": {"required": True, "schema": {"type": "integer"}}} if status in (429, 503) else {}
+    wait = {"Retry-After": {"required": True, "schema": {"type": "integer"}}} if status in (408, 429, 503) else {}
     return {
         "headers": {OUTCOME: _SENT, REASON: _SENT, **wait},
         "description": " ".join(f"`{reason}`: {IN_WORDS[reason]}" for reason in reasons),

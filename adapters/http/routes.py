@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from catchment.core.limits import Limits
 
+from . import front
 from .collecting import Collecting
 from .exchange import Route, Routes
 from .operations import Operations
@@ -21,6 +22,7 @@ def routes(collecting: Collecting, operations: Operations, tracker: Tracker, lim
         "/catchment.js": {"GET": Route(tracker.short)},
         "/catchment.plus.js": {"GET": Route(tracker.short)},
         **{path: {"GET": Route(tracker.versioned, label=path)} for path in _VERSIONED},
+        "/": {"GET": Route(front.page)},
         "/healthz": {"GET": Route(operations.healthz)},
         "/readyz": {"GET": Route(operations.readyz)},
         "/metrics": {"GET": Route(operations.metrics)},

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
-from tornado.httputil import _normalize_header
 from tornado.iostream import IOStream
 
 from .application import Application
 from .exchange import Phase
+from .wire import forget_header_names
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,8 @@ _ACCEPTED_AT_ONCE = 64
 _BACKLOG = 1024
 _SWEEP_SECONDS = 1.0
 _BUFFER = 8 * 1024 * 1024
-_HEADER_NAMES = 200
+_LEAVING_SECONDS = 2.0
+"""For taking the answer to a request that was not whole."""
 
 
 class _Stream(IOStream):
@@ -124,15 +125,16 @@ class Server:
     def _sweep(self) -> None:
         """Closes the connections of clients that take too long."""
         loop = asyncio.get_running_loop()
-        _forget_header_names()
+        forget_header_names()
         now = self._application.clock.monotonic()
         for connection, exchange in list(self._application.connections.items()):
-            late = (
+            if exchange.waits_since(Phase.BODY, now) > self._limits.body:
+                exchange.give_up()
+            elif (
                 exchange.waits_since(Phase.HEADERS, now) > self._limits.idle
-                or exchange.waits_since(Phase.BODY, now) > self._limits.body
                 or exchange.waits_since(Phase.TAKING, now) > self._limits.body
-            )
-            if late:
+                or exchange.waits_since(Phase.LEAVING, now) > _LEAVING_SECONDS
+            ):
                 connection.stream.close()
         self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
 
@@ -206,12 +208,6 @@ class Server:
                 if stream.closed() or _readable(stream.socket):
                     continue
             stream.close()
-
-
-def _forget_header_names() -> None:
-    """Empty Tornado's cache of header names when it has more than honest clients send: it keeps names of any length."""
-    if _normalize_header.cache_info().currsize > _HEADER_NAMES:
-        _normalize_header.cache_clear()
 
 
 def _readable(sock: socket.socket) -> bool:

@@ -20,6 +20,7 @@ CODES = {
     403: {"origin_not_allowed", "project_disabled"},
     404: {"not_found"},
     405: {"method_not_allowed"},
+    408: {"unavailable"},
     413: {"too_large"},
     415: {"unsupported_media_type"},
     422: {"refused_by_plugin"},

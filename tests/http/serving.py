@@ -404,7 +404,7 @@ def check_problem(answer: Answer, status: int, code: str, *also: str) -> dict[st
     assert problem["request_id"] == answer.headers["X-Request-Id"]
     assert answer.headers["X-Catchment-Outcome"] == "refused"
     assert answer.headers["X-Catchment-Reason"] == code
-    assert ("Retry-After" in answer.headers) == (status in (402, 429, 503))
+    assert ("Retry-After" in answer.headers) == (status in (402, 408, 429, 503))
     return problem
 
 

@@ -211,7 +211,9 @@ async def test_project_disabled_is_said_where_the_project_is_switched_off(site: 
     check_problem(await site.post(site.event()), 403, "project_disabled")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/events/", "/v1/event", "//v1/events", "/V1/EVENTS", "/v1/events%3F"])
+@pytest.mark.parametrize(
+    "path", ["//", "/v1", "/v1/events/", "/v1/event", "//v1/events", "/V1/EVENTS", "/v1/events%3F"]
+)
 async def test_not_found_is_said_of_an_address_where_nothing_is(site: Site, path: str) -> None:
     check_problem(await site.ask("GET", path), 404, "not_found")
     check_problem(await site.post(site.event(), path), 404, "not_found")
@@ -226,6 +228,7 @@ async def test_not_found_is_said_of_an_address_where_nothing_is(site: Site, path
         ("BREW", "/v1/events", "OPTIONS, POST"),
         ("POST", "/healthz", "GET, HEAD, OPTIONS"),
         ("DELETE", "/metrics", "GET, HEAD, OPTIONS"),
+        ("POST", "/", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_method_not_allowed_names_the_methods_that_are(site: Site, method: str, path: str, allowed: str) -> None:
@@ -235,7 +238,8 @@ async def test_method_not_allowed_names_the_methods_that_are(site: Site, method:
         check_common(answer)
         assert answer.status == 405
     else:
-        check_problem(answer, 405, "method_not_allowed")
+        words = check_problem(answer, 405, "method_not_allowed")["detail"]
+        assert words.startswith(f"{path} takes {allowed}, not {method}.")
 
 
 async def test_too_large_is_said_of_a_body_over_the_limit(site: Site) -> None:

@@ -1,0 +1,62 @@
+"""HTTP/1.1 on the wire: what is used of Tornado beyond its documentation, and why. Nothing of the kind is elsewhere.
+
+- `HTTP1Connection._parse_headers` is overridden. Tornado takes some requests that another server in front of this one
+  may read in another way; who tells the two apart can hide a second request in the first. They are refused here.
+- `HTTP1Connection._disconnect_on_finish`, `_pending_write`: an answer is written whole, at once. `write_headers` looks
+  at every line again, which is a tenth of a request's whole cost.
+- `httputil._normalize_header` is a cache that keeps header names of any length. It is emptied when it has grown.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, HTTPInputError, _normalize_header
+
+_HEADER_NAMES = 200
+_HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")
+
+
+class StrictConnection(HTTP1Connection):
+    """A request that could be read in two ways is malformed: it gets a 400, and its connection ends."""
+
+    def _parse_headers(self, data: bytes) -> tuple[str, HTTPHeaders]:
+        ends = data.count(b"\r\n")
+        if data.count(b"\n") != ends or data.count(b"\r") != ends:
+            raise HTTPInputError("CR and LF come together, at a line's end")
+        start_line, headers = super()._parse_headers(data)
+        hosts = headers.get_list("Host")
+        if start_line.endswith("HTTP/1.0"):
+            if "Transfer-Encoding" in headers:
+                raise HTTPInputError("HTTP/1.0 has no Transfer-Encoding")
+            if len(hosts) > 1:
+                raise HTTPInputError("more than one Host")
+        elif len(hosts) != 1:
+            raise HTTPInputError("one Host is required")
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            raise HTTPInputError("Host is not a host")
+        return start_line, headers
+
+
+def be_strict(connection: object) -> None:
+    """Let a connection that has not read anything yet refuse what is ambiguous: Tornado makes its connections itself,
+    and takes no class for them."""
+    if type(connection) is HTTP1Connection:
+        connection.__class__ = StrictConnection
+
+
+def stays_open(connection: object) -> bool:
+    """Whether a connection goes on after its answer."""
+    return isinstance(connection, HTTP1Connection) and not connection._disconnect_on_finish
+
+
+def write_whole(connection: HTTP1Connection, answer: bytes) -> None:
+    """Write an answer of which every byte is there; `finish` follows."""
+    connection._pending_write = connection.stream.write(answer)
+
+
+def forget_header_names() -> None:
+    """Empty Tornado's cache of header names if it has more than honest clients send."""
+    if _normalize_header.cache_info().currsize > _HEADER_NAMES:
+        _normalize_header.cache_clear()
