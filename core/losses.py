@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .collect import Collect
     from .submission import Receipt, Submission
 
-KNOWN_REASONS = ("queue_full", "expired", "too_large", "gave_up", "closed")
+KNOWN_REASONS = ("queue_full", "expired", "too_large", "gave_up", "closed", "invalid")
 """Why the tracker and the Python client drop an event. Other senders may have words of their own."""
 
 OTHER_REASON = "other"

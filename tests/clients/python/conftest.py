@@ -15,6 +15,7 @@ import pytest
 
 from catchment.config.compose import management
 from catchment.config.settings import load
+from catchment.core.keys import make_key
 from catchment.core.project import KeyKind
 from catchment_client import Client
 
@@ -23,7 +24,7 @@ from ...support.database import Database, Server
 from .door import Door
 from .stub import Stub
 
-KEY = "sk_for-the-stub"
+KEY = make_key(KeyKind.SERVER, bytes(32))
 
 
 @dataclass(frozen=True)

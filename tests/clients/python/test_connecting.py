@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import select
 import shutil
 import socket
@@ -22,7 +21,7 @@ from catchment_client._logs import Tally
 
 from ...e2e.running import poll
 from .conftest import KEY
-from .stub import Stub
+from .stub import Says, Stub, problem
 
 MakeClient = Callable[..., Client]
 
@@ -56,7 +55,7 @@ def test_a_certificate_is_verified(
     with pytest.raises(Unavailable, match="tls"):
         doubting.send("Ping", timeout=0.3)
     doubting.track("Ping")
-    poll(lambda: "no answer (tls)" in log.text, "the log says why")
+    poll(lambda: "(tls: certificate verify failed" in log.text, "the log says why")
     assert secure_stub.asked == []
     context = ssl.create_default_context(cafile=str(certificate[0]))
     trusting = make_client(endpoint, ssl_context=context)
@@ -126,10 +125,46 @@ def test_a_proxy_of_https_sees_neither_key_nor_event(
     assert secure_stub.asked[0].headers["host"] == "localhost:4433"
 
 
-def test_the_log_is_silent_unless_somebody_listens() -> None:
-    logger = logging.getLogger("catchment_client")
-    assert [type(handler) for handler in logger.handlers] == [logging.NullHandler]
-    assert logger.level == logging.NOTSET
+@pytest.mark.parametrize("listens", [False, True])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("nobody listens there", "(network: connection refused)"),
+        ("a foreign certificate", "(tls: certificate verify failed: "),
+        ("a revoked key", "1 event refused: revoked_key"),
+        ("a wrong path", "1 event refused: not_found"),
+        ("a warning", "1 event taken with a warning: dropped userId (longer than 200 characters)"),
+        ("a wrong argument", "1 event lost: invalid: data: "),
+    ],
+)
+def test_a_program_that_does_nothing_for_it_is_told_on_standard_error_once(
+    stub: Stub, secure_stub: Stub, what: str, said: str, listens: bool
+) -> None:
+    endpoint, data = stub.endpoint, "{}"
+    if what == "nobody listens there":
+        endpoint = "http://127.0.0.1:9"
+    elif what == "a foreign certificate":
+        endpoint = secure_stub.endpoint
+    elif what == "a wrong argument":
+        data = "{1, 2}"
+    elif what == "a warning":
+        warning = {"code": "dropped", "field": "userId", "detail": "longer than 200 characters"}
+        result = {"index": 0, "outcome": "stored", "event_id": "a", "session_id": "s", "warnings": [warning]}
+        stub.answer = lambda asked: Says(200, {"results": [result]})
+    else:
+        stub.answer = lambda asked: problem(*((401, "revoked_key") if what == "a revoked key" else (404, "not_found")))
+    script = f"""
+import logging
+from catchment_client import Client
+{'logging.basicConfig(filename="/dev/null")' if listens else ""}
+client = Client({endpoint!r}, {KEY!r}, close_timeout=0.5, strict=False)
+client.track('Ping', {data})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count(said) == (0 if listens else 1), done.stderr
+    assert KEY not in done.stderr
+    assert not listens or done.stderr == ""
 
 
 @pytest.mark.parametrize("by", ["environment", "option"])
@@ -137,7 +172,7 @@ def test_the_log_is_switched_on_by_environment_or_option(stub: Stub, monkeypatch
     options = "" if by == "environment" else ", log='debug'"
     script = f"""
 from catchment_client import Client
-with Client({stub.endpoint!r}, 'sk_hush'{options}) as client:
+with Client({stub.endpoint!r}, {KEY!r}{options}) as client:
     client.track('Ping', {{'secret': 'hush'}}, user_id='hush', event_id='hush')
 """
     if by == "environment":
@@ -240,7 +275,7 @@ def test_an_answer_is_read_in_each_of_its_forms(
     try:
         if form == "short":
             client.track("Ping")
-            poll(lambda: "no answer (network)" in log.text, "it is seen that the end is missing")
+            poll(lambda: "(network)" in log.text, "it is seen that the end is missing")
         else:
             assert client.send("Ping", timeout=30).outcome == "stored"
     finally:

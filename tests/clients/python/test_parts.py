@@ -17,12 +17,16 @@ import pytest
 from hypothesis import given
 
 import catchment_client
-from catchment_client import Client, ConfigurationError, InvalidEvent, Refused, Unavailable
+from catchment_client import Client, ConfigurationError, InvalidEvent, Receipt, Refused, Unavailable
 from catchment_client._backoff import FIRST, LONGEST, delay, read_retry_after
 from catchment_client._events import build
 from catchment_client._ids import new_id
+from catchment_client._logs import KINDS, Tally
 from catchment_client._losses import MOST, Losses
 from catchment_client._settings import Settings, read_endpoint, read_key
+from catchment_client.testing import RecordingClient
+
+from .conftest import KEY
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -42,6 +46,7 @@ def test_the_public_names_are_these() -> None:
         "Receipt",
         "Refused",
         "Unavailable",
+        "sign_event_id",
     ]
     assert all(hasattr(catchment_client, name) for name in catchment_client.__all__)
 
@@ -316,6 +321,9 @@ def test_an_endpoint_is_the_server_s_address(endpoint: str, expected: tuple[obje
         "https://user:password@events.example.com",
         "https://events.example.com/?a=1",
         "https://events.example.com/#a",
+        "https://events.example.com/v1",
+        "https://events.example.com/v1/events",
+        "https://events.example.com/stats/v1/batch/",
         "https://events.example.com:99999",
         "https://events.example.com\\@evil.example",
         "https://events.example.com/\r\nHost: evil",
@@ -324,15 +332,32 @@ def test_an_endpoint_is_the_server_s_address(endpoint: str, expected: tuple[obje
 )
 def test_a_wrong_endpoint_is_said_where_the_client_is_made(endpoint: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^endpoint: "):
-        Client(endpoint, "sk_x")
+        Client(endpoint, KEY)
 
 
-@pytest.mark.parametrize("key", ["", None, "pk_abcdef", "secret", "sk_", "sk_a b", "sk_a\r\nX: y", "sk_ä"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        None,
+        "pk_abcdef",
+        "secret",
+        "sk_",
+        "sk_a b",
+        "sk_a\r\nX: y",
+        "sk_ä",
+        "sk_nope",
+        KEY[:-1],
+        KEY + "0",
+        KEY.swapcase(),
+        f"sk_{'0' * 500}",
+    ],
+)
 def test_a_wrong_key_is_said_without_showing_it(key: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^key: ") as caught:
         Client("https://events.example.com", key)
     assert not key or key in ("sk_", "secret") or key not in str(caught.value)
-    assert read_key("sk_abcDEF123") == "sk_abcDEF123"
+    assert read_key(KEY) == KEY
 
 
 @pytest.mark.parametrize(
@@ -342,18 +367,48 @@ def test_a_wrong_key_is_said_without_showing_it(key: Any) -> None:
 def test_a_wrong_option_is_named(options: Mapping[str, Any]) -> None:
     (name,) = options
     with pytest.raises(ConfigurationError, match=f"^{name}: "):
-        Client("https://events.example.com", "sk_x", **options)
+        Client("https://events.example.com", KEY, **options)
+
+
+def test_a_client_that_is_not_strict_loses_what_is_wrong_and_says_so() -> None:
+    errors: list[Any] = []
+    client = RecordingClient(strict=False, on_error=errors.append)
+    assert client.track("Ping", {"a": {1, 2}}, event_id="a") == "a"
+    assert UUID(client.track("", None)).version == 7
+    assert (client.losses, [error.reason for error in errors]) == ({"invalid": 2}, ["invalid", "invalid"])
+    assert repr(client) == "<RecordingClient https://events.example.com, 0 pending, 2 lost>"
+    with pytest.raises(InvalidEvent):
+        client.send("")
+
+
+def test_a_field_in_another_spelling_is_said_to_be_meant() -> None:
+    for wrong, right in (("userId", "user_id"), ("event_data", "data"), ("sessionid", "session_id")):
+        with pytest.raises(InvalidEvent, match=f"did you mean {right}"):
+            build("Ping", None, {wrong: "x"})
+
+
+def test_a_receipt_shows_what_there_is_to_say() -> None:
+    assert repr(Receipt("stored", "a", session_id="s")) == "Receipt(outcome='stored', event_id='a', session_id='s')"
+
+
+def test_a_tally_tells_only_so_many_kinds_apart(caplog: pytest.LogCaptureFixture) -> None:
+    tally = Tally()
+    for number in range(2 * KINDS):
+        tally.warn("refused", f"reason {number}", 1)
+    tally.finish()
+    assert len(caplog.records) == KINDS + 2
+    assert caplog.records[-1].getMessage() == f"{KINDS - 1} events refused: other reasons"
 
 
 def test_an_unknown_option_is_a_type_error() -> None:
     options: Any = {"lingre": 1}
     with pytest.raises(TypeError, match="lingre"):
-        Client("https://events.example.com", "sk_x", **options)
+        Client("https://events.example.com", KEY, **options)
 
 
 def test_neither_client_nor_error_shows_the_key() -> None:
-    client = Client("https://events.example.com", "sk_hush")
-    assert "hush" not in repr(client)
+    client = Client("https://events.example.com", KEY)
+    assert repr(client) == "<Client https://events.example.com, 0 pending>"
     assert client.close()
 
 

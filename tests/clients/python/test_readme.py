@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from catchment_client import AsyncClient, Client, Options
-from catchment_client._losses import CLOSED, EXPIRED, GAVE_UP, QUEUE_FULL, TOO_LARGE
+from catchment_client._losses import CLOSED, EXPIRED, GAVE_UP, INVALID, QUEUE_FULL, TOO_LARGE
 
+from .conftest import KEY
 from .stub import Stub
 
 README = (Path(__file__).resolve().parents[3] / "clients" / "python" / "README.md").read_text(encoding="utf-8")
@@ -29,7 +30,7 @@ def test_every_example_is_python() -> None:
 def test_the_examples_do_what_they_say(
     stub: Stub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("CATCHMENT_KEY", "sk_example")
+    monkeypatch.setenv("CATCHMENT_KEY", KEY)
     names: dict[str, Any] = {}
     clients: list[Client] = []
     for example in EXAMPLES:
@@ -53,4 +54,11 @@ def test_every_option_and_every_loss_is_in_it() -> None:
         Options.__annotations__
     )
     reasons = README.partition("| reason | meaning | told by |")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| `(\w+)` \|", reasons, re.MULTILINE) == [QUEUE_FULL, TOO_LARGE, EXPIRED, GAVE_UP, CLOSED]
+    assert re.findall(r"^\| `(\w+)` \|", reasons, re.MULTILINE) == [
+        QUEUE_FULL,
+        TOO_LARGE,
+        EXPIRED,
+        GAVE_UP,
+        CLOSED,
+        INVALID,
+    ]

@@ -12,7 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from catchment_client import AsyncClient, Client, Receipt, Refused
+from catchment.core.keys import fingerprint, make_key, sign_id
+from catchment.core.project import KeyKind
+from catchment_client import AsyncClient, Client, Receipt, Refused, Unavailable, sign_event_id
 
 from .conftest import Site
 from .door import Door
@@ -134,11 +136,11 @@ def test_one_refused_event_hurts_no_other_and_every_one_has_its_receipt(
     assert site.key not in log.text
 
 
-@pytest.mark.parametrize("key", ["sk_nothing", "unknown"])
+@pytest.mark.parametrize("key", ["nobody's", "a browser's letters"])
 def test_a_wrong_key_is_said_and_ends_in_no_endless_retrying(
     site: Site, door: Door, make_client: MakeClient, key: str
 ) -> None:
-    wrong = key if key.startswith("sk_") else site.key[:-1] + ("a" if site.key[-1] != "a" else "b")
+    wrong = make_key(KeyKind.SERVER, key.ljust(32).encode())
     errors: list[Any] = []
     client = make_client(door.endpoint, wrong, on_error=errors.append)
     client.track("Ping")
@@ -148,6 +150,27 @@ def test_a_wrong_key_is_said_and_ends_in_no_endless_retrying(
     with pytest.raises(Refused, match="unknown_key"):
         client.send("Ping")
     assert site.ids() == []
+
+
+def test_a_check_says_whether_events_would_be_stored_and_stores_nothing(
+    site: Site, door: Door, make_client: MakeClient
+) -> None:
+    assert (receipt := make_client(door.endpoint, site.key).check()).outcome == "dry_run"
+    assert receipt.would_be == "stored"
+
+    async def check() -> Receipt:
+        async with AsyncClient(door.endpoint, make_key(KeyKind.SERVER, bytes(32))) as client:
+            return await client.check()
+
+    with pytest.raises(Refused, match="unknown_key"):
+        asyncio.run(check())
+    with pytest.raises(Unavailable, match="connection refused"):
+        make_client("http://127.0.0.1:9", site.key).check(timeout=0.1)
+    assert site.ids() == []
+
+
+def test_an_id_is_signed_as_the_server_checks_it(site: Site) -> None:
+    assert sign_event_id("mail-17-alice", site.key) == sign_id("mail-17-alice", fingerprint(site.key))
 
 
 def test_thirty_threads_lose_and_double_nothing(site: Site, door: Door, make_client: MakeClient) -> None:

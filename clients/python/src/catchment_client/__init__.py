@@ -12,6 +12,7 @@ same for asyncio. For your own tests there is `catchment_client.testing`.
 
 from ._events import Fields
 from ._settings import Options
+from ._signing import sign_event_id
 from ._version import VERSION
 from .client import AsyncClient, Client
 from .errors import CatchmentError, ClientClosed, ConfigurationError, InvalidEvent, Lost, Refused, Unavailable
@@ -32,4 +33,5 @@ __all__ = [
     "Receipt",
     "Refused",
     "Unavailable",
+    "sign_event_id",
 ]

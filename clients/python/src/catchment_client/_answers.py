@@ -35,6 +35,11 @@ class Again(NamedTuple):
     reason: str
     after: float | None = None
     """Seconds that the server asks to wait."""
+    detail: str | None = None
+    """The reason in words, if they say more."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 class Verdict(NamedTuple):

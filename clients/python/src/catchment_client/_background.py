@@ -26,8 +26,9 @@ from ._process import check, hold, release, watch
 from ._settings import Settings
 from ._transport import Transport, Unreachable
 from .errors import Lost, Refused
-from .receipts import Receipt
+from .receipts import EventWarning, Receipt
 
+_NAMED = WIRE_NAMES | {f"event_data.{column}" for column in ("category", "label", "value")}
 LAST_CALL = 1.0
 """Seconds before the end of a close, at most, from which on it only reports what something on the way still refuses."""
 REPORTS = 10
@@ -37,7 +38,8 @@ REPORTS = 10
 class Background:
     """The queue, and the thread that empties it. The thread starts with the first event, in a fork's child anew."""
 
-    def __init__(self, settings: Settings, connect: Callable[[], Transport]) -> None:
+    def __init__(self, settings: Settings, connect: Callable[[], Transport], endpoint: str = "the server") -> None:
+        self._endpoint = endpoint
         self._settings = settings
         self._connect = connect
         self._path = "/v1/batch?dry_run=1" if settings.dry_run else "/v1/batch"
@@ -61,6 +63,9 @@ class Background:
         self._course = Course()
         self._flushes = Flushes()
         self._losses = Losses()
+        self.refused: Counter[str] = Counter()
+        """Events that the server refused, by its code."""
+        self._last_again: Again | None = None
         self._telling = threading.local()
         self._deadline = self._last_call = float("inf")
         self._gave_up = False
@@ -68,6 +73,15 @@ class Background:
         self._thread: threading.Thread | None = None
 
     # from other threads
+
+    def lose(self, event_id: str, reason: str, why: str) -> None:
+        """Counts an event that can't even be sent."""
+        check()
+        with self._lock:
+            self._losses.add(reason, 1)
+            self._flushes.lose()
+        self._tally.warn("lost", f"{reason}: {why}", 1)
+        self._tell_error(Lost(event_id, reason))
 
     def add(self, item: Item) -> None:
         check()
@@ -270,7 +284,7 @@ class Background:
         try:
             reply = self._transport.post(self._path, body, timeout)
         except Unreachable as error:
-            return Verdict(again=Again(error.reason))
+            return Verdict(again=Again(error.reason, detail=error.detail))
         verdict = _answers.read_batch(reply, [one.item.event_id for one in part])
         log.debug("a batch of %d events, %d bytes: HTTP %d", len(part), len(body), reply.status)
         return verdict
@@ -285,6 +299,7 @@ class Background:
             failures = self._course.failures
             if verdict.losses is not None:
                 self._losses.settled()
+            self._last_again = verdict.again
             self._buffer.release(answered)
             self._plan(part, answered, verdict)
         self._log_answer(part, verdict, failures)
@@ -362,7 +377,9 @@ class Background:
 
     def _report_lost(self, reason: str, ids: Sequence[str]) -> None:
         if ids:
-            self._tally.warn("lost", reason, len(ids))
+            again = self._last_again if reason in (GAVE_UP, EXPIRED) else None
+            why = reason if again is None else f"{reason} (no answer: {again})"
+            self._tally.warn("lost", why, len(ids))
         for event_id in ids:
             self._tell_error(Lost(event_id, reason))
 
@@ -370,6 +387,11 @@ class Background:
         refused = Counter(_why(receipt) for receipt in receipts if receipt.outcome == "refused")
         for why, count in refused.items():
             self._tally.warn("refused", why, count)
+        with self._lock:
+            self.refused.update(str(receipt.reason) for receipt in receipts if receipt.outcome == "refused")
+        warned = Counter(_what(warning) for receipt in receipts for warning in receipt.warnings)
+        for what, count in warned.items():
+            self._tally.warn("taken with a warning", what, count)
         for receipt in receipts:
             self._call(self._settings.on_receipt, receipt)
             if receipt.outcome == "refused":
@@ -380,10 +402,10 @@ class Background:
         if verdict.losses == "refused":
             log.warning("the server will not record what was lost before")
         if again is not None and verdict.split and len(part) == 1:
-            self._tally.warn("set aside", again.reason, 1)
+            self._tally.warn("set aside", str(again), 1)
         elif again is not None:
             level = log.debug if failures or verdict.split else log.warning
-            level("no answer (%s); trying again, with the same ids", again.reason)
+            level("no answer from %s (%s); trying again, with the same ids", self._endpoint, again)
         elif failures:
             log.info("the server answers again, after %d attempts", failures)
 
@@ -406,6 +428,12 @@ class Background:
             if not isinstance(error, Exception) and threading.current_thread() is not self._thread:
                 raise  # an interrupt, say, of the thread that tracks
             log.error("a callback raised %s", type(error).__name__)
+
+
+def _what(warning: EventWarning) -> str:
+    """The warning. A field is named if its name is ours: others may be data."""
+    known = warning.field in _NAMED
+    return f"{warning.code} {warning.field} ({warning.detail})" if known else warning.code
 
 
 def _why(receipt: Receipt) -> str:

@@ -21,6 +21,12 @@ class Delivery(Protocol):
     def send(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
         """Sends it now. Raises `Refused`, `Unavailable` and `ClientClosed`. Ends early where `stop` is set."""
 
+    def check(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
+        """As `send`, by a dry run."""
+
+    def lose(self, event_id: str, reason: str, why: str) -> None:
+        """Counts an event that can't be sent, and says so."""
+
     def settled(self) -> Future[bool]:
         """Done when all that was added before has been answered (True) or lost (False)."""
 
@@ -34,6 +40,9 @@ class Delivery(Protocol):
     def losses(self) -> Mapping[str, int]: ...
 
     @property
+    def refused(self) -> Mapping[str, int]: ...
+
+    @property
     def pending(self) -> int: ...
 
 
@@ -41,10 +50,17 @@ class Nowhere:
     """A client that is disabled."""
 
     losses: Mapping[str, int] = {}
+    refused: Mapping[str, int] = {}
     pending = 0
 
     def add(self, item: Item) -> None:
         pass
+
+    def lose(self, event_id: str, reason: str, why: str) -> None:
+        pass
+
+    def check(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
+        return self.send(item, timeout, stop)
 
     def send(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
         return Receipt(outcome="disabled", event_id=item.event_id)

@@ -65,6 +65,9 @@ _WIRE: Mapping[str, tuple[str, tuple[type, ...]]] = {
 }
 """By argument: the name on the wire, and the types that it may have."""
 WIRE_NAMES = frozenset({"event_name", "eventId", "timestamp", "event_data", *(wire for wire, _ in _WIRE.values())})
+_SPELLINGS = {name.replace("_", ""): name for name in (*_WIRE, "event_id", "timestamp")}
+_SPELLINGS.update(eventname="name", eventdata="data", properties="data", title="page_title", path="page_path")
+"""What a caller means, by how it may be spelt elsewhere."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -84,7 +87,7 @@ def build(name: object, data: object, fields: Mapping[str, Any]) -> Item:
         if field in ("event_id", "timestamp"):
             continue
         if field not in _WIRE:
-            raise InvalidEvent(field[:100], "not a field of an event; put it into the data")
+            raise InvalidEvent(field[:100], _unknown(field))
         if value is None:
             continue
         wire, types = _WIRE[field]
@@ -92,6 +95,11 @@ def build(name: object, data: object, fields: Mapping[str, Any]) -> Item:
             raise InvalidEvent(field, f"expected text, not {_type_name(value)}")
         event[wire] = _text(value)
     return Item(event_id, encode(event))
+
+
+def _unknown(field: str) -> str:
+    meant = _SPELLINGS.get(field.replace("_", "").lower())
+    return f"not a field of an event; {f'did you mean {meant}?' if meant else 'put it into the data'}"
 
 
 def encode(event: Mapping[str, Any]) -> bytes:

@@ -1,9 +1,14 @@
-"""The logger `catchment_client`: silent until somebody listens. No key, no data, no answer's text ever gets into it."""
+"""The logger `catchment_client`. No key, no data, no answer's text ever gets into it.
+
+Warnings go to standard error if nobody else listens: an event that is refused or lost must not vanish without a word.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -11,11 +16,28 @@ from collections import Counter
 from .errors import ConfigurationError
 
 log = logging.getLogger("catchment_client")
-log.addHandler(logging.NullHandler())
 
 QUIET = 60.0
 """Seconds between two lines about the same."""
+KINDS = 100
+"""Things that are told apart; what is new after that is told together."""
 _handler: logging.Handler | None = None
+
+
+class _Unheard(logging.Handler):
+    """Writes to standard error what no other handler would get."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger: logging.Logger | None = log
+        while logger is not None:
+            if any(handler is not self for handler in logger.handlers):
+                return
+            logger = logger.parent if logger.propagate else None
+        with contextlib.suppress(OSError, ValueError):  # a closed standard error, or a full one
+            print(f"{record.name}: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+log.addHandler(_Unheard(logging.WARNING))
 
 
 def switch_on(level: str | None) -> None:
@@ -37,7 +59,7 @@ def switch_on(level: str | None) -> None:
 
 
 class Tally:
-    """Says at once what is new, and then at most once a minute how often it was."""
+    """Says at once what is new, and then at most once a minute how often it was. At most `KINDS` are told apart."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # one that a signal handler which tracks may take again
@@ -48,6 +70,8 @@ class Tally:
         """`what` became of so many events, and why."""
         now = time.monotonic()
         with self._lock:
+            if (what, why) not in self._next and len(self._next) >= KINDS:
+                why = "other reasons"
             self._unsaid[what, why] += count
             if now < self._next.get((what, why), 0.0):
                 return

@@ -23,6 +23,9 @@ it was something on the way that held the event back."""
 CLOSED = "closed"
 """Tracked after `close`: never reported, since nothing is sent any more."""
 
+INVALID = "invalid"
+"""An argument was wrong, and the client is not strict."""
+
 MOST = 1_000_000
 """The highest number of one report; what is over goes into the next one."""
 

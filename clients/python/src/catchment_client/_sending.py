@@ -22,6 +22,7 @@ from .receipts import Receipt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DRY_RUN = "/v1/events?dry_run=1"
 KEPT = 8
 """Idle connections."""
 LAST_TRY = 0.05
@@ -34,13 +35,17 @@ class Sending:
     def __init__(self, settings: Settings, connect: Callable[[], Transport]) -> None:
         self._settings = settings
         self._connect = connect
-        self._path = "/v1/events?dry_run=1" if settings.dry_run else "/v1/events"
+        self._path = DRY_RUN if settings.dry_run else "/v1/events"
         self._lock = threading.RLock()  # one that a signal handler which sends may take again
         self._idle: list[Transport] = []
         self._is_closed = False
         watch(self)
 
-    def send(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
+    def check(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
+        """The receipt of a dry run. Raises as `send` does."""
+        return self.send(item, timeout, stop, path=DRY_RUN)
+
+    def send(self, item: Item, timeout: float, stop: threading.Event, *, path: str | None = None) -> Receipt:
         """The receipt. Raises `Refused`, `Unavailable`, `ClientClosed`."""
         check()
         if self._is_closed:
@@ -52,7 +57,8 @@ class Sending:
         attempt = 0
         while True:
             attempt += 1
-            verdict = self._attempt(item, max(LAST_TRY, min(self._settings.timeout, deadline - time.monotonic())))
+            seconds = max(LAST_TRY, min(self._settings.timeout, deadline - time.monotonic()))
+            verdict = self._attempt(path or self._path, item, seconds)
             for receipt in verdict.receipts:
                 if receipt is not None:
                     if receipt.outcome == "refused":
@@ -64,14 +70,14 @@ class Sending:
             if again.after is None:
                 wait = min(wait, left / 2)  # or chance would decide how much of the time is used
             if left < LAST_TRY or wait >= left or stop.wait(wait):
-                raise Unavailable(item.event_id, again.reason)
+                raise Unavailable(item.event_id, again.reason, again.detail)
 
-    def _attempt(self, item: Item, timeout: float) -> Verdict:
+    def _attempt(self, path: str, item: Item, timeout: float) -> Verdict:
         with self._transport() as transport:
             try:
-                reply = transport.post(self._path, item.body, timeout)
+                reply = transport.post(path, item.body, timeout)
             except Unreachable as error:
-                return Verdict(again=Again(error.reason))
+                return Verdict(again=Again(error.reason, detail=error.detail))
         return _answers.read_single(reply, item.event_id)
 
     @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import string
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
@@ -15,7 +17,10 @@ from .receipts import Receipt
 
 KIB = 1024
 MIB = 1024 * KIB
-_KEY = re.compile(r"sk_[\x21-\x7e]+")
+_KEY = re.compile(r"sk_[0-9A-Za-z]{7,77}")
+CHECKSUM = 6
+"""Characters at a key's end that prove the others."""
+_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 class Options(TypedDict, total=False):
@@ -46,13 +51,16 @@ class Options(TypedDict, total=False):
     """Seconds that `close`, and the end of the process, may wait for answers. Default 5."""
     ssl_context: ssl.SSLContext | None
     """How servers are verified; by default against the system's certificates."""
+    strict: bool
+    """Whether `track` raises `InvalidEvent` for a wrong argument. Default yes. If not, the event is lost with the
+    reason ``invalid``: counted, logged and given to `on_error`."""
     dry_run: bool
     """The server checks everything, and stores nothing."""
     disabled: bool | None
     """Nothing is sent. Default: what the environment's CATCHMENT_CLIENT_DISABLED says."""
     log: str | None
     """``debug``, ``info``, ``warning``, …: writes the log to standard error. Default: what the environment's
-    CATCHMENT_CLIENT_LOG says, else nothing; the logger is ``catchment_client`` either way."""
+    CATCHMENT_CLIENT_LOG says, else warnings if nobody else listens to the logger ``catchment_client``."""
 
 
 class Address(NamedTuple):
@@ -81,6 +89,7 @@ class Settings:
     max_age: float = 24 * 3600.0
     close_timeout: float = 5.0
     ssl_context: ssl.SSLContext | None = None
+    strict: bool = True
     dry_run: bool = False
     disabled: bool | None = None
     log: str | None = None
@@ -115,6 +124,8 @@ def read_endpoint(endpoint: object) -> Address:
         raise ConfigurationError(expected) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(expected)
+    if re.search(r"/v1(/[a-z]+)?/*$", parts.path):
+        raise ConfigurationError(f"{expected}, without /v1/… behind it")
     if "@" in parts.netloc:
         raise ConfigurationError("endpoint: without a user or password; the key is given by itself")
     secure = parts.scheme == "https"
@@ -127,4 +138,15 @@ def read_key(key: object) -> str:
         raise ConfigurationError("key: this is a browser key (pk_…); a back end needs a server key (sk_…)")
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise ConfigurationError("key: expected a server key (sk_…), as `catchment key create` prints it")
+    if _checksum(key[:-CHECKSUM]) != key[-CHECKSUM:]:
+        raise ConfigurationError("key: mistyped or cut off: its checksum, the last six characters, does not fit")
     return key
+
+
+def _checksum(text: str) -> str:
+    """The CRC-32 of a key without its last characters, in base 62: so the server writes it."""
+    number, letters = zlib.crc32(text.encode()), ""
+    for _ in range(CHECKSUM):
+        number, rest = divmod(number, len(_DIGITS))
+        letters = _DIGITS[rest] + letters
+    return letters

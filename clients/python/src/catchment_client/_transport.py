@@ -30,11 +30,12 @@ _USER_AGENT = f"catchment-client/{VERSION} python/{sys.version_info[0]}.{sys.ver
 
 
 class Unreachable(Exception):
-    """No answer. `reason`: ``timeout``, ``tls``, ``network`` or ``not_understood``."""
+    """No answer. `reason`: ``timeout``, ``tls``, ``network`` or ``not_understood``. `detail`: the same in words."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, detail: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.detail = detail
 
 
 class Transport:
@@ -67,7 +68,7 @@ class Transport:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
                 if not (is_kept and isinstance(error, ConnectionError)):  # else the server closed it while it was idle
-                    raise Unreachable(_reason(error)) from error
+                    raise Unreachable(_reason(error), _detail(error)) from error
             except BaseException:
                 self.close()
                 raise
@@ -193,6 +194,17 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return "tls"
     return "network" if isinstance(error, (OSError, http.client.IncompleteRead)) else "not_understood"
+
+
+def _detail(error: Exception) -> str | None:
+    """The system's own words, which hold neither key nor data."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "").replace("_", " ").lower() or None
+    if isinstance(error, socket.timeout) or not isinstance(error, OSError):
+        return None
+    return (error.strerror or str(error)).lower()[:200] or None
 
 
 def _proxy(address: Address) -> tuple[tuple[str, int], dict[str, str]] | None:

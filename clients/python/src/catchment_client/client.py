@@ -9,25 +9,33 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from ._background import Background
 from ._delivery import Delivery, Nowhere, result_of
 from ._events import Fields, Item, build
+from ._ids import new_id
 from ._logs import switch_on
+from ._losses import INVALID
 from ._process import watch
 from ._sending import Sending
 from ._settings import Options, Settings, read_endpoint, read_key
 from ._transport import Transport
-from .errors import Unavailable
+from .errors import InvalidEvent, Unavailable
 from .receipts import Receipt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
 
+    Ask = Callable[[Item, float, threading.Event], Receipt]
+
 SEND_TIMEOUT = 10.0
 """Seconds that `send` tries by default."""
+CHECK = "CatchmentCheck"
+"""The name of the event by which `check` asks. It is never stored."""
 SENDERS = 8
 """Threads of an `AsyncClient` that send at once; they are started when they are needed."""
 
@@ -37,10 +45,12 @@ class _Real:
 
     def __init__(self, endpoint: str, key: str, settings: Settings) -> None:
         connect = partial(Transport, read_endpoint(endpoint), read_key(key), settings.ssl_context)
-        self._background = Background(settings, connect)
+        self._background = Background(settings, connect, endpoint)
         self._sending = Sending(settings, connect)
         self.add = self._background.add
+        self.lose = self._background.lose
         self.send = self._sending.send
+        self.check = self._sending.check
         self.settled = self._background.settled
         self.begin_close = self._background.begin_close
 
@@ -53,6 +63,10 @@ class _Real:
         return self._background.losses
 
     @property
+    def refused(self) -> Mapping[str, int]:
+        return dict(self._background.refused)
+
+    @property
     def pending(self) -> int:
         return self._background.pending
 
@@ -61,6 +75,7 @@ class _Tracking:
     """What both clients have in common: everything that does not wait."""
 
     def __init__(self, endpoint: str, key: str, **options: Unpack[Options]) -> None:
+        self._endpoint = str(endpoint)
         self._settings = Settings(**options)
         switch_on(self._settings.log)
         self._delivery = self._make_delivery(endpoint, key)
@@ -83,17 +98,31 @@ class _Tracking:
         zone, or ISO 8601; now, where it is missing), `event_id` (your own: what is sent with it twice is stored once),
         `page_title`, `page_path`, `referrer`.
 
-        Raises `InvalidEvent` where an argument is wrong.
+        Raises `InvalidEvent` if an argument is wrong, unless the option `strict` is off: then the event is lost.
         """
-        item = build(name, data, fields)
+        try:
+            item = build(name, data, fields)
+        except InvalidEvent as error:
+            if self._settings.strict:
+                raise
+            sent = fields.get("event_id")
+            event_id = str(sent) if isinstance(sent, (str, UUID)) else new_id()
+            self._delivery.lose(event_id, INVALID, str(error))
+            return event_id
         self._delivery.add(item)
         return item.event_id
 
     @property
     def losses(self) -> Mapping[str, int]:
         """Events of `track` that will never be stored though no server refused them, by reason: ``queue_full``,
-        ``too_large``, ``expired``, ``gave_up``, ``closed``. Of this process, since it started or was forked."""
+        ``too_large``, ``expired``, ``gave_up``, ``closed``, ``invalid``. Of this process, since it started or was
+        forked."""
         return self._delivery.losses
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Events of `track` that the server refused, by its code. Of this process, since it started or was forked."""
+        return self._delivery.refused
 
     @property
     def pending(self) -> int:
@@ -101,7 +130,9 @@ class _Tracking:
         return self._delivery.pending
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}, {self.pending} pending>"
+        counts = {"pending": self.pending, "refused": sum(self.refused.values()), "lost": sum(self.losses.values())}
+        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "pending")
+        return f"<{type(self).__name__} {self._endpoint}, {said}>"
 
 
 class Client(_Tracking):
@@ -131,6 +162,14 @@ class Client(_Tracking):
         time (send it again with the exception's `event_id`); `ClientClosed`.
         """
         return self._delivery.send(build(name, data, fields), timeout, threading.Event())
+
+    def check(self, timeout: float = SEND_TIMEOUT) -> Receipt:
+        """Asks the server, by a dry run, whether this client's events would be stored, and returns the receipt.
+
+        Stores nothing. Raises as `send` does: `Refused` for a key that is unknown or revoked, or a project that is
+        switched off, `Unavailable` if the server can't be reached.
+        """
+        return self._delivery.check(build(CHECK, None, {}), timeout, threading.Event())
 
     def flush(self, timeout: float | None = 10.0) -> bool:
         """Waits until everything tracked before is answered. False where that is not in time, and where an event was
@@ -181,22 +220,29 @@ class AsyncClient(_Tracking):
         **fields: Unpack[Fields],
     ) -> Receipt:
         """As `Client.send`. Where the task is cancelled no further attempt is made; the event may be stored or not."""
-        item = build(name, data, fields)
+        return await self._in_thread(self._delivery.send, build(name, data, fields), timeout)
+
+    async def check(self, timeout: float = SEND_TIMEOUT) -> Receipt:
+        """As `Client.check`."""
+        return await self._in_thread(self._delivery.check, build(CHECK, None, {}), timeout)
+
+    async def _in_thread(self, ask: Ask, item: Item, timeout: float) -> Receipt:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(SENDERS, thread_name_prefix="catchment-client-send")
         stop = threading.Event()
         begun = time.monotonic()
         try:
-            return await asyncio.wrap_future(self._threads.submit(self._send, item, timeout, begun, stop))
+            return await asyncio.wrap_future(self._threads.submit(self._ask, ask, item, timeout, begun, stop))
         finally:
             stop.set()
 
-    def _send(self, item: Item, timeout: float, begun: float, stop: threading.Event) -> Receipt:
+    @staticmethod
+    def _ask(ask: Ask, item: Item, timeout: float, begun: float, stop: threading.Event) -> Receipt:
         """In a thread of the pool: those may have had so much to do that the time is over."""
         waited = time.monotonic() - begun
         if 0 < timeout <= waited or stop.is_set():
             raise Unavailable(item.event_id, "timeout")
-        return self._delivery.send(item, max(0.0, timeout - waited), stop)
+        return ask(item, max(0.0, timeout - waited), stop)
 
     async def flush(self, timeout: float | None = 10.0) -> bool:
         """As `Client.flush`."""

@@ -44,9 +44,12 @@ class Refused(CatchmentError):
 class Unavailable(CatchmentError):
     """There was no final answer in time. Send again with `event_id`: the event is stored once, however often it is."""
 
-    def __init__(self, event_id: str, reason: str) -> None:
-        super().__init__(f"no answer in time ({reason}); send it again with the same event id")
+    def __init__(self, event_id: str, reason: str, detail: str | None = None) -> None:
+        why = f"{reason}: {detail}" if detail else reason
+        super().__init__(f"no answer in time ({why}); send it again with the same event id")
         self.event_id = event_id
+        self.detail = detail
+        """The last attempt's reason in words, such as ``connection refused``. None if the reason says it all."""
         self.reason = reason
         """Of the last attempt: a code of the server's (``unavailable``), ``http_502``, ``timeout``, ``tls``,
         ``network``, or ``not_understood`` where something else than Catchment answered."""
@@ -59,7 +62,8 @@ class Lost(CatchmentError):
         super().__init__(reason)
         self.event_id = event_id
         self.reason = reason
-        """``queue_full``, ``too_large``, ``expired``, ``gave_up`` or ``closed``."""
+        """``queue_full``, ``too_large``, ``expired``, ``gave_up``, ``closed``, or ``invalid`` from a client that is not
+        strict."""
 
 
 class ClientClosed(CatchmentError, RuntimeError):

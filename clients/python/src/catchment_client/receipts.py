@@ -17,7 +17,7 @@ class EventWarning:
     detail: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Receipt:
     """What became of one event."""
 
@@ -40,6 +40,11 @@ class Receipt:
     """With ``dry_run``: the outcome that the event would have had."""
     row: Mapping[str, Any] | None = None
     """With ``dry_run``: the row that would have been stored."""
+
+    def __repr__(self) -> str:
+        """What there is to say: fields that are empty are left out."""
+        said = [f"{name}={value!r}" for name, value in vars(self).items() if value not in (None, (), {})]
+        return f"{type(self).__name__}({', '.join(said)})"
 
     @property
     def is_stored(self) -> bool:

@@ -52,13 +52,27 @@ class _Recorder:
 
     def __init__(self, owner: _Recording) -> None:
         self._owner = owner
-        self.losses: Mapping[str, int] = {}
+        self.losses: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
         self.pending = 0
+
+    def lose(self, event_id: str, reason: str, why: str) -> None:
+        self.losses[reason] = self.losses.get(reason, 0) + 1
+        on_error = self._owner._settings.on_error
+        if on_error is not None:
+            on_error(Lost(event_id, reason))
+
+    def check(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
+        if self._owner.is_unavailable:
+            raise Unavailable(item.event_id, "unavailable")
+        return Receipt("dry_run", item.event_id, would_be="stored")
 
     def add(self, item: Item) -> None:
         try:
             receipt = self.send(item, 0.0, threading.Event())
         except (Refused, Unavailable) as error:
+            if isinstance(error, Refused):
+                self.refused[str(error.reason)] = self.refused.get(str(error.reason), 0) + 1
             on_error = self._owner._settings.on_error
             if on_error is not None:
                 on_error(error if isinstance(error, Refused) else Lost(error.event_id, "gave_up"))

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from catchment_client import Client
+from catchment_client._settings import _checksum
 
 ANSWER = b'{"results":[{"index":0,"outcome":"stored","event_id":"a","session_id":"s","warnings":[]}]}'
 
@@ -21,12 +22,15 @@ def serve(listening: socket.socket, has_begun: threading.Event, go_on: threading
     connection.close()
 
 
+KEY = "sk_0000000" + _checksum("sk_0000000")
+
+
 def main() -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     has_begun, go_on = threading.Event(), threading.Event()
     server = threading.Thread(target=serve, args=(listening, has_begun, go_on))
     server.start()
-    client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", "sk_x", linger=0)
+    client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}", KEY, linger=0)
     client.track("Ping", event_id="a")
     has_begun.wait(30)
     for way in ("exit", "_exit"):
