@@ -238,7 +238,7 @@ def test_a_full_queue_counts_what_it_can_t_take_and_says_so_with_the_next_batch(
         return stores(asked, losses="recorded") if "losses" in asked.body else stores(asked)
 
     stub.answer = answer
-    client = make_client(stub.endpoint, queue_events=10, on_error=errors.append)
+    client = make_client(stub.endpoint, queue_events=10, on_error=errors.append, linger=60)  # a flush sends them
     tracked = [client.track("Ping") for _ in range(25)]
     assert client.losses == {"queue_full": 15}
     assert client.pending == 10

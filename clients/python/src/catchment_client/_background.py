@@ -431,9 +431,9 @@ class Background:
 
 
 def _what(warning: EventWarning) -> str:
-    """The warning. A field is named if its name is ours: others may be data."""
-    known = warning.field in _NAMED
-    return f"{warning.code} {warning.field} ({warning.detail})" if known else warning.code
+    """The warning, with the part of the field's name that is ours: the rest may be data."""
+    field = warning.field if warning.field in _NAMED else warning.field.partition(".")[0]
+    return f"{warning.code} {field} ({warning.detail})" if field in _NAMED else warning.code
 
 
 def _why(receipt: Receipt) -> str:
