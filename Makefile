@@ -31,7 +31,7 @@ frameworks_stamp := $(frameworks)/node_modules/.package-lock.json
 frameworks_built := $(patsubst %,$(frameworks)/%/dist/.built,astro managers next package react svelte turbo vue)
 assets := $(country) $(scripts_built)
 
-.PHONY: help setup ready assets run test frameworks faults breakages check fuzz bench wheel lock format clean
+.PHONY: help setup ready assets run test frameworks faults breakages check fuzz bench wheel npm lock format clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -83,6 +83,10 @@ wheel: $(requirements) $(assets) ## build the wheels, the server's and the Pytho
 	rm -rf build dist clients/python/build
 	$(bin)/python -m build --wheel --no-isolation
 	$(bin)/python -m build --wheel --no-isolation --outdir dist clients/python
+
+npm: $(npm_stamp) ## pack the tracker's npm package into dist/
+	mkdir -p dist
+	npm pack --offline --silent --pack-destination dist ./$(tracker)
 
 assets: $(assets) ## fetch and build the data and scripts that are shipped in the wheel
 

@@ -27,7 +27,7 @@ export const identify = call("identify");
 export const optOut = call("opt-out");
 export const optIn = call("opt-in");
 
-export const init = safely((/** @type {import("catchment").Options} */ options) => {
+export const init = safely((/** @type {import("@catchment-collector/tracker").Options} */ options) => {
   if (!inBrowser || !waiting) return;
   choose(Object.fromEntries(Object.entries(options).filter(([, value]) => value)));
   openStore();

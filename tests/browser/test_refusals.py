@@ -30,6 +30,7 @@ async def test_a_website_that_is_not_allowed_is_told_so_once(visitor: Visitor) -
     visitor.collector.database.execute(add, visitor.collector.project.id, visitor.site.other_origin)
     await page.reload()
     await visitor.until_rows(1)
+    await visitor.until_sent(page)
     await page.evaluate("catchment('event', 'Allowed')")  # one report goes with each batch
     lost = visitor.collector.losses
     await eventually(lambda: lost().get("origin_not_allowed") == 2, "losses are recorded", ARRIVES)
