@@ -14,6 +14,8 @@ import psycopg2
 from catchment import sql
 from catchment.core.errors import Unavailable
 
+from .errors import why_not_connected
+
 _SECONDS = 10
 
 
@@ -54,7 +56,7 @@ def inspect_database(dsn: str) -> DatabaseFacts:
             ahead, process = row.pop("clock") - now, row.pop("process")
             return DatabaseFacts(**row, clock_ahead=ahead, behind_pooler=process != connection.info.backend_pid)
     except psycopg2.Error as error:
-        raise Unavailable(" ".join(str(error).split())) from None
+        raise Unavailable(why_not_connected(error, dsn)[1]) from None
 
 
 def embedded_is_installed() -> bool:

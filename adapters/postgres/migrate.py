@@ -16,6 +16,8 @@ from yoyo.connections import parse_uri
 from catchment import sql
 from catchment.core.errors import Invalid, Unavailable
 
+from .errors import why_not_connected
+
 MONTHS_AHEAD = 3
 
 
@@ -65,7 +67,7 @@ def _connect(dsn: str) -> Any:
     try:
         return _open(dsn, connect_timeout=10)
     except psycopg2.OperationalError as error:
-        raise Unavailable(f"no connection with the database: {' '.join(str(error).split())}") from None
+        raise Unavailable(f"no connection with the database: {why_not_connected(error, dsn)[1]}") from None
 
 
 def _check(cursor: Any) -> None:
