@@ -92,18 +92,22 @@ class Turn:
         if share is not None:
             self._used[share] = self._used.get(share, 0.0) + seconds
 
+    def rest(self, job: Job, now: float) -> None:
+        """Let large batches rest if this one took longer than its round: as long as that was."""
+        longer = now - self._ends if self._ends is not None else 0.0
+        if job.large and longer > TURN:
+            self._large_from = now + min(longer, _LONGEST_REST)
+
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._next_round)
 
     def _next_round(self) -> None:
-        ended, self._scheduled, self._ends = self._ends, False, None
-        now = self.clock.monotonic()
-        if ended is not None and now - ended > TURN:
-            self._large_from = now + min(now - ended, _LONGEST_REST)
+        self._scheduled, self._ends = False, None
         if not self._waiting:
             return
+        now = self.clock.monotonic()
         rest = self._large_from - now
         ready = [job for job in self._waiting if not job.large] if rest > 0 else self._waiting
         chosen = nsmallest(_WOKEN, ready, key=self.rank)
@@ -171,6 +175,7 @@ class Job:
             now = self._turn.clock.monotonic()
             self.used += now - self._since
             self._turn.use(self.share, now - self._since, now)
+            self._turn.rest(self, now)
             self._since = None
 
 

@@ -164,3 +164,27 @@ async def test_what_an_address_used_is_forgotten() -> None:
     clock.advance(timedelta(seconds=2))
     turn.use("last", 0.002, clock.monotonic())
     assert set(turn._used) == {"last"}
+
+
+async def test_a_large_batch_that_took_long_rests_while_small_ones_go_on() -> None:
+    clock = ToldClock()
+    turn = Turn(clock)
+    done: list[str] = []
+
+    async def batch(name: str, large: bool, takes: float) -> None:
+        job = turn.job(name, large=large)
+        await job.come(until=60)
+        for _ in range(3):
+            if job.over(clock.monotonic()):
+                await job.come(until=60)
+            clock.advance(timedelta(seconds=takes))
+            done.append(name)
+
+    large = asyncio.ensure_future(batch("large", True, 0.05))
+    await eventually(lambda: done == ["large"], "it has begun")
+    await batch("small", False, TURN)
+    assert done == ["large", *["small"] * 3]
+    clock.advance(timedelta(seconds=0.05))  # it has rested as long as it took
+    await eventually(lambda: done.count("large") == 2, "it goes on")
+    clock.advance(timedelta(seconds=0.05))
+    await large

@@ -40,6 +40,11 @@ def asked(
     return asyncio.create_task(store())
 
 
+async def store_of(sink: GroupCommit, share: str | None, name: str) -> list[str]:
+    """Stores ten events that came from an address."""
+    return in_words(await sink.store(events(PROJECT, 10, name), (), deadline=60, share=share))
+
+
 async def first_under_way(database: Database, sink: GroupCommit) -> asyncio.Task[list[str]]:
     """A request that the only writer is at, while the table is locked."""
     first = asked(sink, events(PROJECT, 1, "first"))
@@ -56,6 +61,23 @@ def rows(database: Database) -> int:
 
 
 # bounds
+
+
+async def test_one_address_fills_half_of_a_queue_and_leaves_the_rest_to_others(database: Database) -> None:
+    async with open_sink(database, writers=1, limits=GroupLimits(queue_events=80)) as sink:
+        with locked(database):
+            tasks = [await first_under_way(database, sink)]
+            for number in range(4):
+                tasks.append(asyncio.create_task(store_of(sink, "flood", f"flood-{number}")))
+                await queued(sink, 10 * (number + 1))
+            with pytest.raises(Unavailable, match="share"):
+                await store_of(sink, "flood", "more")
+            for number, share in enumerate(("another", None, None, None), start=5):
+                tasks.append(asyncio.create_task(store_of(sink, share, f"{share}-{number}")))
+                await queued(sink, 10 * number)
+        for task in tasks:
+            assert set(await task) == {STORED}
+        assert sink._queued_of == {}
 
 
 async def test_a_queue_that_is_full_of_events_says_so_at_once(database: Database) -> None:
