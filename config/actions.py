@@ -151,7 +151,10 @@ class SettingsActions:
 
         extensions = plugin_extensions(self._settings)
         await extensions.configure(self._settings.plugins.sections, only=(backend,))
-        return await extensions.bill(backend, usages)
+        try:
+            return await extensions.bill(backend, usages)
+        finally:
+            await extensions.close()
 
     def demo(self, *, host: str | None, port: int | None, site_port: int | None, say: Callable[[str], None]) -> int:
         chosen: dict[str, Any] = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}

@@ -32,6 +32,7 @@ from catchment.core.errors import Unavailable
 from catchment.core.scripts import NAMES
 from catchment.plugins.errors import PluginErrors
 from catchment.plugins.loading import GROUP
+from catchment.plugins.manager import PluginExtensions
 
 from .compose import plugin_extensions
 from .settings import EMBEDDED, Settings
@@ -114,7 +115,7 @@ def check_plugins(settings: Settings) -> Iterator[Finding]:
             try:
                 extensions = plugin_extensions(one)
                 names = [plugin.name for plugin in extensions.describe()]
-                asyncio.run(extensions.configure(settings.plugins.sections))
+                asyncio.run(_try_settings(extensions, settings))
             except PluginErrors as error:
                 failed += error.errors
             if names:
@@ -129,6 +130,11 @@ def check_plugins(settings: Settings) -> Iterator[Finding]:
         yield _warn("plugins", f"plugins.{disabled} has settings, but {disabled} is disabled", "remove one of them")
     if not failed:
         yield _ok("plugins", ", ".join(names) or "none")
+
+
+async def _try_settings(extensions: PluginExtensions, settings: Settings) -> None:
+    await extensions.configure(settings.plugins.sections)
+    await extensions.close()
 
 
 def _without_unknown(settings: Settings) -> Settings:

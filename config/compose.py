@@ -245,6 +245,13 @@ class Collector:
         not answer."""
         asyncio.get_running_loop().set_exception_handler(_quiet)
         await self.extensions.configure(self._settings.plugins.sections)
+        try:
+            await self._start()
+        except BaseException:
+            await self.extensions.close()
+            raise
+
+    async def _start(self) -> None:
         self.metrics.begin(
             version=VERSION,
             workers=self._settings.http.workers,
@@ -285,11 +292,14 @@ class Collector:
         self._draining = True
 
     async def close(self) -> None:
-        """Writes what waits and ends."""
-        await self.sink.close()
-        await self._maintenance.close()
-        await self._key_uses.close()
-        await self.projects.close()
+        """Writes what waits, and ends; plugins too."""
+        try:
+            await self.sink.close()
+            await self._maintenance.close()
+            await self._key_uses.close()
+            await self.projects.close()
+        finally:
+            await self.extensions.close()
         await end(self._pulse, self._surveys)
         self._readers.close()
         self._strangers.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 
 from .times import period_text
@@ -28,8 +28,13 @@ class Usage:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for the same account, project and period: a backend that has it replaces, never adds."""
+        """The same for the same account, project and period: a backend that has it replaces, never adds. At most 100
+        characters, of ``0-9 a-z : -``."""
         return f"{self.account_id}:{self.project_id}:{period_text(self.period)}"
+
+    def __repr__(self) -> str:
+        shown = {one.name: getattr(self, one.name) for one in fields(self)} | {"idempotency_key": self.idempotency_key}
+        return f"Usage({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

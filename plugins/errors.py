@@ -27,11 +27,13 @@ class PluginSettingsError(Invalid):
 
 
 class PluginErrors(Misconfigured):
-    """Plugins can't be used. `errors` has one line for each thing that is wrong, and names the plugin."""
+    """Plugins can't be used. `errors` has one line for each thing that is wrong, and names the plugin; `raised` holds
+    what the plugins raised themselves."""
 
-    def __init__(self, errors: Sequence[str]) -> None:
+    def __init__(self, errors: Sequence[str], raised: Sequence[BaseException] = ()) -> None:
         super().__init__("\n".join(errors))
         self.errors = tuple(errors)
+        self.raised = tuple(raised)
 
 
 class UnknownBackend(NotFound):

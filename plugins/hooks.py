@@ -27,7 +27,13 @@ from typing import Any
 
 import pluggy
 
+from catchment.core.check import clean
+from catchment.core.errors import Invalid
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent
+from catchment.core.privacy import canonical
+from catchment.core.project import KeyKind
+from catchment.core.remembering import remember_short
+from catchment.core.times import period_text
 from catchment.core.usage import Usage
 
 from .errors import PluginSettingsError
@@ -37,13 +43,19 @@ __all__ = [
     "Enrichment",
     "Event",
     "Filter",
+    "Invalid",
+    "KeyKind",
     "Place",
     "PluginSettingsError",
     "Refuse",
     "Usage",
     "UserAgent",
+    "canonical",
     "check_settings",
+    "clean",
     "hookimpl",
+    "period_text",
+    "remember_short",
 ]
 
 PROJECT = "catchment"
@@ -106,11 +118,21 @@ def check_settings(settings: Mapping[str, Any], **known: type) -> None:
 
 @hookspec
 def catchment_configure(settings: Mapping[str, Any]) -> None:
-    """The start: settings are read, files opened, tables built. Called once, before any other hook.
+    """Read the settings, open files, build tables. Called once in each process, before any other hook.
 
-    Arguments: `settings`, the plugin's own section of the settings, ``[plugins.NAME]``; empty where there is none.
+    Arguments: `settings`, the plugin's own section of the settings, ``[plugins.NAME]``; empty if there is none.
     Returns: None. It raises `PluginSettingsError` with one clear line on a bad setting, which stops the start.
     Order: every plugin is called, and all their errors are shown at once.
+    """
+
+
+@hookspec
+def catchment_close() -> None:
+    """Close what `catchment_configure` opened. Called once in each process, when all that was taken is written.
+
+    Arguments: none.
+    Returns: None. An error is logged and stops nothing.
+    Order: first the plain functions, one after another, then all ``async def`` at once. All together have two seconds.
     """
 
 

@@ -125,7 +125,9 @@ def _load(name: str, point: EntryPoint | None, plugin: object, errors: list[str]
         module = _module_of(plugin)
         if inspect.isclass(plugin):
             plugin = plugin()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         where = f"{point.value} of {_distribution(point)}" if point is not None else "its class"
         what = _one_line(error)
         errors.append(f"plugin {name}: {where} can't be loaded: {what}; mend it, uninstall it or disable it")
@@ -144,7 +146,10 @@ def _distribution(point: EntryPoint) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # the error's own text fails
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

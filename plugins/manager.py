@@ -37,6 +37,7 @@ from catchment.core.usage import Usage
 from .errors import BillingFailed, PluginErrors, UnknownBackend
 from .failures import Failures
 from .hooks import Filter, Refuse
+from .interrupting import TooLong, interrupted_after
 from .loading import Plugins, hook_names
 from .results import BadResult, check_agent, check_enrichment, check_place, copy_json
 
@@ -48,9 +49,10 @@ OVERRUNS = 3
 """Calls in a row that take too long, before the hook rests."""
 REST = 30.0
 """Seconds."""
-
-# What a plugin may raise without harm to anything else. A library that calls sys.exit() is no reason to stop.
-_RAISED = (Exception, SystemExit, asyncio.CancelledError)
+CLOSE = 2.0
+"""Seconds that all plugins together have to close."""
+_LEAST = 0.1
+"""Seconds that a plugin has to close, even if those before it took all of the time."""
 
 
 class Call:
@@ -102,6 +104,9 @@ class PluginExtensions:
         self._now = now
         calls = {hook: _calls(plugins, hook, trace) for hook in hook_names()}
         self._configure = calls["catchment_configure"]
+        self._close = calls["catchment_close"]
+        self._started: set[str] = set()
+        """Plugins that were configured, and not closed since."""
         self._parse = calls["catchment_parse_user_agent"]
         self._locate = calls["catchment_locate"]
         self._validate = calls["catchment_validate"]
@@ -114,8 +119,10 @@ class PluginExtensions:
         self, settings: Mapping[str, Mapping[str, Any]], *, only: Collection[str] | None = None
     ) -> None:
         """Hands every plugin, or `only` those named, its own section. Raises `PluginErrors` with a line for each
-        plugin that can't work with it, and each section that no plugin takes."""
+        plugin that can't work with it, and each section that no plugin takes; the other plugins are closed then."""
         errors = []
+        raised: list[BaseException] = []
+        failed = set()
         takers = {call.plugin for call in self._configure}
         for name, section in settings.items():
             if name not in self.plugins.loaded and name not in self.plugins.disabled:
@@ -128,13 +135,53 @@ class PluginExtensions:
                 continue
             try:
                 await _finished(call.function(settings.get(call.plugin, {})))
-            except CatchmentError as error:
-                errors.append(f"plugins.{call.plugin}: {_line(error)}")
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                _pass_cancellation(error)
+                failed.add(call.plugin)
+                raised.append(error)
+                if isinstance(error, CatchmentError):
+                    errors.append(f"plugins.{call.plugin}: {_line(error)}")
+                    continue
                 self.failures.note(call.plugin, call.hook, type(error).__qualname__, error)
                 errors.append(f"plugins.{call.plugin}: failed to start: {type(error).__name__}: {_line(error)}")
+        self._started = {name for name in self.plugins.loaded if only is None or name in only} - failed
         if errors:
-            raise PluginErrors(errors)
+            await self.close()
+            raise PluginErrors(errors, raised)
+
+    async def close(self, *, within: float = CLOSE) -> None:
+        """Calls `catchment_close` of the plugins that were configured. Raises nothing, and returns after `within`
+        seconds whatever they do."""
+        calls = [call for call in self._close if call.plugin in self._started]
+        self._started = set()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + within
+        for call in calls:
+            if not call.is_async:
+                try:
+                    with interrupted_after(max(_LEAST, end - loop.time())):
+                        call.function(None)
+                except BaseException as error:
+                    _pass_cancellation(error)
+                    self._not_closed(call, error)
+        tasks = {loop.create_task(self._close_one(call)): call for call in calls if call.is_async}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=max(_LEAST, end - loop.time()))
+            for task in late:
+                task.cancel()
+                self._not_closed(tasks[task], TooLong())
+
+    async def _close_one(self, call: Call) -> None:
+        # Caught in here: a task that ends with SystemExit ends the event loop.
+        try:
+            await call.function(None)
+        except BaseException as error:
+            _pass_cancellation(error)
+            self._not_closed(call, error)
+
+    def _not_closed(self, call: Call, error: BaseException) -> None:
+        what = "it took too long" if isinstance(error, TooLong) else type(error).__qualname__
+        self.failures.note(call.plugin, call.hook, what, error)
 
     def describe(self) -> tuple[PluginDescription, ...]:
         """Every plugin that is loaded, by name."""
@@ -172,7 +219,8 @@ class PluginExtensions:
         for usage in usages:
             try:
                 await _finished(call.function(usage))
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                _pass_cancellation(error)
                 self.failures.counts[call.plugin, call.hook] += 1
                 # A disk or a network is the operator's to mend: one sentence. Else the author wants to know where.
                 if not isinstance(error, CatchmentError | OSError):
@@ -197,7 +245,7 @@ class PluginExtensions:
             if result is not None:
                 try:
                     return check_agent(result)
-                except Exception as error:
+                except BaseException as error:
                     self._bad_result(call, result, error, warnings)
         return NO_USER_AGENT
 
@@ -210,7 +258,7 @@ class PluginExtensions:
             if result is not None:
                 try:
                     return check_place(result)
-                except Exception as error:
+                except BaseException as error:
                     self._bad_result(call, result, error, warnings)
         return NOWHERE
 
@@ -247,7 +295,7 @@ class PluginExtensions:
                 continue
             try:
                 found.append(check_enrichment(result))
-            except Exception as error:
+            except BaseException as error:
                 self._bad_result(call, result, error, warnings)
         return found
 
@@ -261,7 +309,7 @@ class PluginExtensions:
         result = None
         try:
             result = call.function(argument)
-        except _RAISED as error:
+        except BaseException as error:
             self._raised(call, error, warnings)
         if self._now() - started > self._budget:
             self._too_slow(call)
@@ -278,7 +326,7 @@ class PluginExtensions:
         try:
             async with limit:
                 result = await call.function(argument)
-        except _RAISED as error:
+        except BaseException as error:
             if limit.expired():
                 self._too_slow(call)
             self._raised(call, error, warnings)
@@ -287,11 +335,7 @@ class PluginExtensions:
         return result
 
     def _raised(self, call: Call, error: BaseException, warnings: list[EventWarning]) -> None:
-        if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            # Some libraries raise it as an error of their own; it is a cancellation where the task is cancelled.
-            if task is None or task.cancelling():
-                raise error
+        _pass_cancellation(error)
         self._failed(call, type(error).__qualname__, error, warnings)
 
     def _too_slow(self, call: Call) -> None:
@@ -305,7 +349,8 @@ class PluginExtensions:
         self.failures.counts[call.plugin, call.hook] += 1
         warnings.append(call.warning)
 
-    def _bad_result(self, call: Call, result: object, error: Exception, warnings: list[EventWarning]) -> None:
+    def _bad_result(self, call: Call, result: object, error: BaseException, warnings: list[EventWarning]) -> None:
+        _pass_cancellation(error)
         if inspect.iscoroutine(result):
             result.close()  # or Python complains that it was never awaited
         what = str(error) if isinstance(error, BadResult) else type(error).__qualname__
@@ -319,8 +364,9 @@ class PluginExtensions:
         try:
             if event.data == data and event.properties == properties:
                 return False
-            error: Exception = ValueError()
-        except Exception as failed:  # the comparison itself, of whatever it put there
+            error: BaseException = ValueError()
+        except BaseException as failed:  # the comparison itself, of whatever it put there
+            _pass_cancellation(failed)
             error = failed
         event.data.clear()
         event.data.update(copy_json(data))
@@ -368,5 +414,24 @@ async def _finished(result: Any) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
+def _pass_cancellation(error: BaseException) -> None:
+    """Raise what ends the task that the plugin was called in. All else is the plugin's own error, SystemExit and
+    KeyboardInterrupt too: a library that calls ``sys.exit()`` is no reason to stop."""
+    if isinstance(error, Exception):
+        return
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs any more: a coroutine is being thrown away
+        task = None
+    ends = isinstance(error, asyncio.CancelledError | GeneratorExit)
+    if ends and (task is None or task.cancelling()):
+        raise error
+    if task is not None and task.cancelling():  # it raised something else instead, which would end the event loop
+        raise asyncio.CancelledError from error
+
+
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # the error's own text fails
+        return "an error without a text"

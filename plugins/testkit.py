@@ -24,13 +24,30 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from catchment.core.event import Event, Place, UserAgent
-from catchment.core.outcomes import EventWarning
+from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, WarningCode
 from catchment.core.project import KeyKind
 from catchment.core.usage import Usage
 
+from .errors import BillingFailed, PluginErrors
 from .failures import Failures
-from .loading import load_plugins
+from .loading import hook_names, load_plugins
 from .manager import BUDGET, PluginExtensions
+
+__all__ = [
+    "BillingFailed",
+    "EventWarning",
+    "Filtered",
+    "HookRun",
+    "PluginErrors",
+    "Reason",
+    "Refusal",
+    "WarningCode",
+    "call_hook",
+    "check_plugin",
+    "run_hook",
+    "sample_event",
+    "sample_usage",
+]
 
 NAME = "tested"
 """The name that a plugin has here, unless another is given."""
@@ -42,11 +59,12 @@ class HookRun:
 
     result: Any
     """What the server goes on with: a `UserAgent`, a `Place`, a `Refusal`, a `Filtered` or None, a sequence of
-    `Enrichment`; None of `catchment_configure` and `catchment_bill`."""
+    `Enrichment`; None of `catchment_configure`, `catchment_bill` and `catchment_close`, and if the plugin could not be
+    configured."""
     warnings: tuple[EventWarning, ...] = ()
     """On the event's receipt; one `plugin_failed` for each failure."""
     errors: tuple[BaseException, ...] = ()
-    """What the plugin raised, or what was wrong with what it returned."""
+    """What the plugin raised, in any of its hooks, or what was wrong with what it returned."""
 
 
 def check_plugin(plugin: object, name: str = NAME) -> tuple[str, ...]:
@@ -57,16 +75,17 @@ def check_plugin(plugin: object, name: str = NAME) -> tuple[str, ...]:
 def run_hook(
     plugin: object,
     hook: str,
-    argument: Any,
+    argument: Any = None,
     *,
     settings: Mapping[str, Any] | None = None,
     name: str = NAME,
     budget: float = BUDGET,
 ) -> HookRun:
-    """Runs one hook of a plugin, plain or async, as the server would, configured with `settings` before.
+    """Runs one hook of a plugin, plain or async, as the server would, configured with `settings` before and closed
+    after it. Whatever the plugin raises stands in `errors` of the result, also about its settings.
 
-    Raises `PluginErrors` for a plugin or settings that would stop the start, `BillingFailed` where the plugin
-    bills and fails, and ValueError for a hook that there is not. Not in a running event loop: use `call_hook`.
+    Raises `PluginErrors` for a plugin that is not one, and ValueError for a hook that there is not. Not in a running
+    event loop: use `call_hook`.
     """
     return asyncio.run(call_hook(plugin, hook, argument, settings=settings, name=name, budget=budget))
 
@@ -74,22 +93,24 @@ def run_hook(
 async def call_hook(
     plugin: object,
     hook: str,
-    argument: Any,
+    argument: Any = None,
     *,
     settings: Mapping[str, Any] | None = None,
     name: str = NAME,
     budget: float = BUDGET,
 ) -> HookRun:
     """`run_hook`, in a running event loop."""
+    if hook not in hook_names():
+        raise ValueError(f"there is no hook {hook}")
     failures = _KeptFailures()
-    plugins = load_plugins({name: plugin}, installed=False)
-    extensions = PluginExtensions(plugins, budget=budget, failures=failures)
+    extensions = PluginExtensions(load_plugins({name: plugin}, installed=False), budget=budget, failures=failures)
     warnings: list[EventWarning] = []
     result: Any = None
-    if hook == "catchment_configure":
-        await extensions.configure({name: argument})
-        return HookRun(result=None)
-    await extensions.configure({name: settings or {}})
+    section = argument if hook == "catchment_configure" else settings or {}
+    try:
+        await extensions.configure({name: section})
+    except PluginErrors as error:
+        return HookRun(result=None, errors=error.raised or (error,))
     match hook:
         case "catchment_parse_user_agent":
             result = await extensions.parse_user_agent(argument, warnings)
@@ -100,9 +121,11 @@ async def call_hook(
         case "catchment_enrich":
             result = await extensions.enrich(argument, warnings)
         case "catchment_bill":
-            await extensions.bill(name, [argument])
-        case _:
-            raise ValueError(f"there is no hook {hook}")
+            try:
+                await extensions.bill(name, [argument])
+            except BillingFailed as error:
+                failures.errors.append(error.__cause__ or error)
+    await extensions.close()
     return HookRun(result=result, warnings=tuple(warnings), errors=tuple(failures.errors))
 
 

@@ -16,10 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from catchment.core.errors import Invalid
-from catchment.core.times import period_text
-
-from ..hooks import PluginSettingsError, Usage, check_settings, hookimpl
+from ..hooks import Invalid, PluginSettingsError, Usage, check_settings, hookimpl, period_text
 
 DEFAULT_PATH = "catchment-billing.csv"
 COLUMNS = (

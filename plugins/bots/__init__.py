@@ -15,10 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from catchment.core.check import clean
-from catchment.core.remembering import remember_short
-
-from ..hooks import Enrichment, Event, check_settings, hookimpl
+from ..hooks import Enrichment, Event, check_settings, clean, hookimpl, remember_short
 
 logger = logging.getLogger("catchment.plugins")
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from catchment.core.check import clean
-from catchment.core.remembering import remember_short
-
-from ..hooks import Campaign, Enrichment, Event, hookimpl
+from ..hooks import Campaign, Enrichment, Event, clean, hookimpl, remember_short
 
 _REMEMBERED = 2_000
 """Queries whose campaign is kept, a process."""

@@ -15,9 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from catchment.core.privacy import canonical
-
-from ..hooks import Place, PluginSettingsError, check_settings, hookimpl
+from ..hooks import Place, PluginSettingsError, canonical, check_settings, hookimpl
 from .database import Database, WrongKind
 
 PACKAGED = Path(__file__).parent / "data" / "geo-whois-asn-country.mmdb"
@@ -49,6 +47,12 @@ class Geography:
             self._database = Database(Path(path))
         except WrongKind as error:
             raise PluginSettingsError(f"database: {error}") from error
+
+    @hookimpl
+    def catchment_close(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
     @hookimpl(trylast=True)
     def catchment_locate(self, address: str) -> Place | None:

@@ -25,6 +25,8 @@ _MODELS = ("City", "Enterprise", "Country")
 """The kinds that geoip2 reads, as its methods are named; a database says its kind in its type."""
 
 Lookup = Callable[[str], Place | None]
+Reading = tuple[Lookup, Callable[[], None]]
+"""A look-up, and what closes its file."""
 
 
 class WrongKind(Exception):
@@ -42,6 +44,7 @@ class Database:
         self._now = now
         self._state: tuple[int, int, int] | None = None
         self._lookup: Lookup = _nothing
+        self._close_file: Callable[[], None] = _close_nothing
         self._broken = False
         self._look_again = now() + EVERY
         self._open(starting=True)
@@ -57,15 +60,24 @@ class Database:
         except ValueError:  # no address, which the library says in words that hold it
             return None
         except Exception as error:
-            self._lookup = _nothing
+            self._drop()
             self._lose(error)
             return None
 
+    def close(self) -> None:
+        """Close the file. `find` knows nothing from then on."""
+        self._look_again = float("inf")
+        self._drop()
+
+    def _drop(self) -> None:
+        close, self._lookup, self._close_file = self._close_file, _nothing, _close_nothing
+        close()
+
     def _open(self, *, starting: bool = False) -> None:
-        state = _state_of(self._path)
-        self._lookup, self._state = _nothing, state
+        self._state = _state_of(self._path)
+        self._drop()
         try:
-            self._lookup = _open(self._path)
+            self._lookup, self._close_file = _open(self._path)
         except WrongKind as error:
             if starting:
                 raise
@@ -88,6 +100,10 @@ def _nothing(address: str) -> Place | None:
     return None
 
 
+def _close_nothing() -> None:
+    return None
+
+
 def _state_of(path: Path) -> tuple[int, int, int] | None:
     try:
         found = os.stat(path)
@@ -96,7 +112,7 @@ def _state_of(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _open(path: Path) -> Lookup:
+def _open(path: Path) -> Reading:
     """A look-up in a copy of the file. The fast reader maps its file into memory, and to read beyond the end of a
     mapped file that was cut off would kill the process: so it gets a copy that nobody else has, which lives as
     long as the map. Where there is no room for one, the file is read into memory, and looked up more slowly."""
@@ -110,17 +126,19 @@ def _open(path: Path) -> Lookup:
             return _lookup_in(path, path, maxminddb.MODE_MEMORY)
 
 
-def _lookup_in(path: Path, file: str | Path, mode: int) -> Lookup:
+def _lookup_in(path: Path, file: str | Path, mode: int) -> Reading:
     reader = maxminddb.open_database(file, mode)
     kind = reader.metadata().database_type
     for model in _MODELS:
         if model in kind:
             reader.close()
-            return _models(geoip2.database.Reader(file, ["en"], mode), model)
+            models = geoip2.database.Reader(file, ["en"], mode)
+            return _models(models, model), models.close
     _, first = next(iter(reader), (None, None))
     if not isinstance(first, dict) or "country_code" not in first:
+        reader.close()
         raise WrongKind(f"{path} is of the type {kind!r}; expected a City or a Country database")
-    return _flat(reader)
+    return _flat(reader), reader.close
 
 
 def _models(reader: geoip2.database.Reader, model: str) -> Lookup:

@@ -22,10 +22,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from catchment.core.check import clean
-from catchment.core.remembering import remember_short
-
-from ..hooks import UserAgent, check_settings, hookimpl
+from ..hooks import UserAgent, check_settings, clean, hookimpl, remember_short
 
 _REMEMBERED = 10_000
 """Texts whose answer is kept, a process; long ones are not."""

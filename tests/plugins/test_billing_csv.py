@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from catchment.plugins.billing_csv import COLUMNS, CsvBilling
-from catchment.plugins.errors import BillingFailed, PluginErrors
-from catchment.plugins.testkit import check_plugin, run_hook, sample_usage
+from catchment.plugins.billing_csv import COLUMNS, CsvBilling, ForeignFile, NotWritable
+from catchment.plugins.hooks import PluginSettingsError
+from catchment.plugins.testkit import BillingFailed, check_plugin, run_hook, sample_usage
+
+from .support import extensions, run
 
 USAGE = sample_usage()
 
@@ -25,7 +27,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def bill(path: Path, **changes: object) -> None:
-    run_hook(CsvBilling(), "catchment_bill", sample_usage(**changes), settings={"path": str(path)})
+    done = run_hook(CsvBilling(), "catchment_bill", sample_usage(**changes), settings={"path": str(path)})
+    for error in done.errors:
+        raise error
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -93,7 +97,7 @@ def test_two_runs_at_once_lose_nothing(path: Path) -> None:
 def test_a_file_of_somebody_else_is_left_alone(path: Path) -> None:
     for content in (b"name,price\nshoes,10\n", b"\xff\xfe", ",".join(COLUMNS).encode() + b"\nshort,row\n"):
         path.write_bytes(content)
-        with pytest.raises(BillingFailed, match="is not a file that this plugin wrote"):
+        with pytest.raises(ForeignFile, match="is not a file that this plugin wrote"):
             bill(path)
         assert path.read_bytes() == content
 
@@ -112,7 +116,7 @@ def test_a_failure_in_between_leaves_the_old_file_and_no_other(path: Path, monke
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(BillingFailed, match="can't be written: disk full"):
+    with pytest.raises(NotWritable, match="can't be written: disk full"):
         bill(path, events=5)
     assert path.read_bytes() == before
     assert sorted(file.name for file in path.parent.iterdir()) == ["billing.csv", "billing.csv.lock"]
@@ -139,12 +143,15 @@ def test_without_settings_it_writes_into_the_current_directory(tmp_path: Path, m
 @pytest.mark.parametrize("bad", ["", "{tmp}", "{tmp}/none/billing.csv", 3])
 def test_a_bad_path_stops_the_start(tmp_path: Path, bad: object) -> None:
     settings = {"path": bad.format(tmp=tmp_path) if isinstance(bad, str) else bad}
-    with pytest.raises(PluginErrors, match="path: "):
-        run_hook(CsvBilling(), "catchment_configure", settings)
+    [error] = run_hook(CsvBilling(), "catchment_configure", settings).errors
+    assert isinstance(error, PluginSettingsError)
+    assert str(error).startswith("path: ")
 
 
 def test_a_file_that_can_t_be_written_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    backend = CsvBilling()
+    backend.catchment_configure({"path": "/proc/billing.csv"})
     with pytest.raises(BillingFailed, match=r"after 0 it took: /proc/billing\.csv can't be written: ") as raised:
-        bill(Path("/proc/billing.csv"))
+        run(extensions({"csv": backend}).bill("csv", [sample_usage()]))
     assert "plugins.csv.path" in str(raised.value)
     assert caplog.text == ""

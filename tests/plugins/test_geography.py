@@ -14,10 +14,9 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from catchment.plugins.errors import PluginErrors
 from catchment.plugins.geography import PACKAGED, Geography
 from catchment.plugins.geography.database import EVERY, Database, WrongKind
-from catchment.plugins.hooks import Place
+from catchment.plugins.hooks import Place, PluginSettingsError
 from catchment.plugins.testkit import check_plugin, run_hook
 
 from .support import Clock
@@ -64,13 +63,15 @@ def flat(tmp_path: Path) -> Path:
 def locate(address: str, database: Path | None = None) -> Place:
     settings = {} if database is None else {"database": str(database)}
     run = run_hook(Geography(), "catchment_locate", address, settings=settings)
+    for error in run.errors:
+        raise error
     assert run.warnings == ()
     place: Place = run.result
     return place
 
 
 def test_it_is_a_plugin() -> None:
-    assert check_plugin(Geography()) == ("catchment_configure", "catchment_locate")
+    assert check_plugin(Geography()) == ("catchment_configure", "catchment_close", "catchment_locate")
 
 
 def test_the_packaged_map_is_there() -> None:
@@ -150,20 +151,20 @@ def test_a_flat_file_says_the_country(flat: Path) -> None:
 
 
 def test_a_configured_file_that_is_missing_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(PluginErrors, match=r"plugins\.tested: database: there is no file .*/none\.mmdb"):
+    with pytest.raises(PluginSettingsError, match=r"database: there is no file .*/none\.mmdb"):
         locate(LONDON, tmp_path / "none.mmdb")
 
 
 def test_a_database_of_something_else_stops_the_start(tmp_path: Path) -> None:
     networks = write(tmp_path / "asn.mmdb", "GeoLite2-ASN", {"autonomous_system_number": 1})
-    with pytest.raises(PluginErrors, match=r"is of the type 'GeoLite2-ASN'; expected a City or a Country database"):
+    with pytest.raises(PluginSettingsError, match="'GeoLite2-ASN'; expected a City or a Country database"):
         locate(LONDON, networks)
 
 
 @pytest.mark.parametrize("settings", [{"path": "x"}, {"database": 3}])
 def test_bad_settings_stop_the_start(settings: dict[str, object]) -> None:
-    with pytest.raises(PluginErrors, match=r"plugins\.tested: (path is not one of|database: expected str)"):
-        run_hook(Geography(), "catchment_configure", settings)
+    [error] = run_hook(Geography(), "catchment_configure", settings).errors
+    assert str(error).startswith(("path is not one of", "database: expected str"))
 
 
 def test_a_truncated_file_at_the_start_leaves_the_country_empty(city: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -292,3 +293,19 @@ def test_no_copy_stays_behind(city: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_wrong_kind_is_an_error_at_the_start_only(tmp_path: Path) -> None:
     with pytest.raises(WrongKind):
         Database(write(tmp_path / "asn.mmdb", "GeoLite2-ASN", {"autonomous_system_number": 1}))
+
+
+def mapped() -> int:
+    """Copies of databases that this process has in its memory."""
+    return Path("/proc/self/maps").read_text(encoding="utf-8").count("/catchment-")
+
+
+def test_a_closed_plugin_has_no_file_open_and_can_be_started_again(city: Path) -> None:
+    plugin, before = Geography(), mapped()
+    for _ in range(2):
+        plugin.catchment_configure({"database": str(city)})
+        assert plugin.catchment_locate(LONDON) == Place(country="GB", region="Greater London", city="London")
+        assert mapped() == before + 1
+        plugin.catchment_close()
+        assert mapped() == before
+        assert plugin.catchment_locate(LONDON) is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -327,10 +326,3 @@ def test_the_kinds_of_failure_that_are_told_apart_are_bounded(caplog: pytest.Log
             failures.note("bad", "hook", f"kind {number}")
     assert len(caplog.records) == 1_000
     assert failures.counts == {("bad", "hook"): 2_000}
-
-
-def test_python_itself_is_not_held_up_by_what_a_plugin_does() -> None:
-    """A keyboard interrupt is none of a plugin's failures."""
-    with pytest.raises(KeyboardInterrupt):
-        enriched(raising(KeyboardInterrupt()))
-    assert sys.exc_info() == (None, None, None)

@@ -20,6 +20,7 @@ from .support import plugin
 
 HOOKS = (
     "catchment_configure",
+    "catchment_close",
     "catchment_parse_user_agent",
     "catchment_locate",
     "catchment_validate",
