@@ -125,6 +125,7 @@ class SettingsActions:
         settings = replace(self._settings, http=replace(self._settings.http, **chosen))
         from . import logs, running
 
+        running.prepare()
         logs.configure(settings.log_level)
         count = settings.http.workers
 

@@ -6,16 +6,18 @@ import asyncio
 import gc
 import logging
 import os
-import signal
+import resource
 import socket
-import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
 from functools import partial
-from pathlib import Path
 
 from catchment.adapters.http.activation import inherited_sockets
+from catchment.adapters.http.last_resort import LastResort
 from catchment.adapters.http.metrics import forget_worker, share_files
+from catchment.adapters.http.metrics_folder import metrics_folder
 from catchment.adapters.http.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.signals import ending, ignore_others
 from catchment.adapters.http.workers import Workers
 from catchment.adapters.postgres.embedded import start_embedded
 from catchment.adapters.postgres.session_checks import PrimaryMemory
@@ -28,8 +30,23 @@ log = logging.getLogger(__name__)
 
 _QUIET_GRACE = 0.5
 _PARENT_SECONDS = 1.0
+_PULSE_SECONDS = 1.0
+_END_SECONDS = 5.0
+"""After the drain, for everything else at the end."""
+_LEFT_SECONDS = 2.0
+"""For tasks and threads of others, when the work is over."""
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 """More than the events that are in flight at a time consist of."""
+
+
+def prepare() -> None:
+    """What a server does before anything else: signals that mean nothing do nothing, and it may open as many files as
+    the system lets it."""
+    ignore_others()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # some systems have a lower bound of their own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def bind_sockets(settings: Settings) -> list[socket.socket]:
@@ -47,8 +64,8 @@ def bind_sockets(settings: Settings) -> list[socket.socket]:
 
 
 def serve(settings: Settings, dsn: str, listening: Callable[[str, int], None]) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit code. `listening` is told the address and port. Raises
-    `Misconfigured` before it listens."""
+    """Serves until SIGTERM, SIGINT, SIGHUP or SIGQUIT; returns the exit code. `listening` is told the address and port.
+    Raises `Misconfigured` before it listens."""
     asyncio.run(plugin_extensions(settings).configure(settings.plugins.sections))
     asyncio.run(refuse_shared_sessions(dsn))
     sockets = bind_sockets(settings)
@@ -56,25 +73,40 @@ def serve(settings: Settings, dsn: str, listening: Callable[[str, int], None]) -
     primary = PrimaryMemory()
     if settings.http.workers == 1:
         return run_worker(settings, dsn, sockets, primary)
-    with tempfile.TemporaryDirectory(prefix="catchment-metrics-") as folder:
-        share_files(Path(folder))
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(metrics_folder())
+        except OSError as error:
+            raise Invalid(f"can't make a temporary folder for metrics (TMPDIR): {error.strerror or error}") from None
+        share_files(folder)
         workers = Workers(
             settings.http.workers,
-            lambda _: run_worker(settings, dsn, sockets, primary, parent=os.getppid()),
+            lambda _, beat: run_worker(settings, dsn, sockets, primary, parent=os.getppid(), beat=beat),
             sockets,
-            lambda pid: forget_worker(Path(folder), pid),
+            lambda pid: forget_worker(folder, pid),
+            settings.http.drain_seconds + _END_SECONDS,
         )
         return workers.run()
 
 
 def run_worker(
-    settings: Settings, dsn: str, sockets: list[socket.socket], primary: PrimaryMemory, parent: int | None = None
+    settings: Settings,
+    dsn: str,
+    sockets: list[socket.socket],
+    primary: PrimaryMemory,
+    parent: int | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> int:
-    """One worker, on an event loop of its own. One that has a parent ends when that is gone."""
+    """One worker, on an event loop of its own. One that has a parent ends when that is gone, and calls `beat` as long
+    as its event loop turns. What others leave running (a task that takes no end, a thread) does not keep it."""
     # Events are freed when their request ends; looking for cycles among them all the while was a tenth of their cost.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    return asyncio.run(_work(settings, dsn, sockets, primary, parent))
+    last_resort = LastResort()
+    try:
+        return asyncio.run(_work(settings, dsn, sockets, primary, parent, beat, last_resort))
+    finally:
+        last_resort.disarm()
 
 
 async def _orphaned(parent: int) -> None:
@@ -85,8 +117,20 @@ async def _orphaned(parent: int) -> None:
     log.error("the parent process is gone: ending")
 
 
+async def _beats(beat: Callable[[], None]) -> None:
+    while True:
+        beat()
+        await asyncio.sleep(_PULSE_SECONDS)
+
+
 async def _work(
-    settings: Settings, dsn: str, sockets: list[socket.socket], primary: PrimaryMemory, parent: int | None
+    settings: Settings,
+    dsn: str,
+    sockets: list[socket.socket],
+    primary: PrimaryMemory,
+    parent: int | None,
+    beat: Callable[[], None] | None,
+    last_resort: LastResort,
 ) -> int:
     stop = asyncio.Event()
     died: list[BaseException] = []
@@ -96,14 +140,26 @@ async def _work(
         stop.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending():
         loop.add_signal_handler(number, stop.set)
     watch = None if parent is None else loop.create_task(_orphaned(parent), name="parent watch")
     if watch is not None:
         watch.add_done_callback(lambda _: stop.set())
     collector = Collector(settings, dsn, on_death=on_death, revive=reviver(settings), primary=primary)
-    await run_collector(collector, settings, sockets, stop.wait)
-    return 1 if died else 0
+
+    async def stopped() -> None:
+        beating = None if beat is None else loop.create_task(_beats(beat), name="pulse of the worker")
+        await stop.wait()
+        last_resort.arm(settings.http.drain_seconds + _END_SECONDS, 1)
+        del beating  # it goes on until the loop ends
+
+    code = 1
+    try:
+        await run_collector(collector, settings, sockets, stopped)
+        code = 1 if died else 0
+    finally:
+        last_resort.arm(_LEFT_SECONDS, code)
+    return code
 
 
 def reviver(settings: Settings) -> Callable[[], object] | None:

@@ -71,6 +71,11 @@ class Clients:
         self.untrusted_proxy: str | None = None
         """A private address that forwarded requests without being trusted; None if there was none."""
 
+    def of_connection(self, peer: str | None) -> tuple[str, bool]:
+        """Who is charged for a connection from `peer`, and whether that is a trusted proxy."""
+        client, trusted, _ = self._peer(peer)
+        return client.share, trusted
+
     def read(self, peer: str | None, headers: HTTPHeaders) -> Client:
         """The client of a request on a connection from `peer`: the peer, or, if that is a trusted proxy, the rightmost
         address of `X-Forwarded-For` that is not one. What an untrusted peer forwards counts for nothing."""

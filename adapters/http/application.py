@@ -17,6 +17,7 @@ from catchment.core.ports import Clock
 
 from .addresses import Clients
 from .answers import OUTCOME, REASON, problem
+from .crowd import Crowd
 from .exchange import Exchange, Request, Response, Route, Routes
 from .faults import log_fault
 from .metrics import Metrics
@@ -51,6 +52,7 @@ class Application(HTTPServerConnectionDelegate):
         self._patterns = [(_pattern(path), methods) for path, methods in routes.items() if "{" in path]
         self._metrics = metrics
         self.clients = clients
+        self.crowd = Crowd()
         self.clock = clock
         self.tasks: set[asyncio.Task[None]] = set()
         self.connections: dict[Any, Exchange] = {}
@@ -64,11 +66,14 @@ class Application(HTTPServerConnectionDelegate):
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
         context: Any = getattr(request_conn, "context", None)
         be_strict(request_conn)
+        if server_conn in self.connections:
+            server_conn.context.served = True  # type: ignore[attr-defined]
         exchange = Exchange(self, request_conn, getattr(context, "address", None))
         self.connections[server_conn] = exchange
         return exchange
 
     def on_close(self, server_conn: object) -> None:
+        self.crowd.leave(server_conn.context)  # type: ignore[attr-defined]
         exchange = self.connections.pop(server_conn, None)
         if exchange is not None:
             exchange.on_connection_close()

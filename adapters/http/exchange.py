@@ -160,6 +160,10 @@ class Exchange(HTTPMessageDelegate):
         """For how many seconds the client has let it wait in this phase; 0 in another one."""
         return now - self._since if self._phase is phase else 0.0
 
+    def waits(self, phase: Phase) -> bool:
+        """Whether the connection waits for this."""
+        return self._phase is phase
+
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:

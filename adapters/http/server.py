@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import errno
 import logging
-import select
 import socket
 from dataclasses import dataclass
-from typing import Any
 
 from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
 from tornado.iostream import IOStream
 
 from .application import Application
+from .crowd import Peer, Seldom, close_idle, readable
 from .exchange import Phase
 from .wire import forget_header_names
 
@@ -38,18 +37,6 @@ class _Stream(IOStream):
 
     def set_nodelay(self, value: bool) -> None:
         return
-
-
-class Peer:
-    """The other end of a connection. Tornado puts its text into logs, so that has no address."""
-
-    __slots__ = ("address",)
-
-    def __init__(self, address: Any) -> None:
-        self.address: str | None = address[0] if isinstance(address, tuple) else None
-
-    def __str__(self) -> str:
-        return "a client"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +97,7 @@ class Server:
         self._sweeper: asyncio.TimerHandle | None = None
         self._paused: asyncio.TimerHandle | None = None
         self._draining = False
+        self._seldom = Seldom()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -153,17 +141,35 @@ class Server:
                 if self._draining:  # what is idle makes room
                     self._close_quiet()
                     return True
+                if self._make_room():
+                    continue
                 self._pause()
                 return False
+            peer = Peer(address, self._application.clients)
+            if self._application.crowd.full(peer) and not self._make_room(peer.share):
+                connection.close()
+                continue
             stream = _Stream(connection, max_buffer_size=_BUFFER)
-            HTTP1ServerConnection(stream, self._parameters, Peer(address)).start_serving(self._application)
+            self._application.crowd.enter(peer)
+            HTTP1ServerConnection(stream, self._parameters, peer).start_serving(self._application)
         return True
+
+    def _make_room(self, share: str | None = None) -> int:
+        """Close some idle connections, of one address or of all; how many."""
+        if share is not None:
+            self._seldom.warn("an address has more connections than one may have: those idle the longest are closed")
+        else:
+            self._seldom.warn(
+                "no file descriptor is left for a new connection (%d are open): those idle the longest are closed; "
+                "allow more (ulimit -n, LimitNOFILE=)",
+                len(self._application.connections),
+            )
+        return close_idle(self._application.connections, self._application.clock.monotonic(), share)
 
     def _pause(self) -> None:
         """No descriptor is left: those that are connected go on, new ones wait in the socket's queue."""
         if self._paused is not None:
             return
-        log.warning("no file descriptor is left for a new connection (%d are open)", len(self._application.connections))
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             loop.remove_reader(sock)
@@ -205,12 +211,6 @@ class Server:
         for connection in list(self._application.connections):
             stream = connection.stream
             with contextlib.suppress(OSError, ValueError):
-                if stream.closed() or _readable(stream.socket):
+                if stream.closed() or readable(stream.socket):
                     continue
             stream.close()
-
-
-def _readable(sock: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))

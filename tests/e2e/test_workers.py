@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -108,7 +110,7 @@ def test_ending_under_load_loses_no_answer_and_resets_nobody(
     assert installation.json("audit")["ok"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_idle_server_ends_with_0(installation: Installation, workers: int, number: int) -> None:
     with installation.serving(workers=workers) as server:
@@ -190,3 +192,48 @@ def test_a_socket_that_is_handed_in_keeps_connections_while_the_server_restarts(
                 finally:
                     server.kill()
                     server.wait()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_signals_that_mean_nothing_here_do_nothing(installation: Installation, project: Project, workers: int) -> None:
+    with installation.serving(workers=workers) as server:
+        pids = [server.process.pid, *(worker.pid for worker in server.workers())]
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGIO, signal.SIGRTMIN):
+            for pid in pids:
+                os.kill(pid, number)
+        assert server.post(project.event()).outcome == "stored"
+        assert [server.process.pid, *(worker.pid for worker in server.workers())] == pids
+        server.process.send_signal(signal.SIGHUP)
+        assert server.stop(signal.SIGTERM) == 0  # twice is once
+        assert not [line for line in server.lines() if line["level"] == "error"]
+
+
+def test_a_worker_that_does_not_end_is_killed(installation: Installation) -> None:
+    with installation.serving(workers=2, HTTP__DRAIN_SECONDS="1") as server:
+        server.workers()[0].suspend()
+        assert server.stop() == 0
+        assert [line for line in server.lines() if "was told to end" in line["message"]]
+
+
+def test_what_a_killed_server_left_in_the_temporary_folder_goes_with_the_next_start(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    def folders() -> list[Path]:
+        return sorted(tmp_path.glob("catchment-metrics-*"))
+
+    with installation.serving(workers=2) as server:
+        [left] = folders()
+        server.process.kill()
+        poll(lambda: not any(psutil.pid_exists(worker.pid) for worker in server.workers()), "its workers end")
+    assert folders() == [left]
+    others = tmp_path / "catchment-metrics-open"
+    others.mkdir(mode=0o755)
+    with installation.serving(workers=2) as server:
+        assert left not in folders()
+        assert len(folders()) == 2
+        with installation.serving(workers=2):
+            assert len(folders()) == 3  # one that is in use stays
+        assert server.stop() == 0
+    assert folders() == [others]

@@ -148,7 +148,7 @@ def _status_of(pid: int, name: str) -> str:
         return next(line.split()[1] for line in status if line.startswith(f"{name}:"))
 
 
-def test_few_descriptors_leave_the_rest_waiting_and_cut_nobody(rig: Rig) -> None:
+def test_few_descriptors_cost_those_who_say_nothing(rig: Rig) -> None:
     server = rig.serve()
 
     async def run() -> None:
@@ -158,8 +158,8 @@ def test_few_descriptors_leave_the_rest_waiting_and_cut_nobody(rig: Rig) -> None
             server.limit(resource.RLIMIT_NOFILE, 64)
             with _idle_sockets(server.address, 100):
                 wait_until(lambda: "no file descriptor is left" in server.log_text(), "it has no descriptor left")
-                with pytest.raises(TimeoutError):
-                    await post_once(server.address, request_of(rig.site.browser_key, [event(new_id())]), 1.0)
+                for _ in range(20):
+                    assert rig.post().code == "stored"
                 for _ in range(3):  # the database's sessions are lost, and others take their descriptors
                     rig.terminate_sessions()
                     answer = await _post_on(kept, rig)

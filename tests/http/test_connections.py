@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import resource
 import socket
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
 
 from ..support.waiting import eventually
-from .serving import ORIGIN, PAGE, Site, Wire, check_common, check_problem, check_receipt, request
+from .serving import ORIGIN, PAGE, MakeSite, Site, Wire, check_common, check_problem, check_receipt, networks, request
 
 pytestmark = pytest.mark.gen_test
 HEADERS = [("Content-Type", "application/json"), ("Origin", ORIGIN)]
@@ -413,3 +416,69 @@ async def test_the_end_does_not_wait_for_ever(site: Site) -> None:
         await site.drain(grace=0.05, at_most=0.2)
     assert await wire.ended()
     wire.close()
+
+
+# more connections than there is room for
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Let this process open no descriptor more."""
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))), usual[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+async def test_without_a_descriptor_who_said_nothing_longest_gives_way(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = await site.connect()
+    await kept.send(posting(site))
+    check_receipt(await kept.answer(), "stored")
+    begun = await site.connect()
+    await begun.send(posting(site)[:-10])
+    await eventually(lambda: site.application.in_flight == 1, "a request has begun")
+    longest = await site.connect()
+    await eventually(lambda: len(site.application.connections) == 3, "it is connected")
+    site.clock.advance(timedelta(seconds=1))
+    for _ in range(30):
+        await site.connect()
+    await eventually(lambda: len(site.application.connections) == 33, "all are connected")
+    waiting = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(10)]
+    with no_descriptors():
+        for sock in waiting:
+            sock.sendall(posting(site))
+        await eventually(lambda: len(site.storage.events) == 11, "everybody's event is stored")
+    await kept.send(posting(site))
+    check_receipt(await kept.answer(), "stored")
+    await begun.send(posting(site)[-10:])
+    check_receipt(await begun.answer(), "stored")
+    assert await longest.ended()
+    assert [record for record in caplog.records if "descriptor" in record.message] == caplog.records[:1]
+    for sock in waiting:
+        sock.close()
+
+
+async def test_an_address_gives_way_to_itself_alone(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("catchment.adapters.http.crowd.MOST", 20)
+    site = await make_site()
+    longest = await site.connect()
+    await eventually(lambda: site.application.connections, "it is connected")
+    site.clock.advance(timedelta(seconds=1))
+    wires = [await site.connect() for _ in range(60)]
+    await wires[-1].send(posting(site))
+    check_receipt(await wires[-1].answer(), "stored")
+    assert len(site.application.connections) <= 20
+    assert await longest.ended()
+    proxied = await make_site(trusted=networks("127.0.0.0/8"))
+    [await proxied.connect() for _ in range(30)]
+    await eventually(lambda: len(proxied.application.connections) == 30, "a proxy has as many as it likes")
