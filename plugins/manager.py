@@ -11,8 +11,9 @@ plugin that fails costs its own part alone, and so that a call costs next to not
 
 A call may fail in four ways. It raises. It returns what it may not. It changes the event it was given: the event
 is put back as it was, and what the call returned is not used. It takes longer than `budget` seconds: an
-``async def`` is cut off then; a plain function can't be, so its result is used, late. After three calls in a row
-that took too long the plugin's hook rests for 30 s: its part is missing at once then, instead of late.
+``async def`` is cut off then, or left behind if it takes no end; a plain function can't be, so its result is used,
+late. After three calls in a row that took too long the plugin's hook rests for 30 s: its part is missing at once then,
+instead of late.
 
 What this does not hold: a plain function that never returns holds the whole process, and a plugin that keeps an
 event to change it later changes what is stored.
@@ -111,6 +112,8 @@ class PluginExtensions:
         self._locate = calls["catchment_locate"]
         self._validate = calls["catchment_validate"]
         self._enrich = calls["catchment_enrich"]
+        self._left: set[asyncio.Future[Any]] = set()
+        """Asynchronous calls that have not ended, so that nobody forgets them."""
         self._bill = {call.plugin: call for call in calls["catchment_bill"]}
 
     # The start, and commands
@@ -321,17 +324,24 @@ class PluginExtensions:
         """The result of an ``async def``; None where it failed."""
         if self._now() < call.rests_until:
             return self._resting(call, warnings)
-        result = None
-        limit = asyncio.timeout(self._budget)
+        # A task of its own: one that does not take its cancellation is left behind, and the request goes on.
+        task = asyncio.ensure_future(_outcome(call.function, argument))
+        self._left.add(task)
+        task.add_done_callback(self._left.discard)
         try:
-            async with limit:
-                result = await call.function(argument)
-        except BaseException as error:
-            if limit.expired():
-                self._too_slow(call)
-            self._raised(call, error, warnings)
-        if call.overruns and not limit.expired():
+            await asyncio.wait((task,), timeout=self._budget)
+        finally:
+            in_time = task.done()
+            task.cancel()
+        if not in_time:
+            self._too_slow(call)
+            self._failed(call, TimeoutError.__qualname__, TimeoutError(), warnings)
+            return None
+        if call.overruns:
             call.overruns = 0
+        result, error = (None, asyncio.CancelledError()) if task.cancelled() else task.result()
+        if error is not None:
+            self._failed(call, type(error).__qualname__, error, warnings)
         return result
 
     def _raised(self, call: Call, error: BaseException, warnings: list[EventWarning]) -> None:
@@ -408,6 +418,14 @@ def _traced(function: Callable[[Any], Any], plugin: str, hook: str) -> Callable[
         return function(argument)
 
     return traced
+
+
+async def _outcome(function: Callable[[Any], Any], argument: object) -> tuple[Any, BaseException | None]:
+    """What an ``async def`` returned, and what it raised: a task that ends with SystemExit ends the event loop."""
+    try:
+        return await function(argument), None
+    except BaseException as error:
+        return None, error
 
 
 async def _finished(result: Any) -> Any:

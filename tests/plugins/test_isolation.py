@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Callable
@@ -247,6 +248,36 @@ def test_an_async_one_that_hangs_is_cut_off() -> None:
         await asyncio.sleep(60)
 
     assert enriched(hangs, budget=0.01)[:2] == ([GOOD, GOOD], [failed("bad", "enrich")])
+
+
+def test_an_async_one_that_takes_no_end_holds_up_nobody() -> None:
+    async def go() -> tuple[list[Any], list[EventWarning]]:
+        over = asyncio.Event()
+
+        async def hangs(event: object) -> None:
+            while not over.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await over.wait()
+
+        warnings: list[EventWarning] = []
+        several = extensions({"bad": plugin(enrich=hangs), "good": plugin(enrich=lambda: GOOD)}, budget=0.01)
+        async with asyncio.timeout(10):
+            found = await several.enrich(sample_event(), warnings)
+        over.set()
+        return [added.properties for added in found], warnings
+
+    assert run(go()) == ([GOOD], [failed("bad", "enrich")])
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()], ids=repr
+)
+def test_an_async_one_may_raise_what_ends_a_loop(error: BaseException) -> None:
+    async def raises(event: object) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    assert enriched(raises)[:2] == ([GOOD, GOOD], [failed("bad", "enrich")])
 
 
 def test_one_that_hangs_again_and_again_rests(caplog: pytest.LogCaptureFixture) -> None:
