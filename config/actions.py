@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from catchment.adapters.cli.actions import Managed
     from catchment.core.scripts import Script
     from catchment.core.usage import Usage
-    from catchment.plugins.manager import PluginDescription
 
     from .checking import Finding
     from .compose import Management
+    from .plugins import PluginState
 
 
 class SettingsActions:
@@ -141,14 +141,13 @@ class SettingsActions:
         with self._named():
             return running.serve(settings, self._current_dsn(make=True), listens)
 
-    def plugins(self) -> Sequence[PluginDescription]:
-        from .compose import plugin_extensions
+    def plugins(self) -> Sequence[PluginState]:
+        from .plugins import list_plugins
 
-        with self._named():
-            return plugin_extensions(self._settings).describe()
+        return list_plugins(self._settings)
 
     async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
-        from .compose import plugin_extensions
+        from .plugins import plugin_extensions
 
         extensions = plugin_extensions(self._settings)
         await extensions.configure(self._settings.plugins.sections, only=(backend,))

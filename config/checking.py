@@ -34,7 +34,7 @@ from catchment.plugins.errors import PluginErrors
 from catchment.plugins.loading import GROUP
 from catchment.plugins.manager import PluginExtensions
 
-from .compose import plugin_extensions
+from .plugins import plugin_extensions
 from .settings import EMBEDDED, Settings
 
 _OTHER_FILES = ("/etc/catchment.toml", "/etc/catchment/config.toml")

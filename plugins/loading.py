@@ -64,18 +64,32 @@ def load_plugins(
     One that is named in `disabled` is not even imported. A plugin is a module or an object and taken as it is; a
     class is called without arguments. Raises `PluginErrors`, with everything that is wrong.
     """
+    plugins, problems = find_plugins(given, disabled=disabled, installed=installed)
+    if problems:
+        raise PluginErrors([line for _, line in problems])
+    return plugins
+
+
+Problem = tuple[str, str]
+"""The name of a plugin, and one line that says what is wrong with it."""
+
+
+def find_plugins(
+    given: Mapping[str, object] | None = None, *, disabled: Collection[str] = (), installed: bool = True
+) -> tuple[Plugins, list[Problem]]:
+    """Return the plugins as `load_plugins` does, those that are right, and what is wrong with the others."""
     registry = pluggy.PluginManager(hooks.PROJECT)
     registry.add_hookspecs(hooks)
-    errors: list[str] = []
+    errors: list[Problem] = []
     points = _points(entry_points(group=GROUP) if installed else (), errors)
     plugins = given or {}
     errors.extend(
-        f"plugin {name}: handed in, and installed under the same name; rename it"
+        (name, f"plugin {name}: handed in, and installed under the same name; rename it")
         for name in plugins.keys() & points.keys()
     )
     names = points.keys() | plugins.keys()
     errors.extend(
-        f"plugins.disabled: there is no plugin {name!r}; there are: {_listed(names)}"
+        (name, f"plugins.disabled: there is no plugin {name!r}; there are: {_listed(names)}")
         for name in sorted(set(disabled) - names)
     )
     loaded: dict[str, Loaded] = {}
@@ -83,11 +97,10 @@ def load_plugins(
         found = _load(name, points.get(name), plugins.get(name), errors)
         if found is not None:
             problems = _problems(registry, name, found.plugin)
-            errors.extend(f"plugin {name}: {problem}" for problem in problems)
-            loaded[name] = found
-    if errors:
-        raise PluginErrors(errors)
-    return Plugins(registry=registry, loaded=loaded, disabled=frozenset(disabled))
+            errors.extend((name, f"plugin {name}: {problem}") for problem in problems)
+            if not problems:
+                loaded[name] = found
+    return Plugins(registry=registry, loaded=loaded, disabled=frozenset(disabled)), errors
 
 
 def hook_names() -> tuple[str, ...]:
@@ -103,19 +116,18 @@ class _Installed:
     point: EntryPoint
 
 
-def _points(found: Iterable[EntryPoint], errors: list[str]) -> dict[str, EntryPoint]:
+def _points(found: Iterable[EntryPoint], errors: list[Problem]) -> dict[str, EntryPoint]:
     points: dict[str, EntryPoint] = {}
     for point in found:
         other = points.setdefault(point.name, point)
         if other.value != point.value:
-            errors.append(
-                f"plugin {point.name}: {_distribution(other)} and {_distribution(point)} both have one of this name; "
-                "uninstall one of them"
-            )
+            both = f"{_distribution(other)} and {_distribution(point)}"
+            line = f"plugin {point.name}: {both} both have one of this name; uninstall one of them"
+            errors.append((point.name, line))
     return points
 
 
-def _load(name: str, point: EntryPoint | None, plugin: object, errors: list[str]) -> Loaded | None:
+def _load(name: str, point: EntryPoint | None, plugin: object, errors: list[Problem]) -> Loaded | None:
     distribution = version = None
     try:
         if point is not None:
@@ -130,7 +142,8 @@ def _load(name: str, point: EntryPoint | None, plugin: object, errors: list[str]
     except BaseException as error:
         where = f"{point.value} of {_distribution(point)}" if point is not None else "its class"
         what = _one_line(error)
-        errors.append(f"plugin {name}: {where} can't be loaded: {what}; mend it, uninstall it or disable it")
+        line = f"plugin {name}: {where} can't be loaded: {what}; mend it, uninstall it or disable it"
+        errors.append((name, line))
         return None
     return Loaded(name=name, plugin=plugin, distribution=distribution, version=version, module=module)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,9 +25,23 @@ class PluginAbout(Protocol):
     @property
     def version(self) -> str | None: ...
     @property
-    def module(self) -> str: ...
+    def module(self) -> str | None: ...
     @property
     def hooks(self) -> tuple[str, ...]: ...
+    @property
+    def state(self) -> str:
+        """`loaded`, `disabled` or `failed`."""
+
+    @property
+    def order(self) -> Mapping[str, int]:
+        """By hook, the plugin's place among those that have it."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings it is given, without secrets."""
+
+    @property
+    def problems(self) -> tuple[str, ...]: ...
 
 
 class FindingAbout(Protocol):

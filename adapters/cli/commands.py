@@ -6,7 +6,7 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -190,19 +190,33 @@ def add_running(root: click.Group) -> None:
 
     @command(root, "plugins")
     def plugins(context: Context, output: Output) -> None:
-        """List the plugins that are loaded, where they come from, and which hooks they have."""
+        """List the plugins that are installed: their state, hooks and settings, and what is wrong with them.
+
+        The number behind a hook is the plugin's place among those that have it. Exits with 2 if one can't be loaded.
+        """
+        found = context.actions.plugins()
         rows = [
             {
                 "name": plugin.name,
+                "state": plugin.state,
                 "distribution": plugin.distribution,
                 "version": plugin.version,
                 "module": plugin.module,
-                "hooks": list(plugin.hooks),
+                "hooks": list(plugin.hooks) if output.as_json else [f"{h} ({plugin.order[h]})" for h in plugin.hooks],
+                "order": dict(plugin.order),
+                "settings": dict(plugin.settings) if output.as_json else _settings_words(plugin.settings),
+                "problems": list(plugin.problems),
             }
-            for plugin in context.actions.plugins()
+            for plugin in found
         ]
-        columns = {"name": "Plugin", "distribution": "From", "version": "Version", "hooks": "Hooks"}
-        output.table(rows, columns, "No plugin is loaded.", droppable=["distribution"])
+        columns = {"name": "Plugin", "state": "State", "distribution": "From", "version": "Version", "hooks": "Hooks"}
+        columns["settings"] = "Settings"
+        output.table(rows, columns, "No plugin is installed.", droppable=["distribution", "version"])
+        problems = [problem for plugin in found for problem in plugin.problems]
+        for problem in problems:
+            output.say(problem)
+        if problems:
+            sys.exit(2)
 
     @root.group("config")
     def config() -> None:
@@ -251,6 +265,10 @@ def add_running(root: click.Group) -> None:
         output.document({"ok": not failed, "checks": found}, "\n".join(lines))
         if failed:
             sys.exit(2 if {"settings", "plugins"} & set(failed) else 1)
+
+
+def _settings_words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {_toml(value)}" for name, value in settings.items())
 
 
 def _source_words(sources: dict[str, str], name: str) -> str:

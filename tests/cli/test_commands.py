@@ -170,6 +170,10 @@ def test_plugins_are_listed_with_their_source_and_hooks(commands: Commands) -> N
         "version": "1",
         "module": "catchment.plugins.bots",
         "hooks": ["a", "b"],
+        "state": "loaded",
+        "order": {"a": 2, "b": 1},
+        "settings": {},
+        "problems": [],
     }
     assert (given["distribution"], given["version"]) == (None, None)
     assert "bots" in commands.run("plugins").stdout

@@ -89,8 +89,11 @@ def test_an_installed_plugin_adds_refuses_filters_and_locates(
 
 def test_an_installed_plugin_has_settings_and_can_be_disabled(extended: Installation, project: Project) -> None:
     extended.environment["CATCHMENT_PLUGINS__HELLO__GREETING"] = "good day"
+    key = extended.json("key", "create", project.id, "--kind", "server")["key"]
     with extended.serving() as server:
         row = server.post(project.event(), "/v1/events?dry_run=1").json["row"]
+        assert "properties" not in row
+        row = server.post(project.event(projectKey=key), "/v1/events?dry_run=1").json["row"]
         assert row["properties"] == {"greeting": "good day"}
     extended.environment["CATCHMENT_PLUGINS__HELLO__NONSENSE"] = "1"
     done = extended.run("serve", "--port", "0")
@@ -98,4 +101,5 @@ def test_an_installed_plugin_has_settings_and_can_be_disabled(extended: Installa
     assert any("hello" in line and "nonsense" in line for line in done.stderr.splitlines())
     assert "Traceback" not in done.stderr
     extended.environment["CATCHMENT_PLUGINS__DISABLED"] = "hello"
-    assert "hello" not in {one["name"] for one in extended.json("plugins")}
+    [hello] = [one for one in extended.json("plugins") if one["name"] == "hello"]
+    assert (hello["state"], hello["hooks"]) == ("disabled", [])
