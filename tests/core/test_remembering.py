@@ -17,7 +17,7 @@ OWN = {
     ("adapters/http/application.py", "_http_date"): "of a number of ours",
     ("adapters/postgres/rows.py", "_columns_of"): "of results of plugins, whose texts are bounded",
     ("adapters/http/addresses.py", "__init__"): "of addresses of connections, as the system says them",
-    ("adapters/http/front.py", "_read"): "of names of files that are shipped",
+    ("adapters/http/front.py", "_read"): "of nothing",
     ("adapters/postgres/embedded.py", "_server_class"): "of nothing",
 }
 """Every use of a cache from `functools` in what is served, by file and function, and why it may be."""
