@@ -243,7 +243,7 @@ class Collecting:
 
     def _decoded(self, request: Request, body: bytes, reader: _Reader) -> Body:
         request.body = b""  # what was read of it is enough, while the events wait
-        if not request.hold.more(_VALUE_BYTES * count_values(body, self._limits.json_values)):
+        if not request.hold.more_values(_VALUE_BYTES * count_values(body, self._limits.json_values)):
             raise Unavailable(_NO_ROOM)
         return reader(body, self._limits)
 

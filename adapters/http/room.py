@@ -8,6 +8,9 @@ _KEPT = 1024 * 1024
 """The last of it is for bodies that are whole: those that do not come to an end never take the place of the others."""
 _LEAST = 8 * 1024 * 1024
 """An address may hold so much at least: a few of the largest batches."""
+_VALUES = 16 * 1024 * 1024
+"""Beside its bodies an address may hold so much for their values: those of one batch, whatever is in it. Else its
+bodies would wait for room that they take themselves."""
 
 
 class Room:
@@ -34,11 +37,17 @@ class Hold:
         self._size = 0
 
     def more(self, size: int, *, whole: bool = True) -> bool:
-        """Hold so many bytes more if there is room for them. `whole`: the body has come to its end."""
+        """Hold so many bytes more of a body if there is room for them. `whole`: it has come to its end."""
+        return self._more(size, self._room.size if whole else self._room.for_unfinished, self._room.share)
+
+    def more_values(self, size: int) -> bool:
+        """Hold what the values of a body take if there is room for it."""
+        return self._more(size, self._room.size, self._room.share + _VALUES)
+
+    def _more(self, size: int, most: int, most_of_one: int) -> bool:
         room = self._room
         held, of_one = room.held + size, room.held_by.get(self._share, 0) + size
-        most = room.size if whole else room.for_unfinished
-        if held > (most if self._size + size <= _SMALL else room.size // 2) or of_one > room.share:
+        if held > (most if self._size + size <= _SMALL else room.size // 2) or of_one > most_of_one:
             return False
         self._size += size
         room.held = held
