@@ -12,7 +12,7 @@ from .limits import Limits
 from .project import KeyKind, Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII)
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)?", re.IGNORECASE | re.ASCII)
 
 
 def read_time(text: object) -> datetime | None:
@@ -26,6 +26,7 @@ def read_time(text: object) -> datetime | None:
         return None
 
 
+_UNIX = re.compile(r"\d+(\.\d+)?", re.ASCII)
 UNIX_TIME = "a number, read as seconds (or milliseconds) since 1970; send ISO 8601"
 _SECONDS_FROM, _MILLISECONDS_FROM = 1e8, 1e11
 """1973, in seconds and in milliseconds. A smaller number is a mistake."""
@@ -33,8 +34,8 @@ _SECONDS_FROM, _MILLISECONDS_FROM = 1e8, 1e11
 
 def read_unix_time(value: object) -> datetime | None:
     """A moment from the seconds or milliseconds since 1970, as a number or its digits. None if it is none."""
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdecimal():
-        value = int(value)
+    if isinstance(value, str) and len(value) <= 20 and _UNIX.fullmatch(value):
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= _SECONDS_FROM:
         return None
     try:

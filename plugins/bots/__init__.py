@@ -38,7 +38,10 @@ CORRECTIONS: Mapping[str, str | None] = {
 }
 """By an expression of the list, what is looked for instead; None: nothing."""
 
-_ANDROID = re.compile(r"(Mozilla/5\.0 \((?:Linux|X11|U|Android|Mobile)[^()]*?Android[^;()]*)((?:;[^;()]*)+)\)")
+_ANDROID = re.compile(
+    r"(Mozilla/5\.0 \((?=[^()]*\))(?:Linux|X11|U|Android|Mobile)[^()]*?Android[^;()]*)((?:;[^;()]*)+)\)"
+)
+"""Looks for the closing bracket first: without one, each `Android` in a made-up text would be a try of its own."""
 _DEVICE = re.compile(r"; *(?:[^;/]*|[^;]* build/[^;]*)(?=;|$)", re.IGNORECASE)
 _ROBOTS_WORD = re.compile("bot|spider|crawl|compatible", re.IGNORECASE)
 

@@ -31,9 +31,9 @@ _READ = 1_024
 _KEPT = 200
 """Characters of a field."""
 
-_TV = re.compile(
-    r"\bTV\b|Smart-?TV|AppleTV|GoogleTV|HbbTV|NetCast|BRAVIA|\bAFT[A-Z]|\bCrKey\b|\bRoku\b|\bTizen\b.*\bTV", re.I
-)
+_TV = re.compile(r"\bTV\b|Smart-?TV|AppleTV|GoogleTV|HbbTV|NetCast|BRAVIA|\bAFT[A-Z]|\bCrKey\b|\bRoku\b", re.I)
+_TIZEN = re.compile(r"\bTizen\b", re.I)
+_TV_LATER = re.compile(r"\bTV", re.I)
 _CONSOLE = re.compile(r"PlayStation|\bXbox\b|Nintendo")
 _TABLET = re.compile(r"\biPad\b|\bTablet\b(?! PC)|\bKindle\b|\bSilk\b(?!.*Mobile)|\bPlayBook\b")
 _MOBILE = re.compile(r"\bMobi|\biPhone\b|\biPod\b|Opera Mini")
@@ -96,7 +96,7 @@ def _version(*parts: str | None) -> str | None:
 def _device(text: str, os: str, family: str) -> str | None:
     if family == "Spider":
         return "bot"
-    if _TV.search(text):
+    if _TV.search(text) or _is_tizen_tv(text):
         return "tv"
     if _CONSOLE.search(text):
         return "console"
@@ -105,6 +105,12 @@ def _device(text: str, os: str, family: str) -> str | None:
     if _MOBILE.search(text) or os in _MOBILE_SYSTEMS:
         return "mobile"
     return "desktop" if _DESKTOP_SYSTEMS.match(os) else None
+
+
+def _is_tizen_tv(text: str) -> bool:
+    """Whether a word that begins with TV follows the system's name. One expression for both would try each `Tizen`."""
+    found = _TIZEN.search(text)
+    return found is not None and _TV_LATER.search(text, found.end()) is not None
 
 
 plugin = UserAgentPlugin()

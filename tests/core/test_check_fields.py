@@ -315,7 +315,8 @@ def test_what_is_no_time_is_refused(sent: object, sender: Sender) -> None:
 @pytest.mark.parametrize("scale", [1, 1000], ids=["seconds", "milliseconds"])
 def test_a_time_in_seconds_or_milliseconds_is_understood(sender: Sender, scale: int) -> None:
     moment = NOW - timedelta(minutes=1)
-    for sent in (round(moment.timestamp() * scale), moment.timestamp() * scale, str(round(moment.timestamp() * scale))):
+    number = moment.timestamp() * scale
+    for sent in (round(number), number, str(round(number)), f"{number:.3f}"):
         found = check(a_payload(timestamp=sent), sender)
         assert abs(found.event.occurred_at - moment) < timedelta(seconds=1)
         assert found.warnings == [(WarningCode.WRONG_TYPE, "timestamp")]

@@ -23,6 +23,7 @@ days = st.dates(date(1, 1, 1), date(9998, 12, 31))
         ("2026-11-02T14:19", datetime(2026, 11, 2, 14, 19, tzinfo=UTC)),
         ("2026-11-02T14:19:12+01:00", datetime(2026, 11, 2, 13, 19, 12, tzinfo=UTC)),
         ("2026-11-02T14:19:12-0530", datetime(2026, 11, 2, 19, 49, 12, tzinfo=UTC)),
+        ("2026-11-02 14:19:12.5+00", datetime(2026, 11, 2, 14, 19, 12, 500_000, tzinfo=UTC)),  # as PostgreSQL writes it
         ("2026-11-02T14:19:12.123456789Z", datetime(2026, 11, 2, 14, 19, 12, 123456, tzinfo=UTC)),
         ("2024-02-29T00:00:00Z", datetime(2024, 2, 29, tzinfo=UTC)),
     ],

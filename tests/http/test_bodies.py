@@ -33,6 +33,7 @@ KIB = 1024
         "application/json;charset=utf-8",
         "application/json; charset=UTF-8",
         'application/json; charset="UTF8"',
+        "application/json; charset=us-ascii",
         "text/plain",
         "text/plain;charset=UTF-8",
         "text/plain; format=flowed",
@@ -185,8 +186,9 @@ async def test_gzip_is_unpacked(site: Site, encoding: str) -> None:
     check_receipt(await site.post(body, Content_Encoding=encoding), "stored")
 
 
-async def test_identity_is_plain(site: Site) -> None:
-    check_receipt(await site.post(site.event(), Content_Encoding="identity"), "stored")
+@pytest.mark.parametrize("encoding", ["identity", ""])
+async def test_identity_is_plain(site: Site, encoding: str) -> None:
+    check_receipt(await site.post(site.event(), Content_Encoding=encoding), "stored")
 
 
 @pytest.mark.parametrize(("path", "limit"), [("/v1/events", 64 * KIB), ("/v1/batch", 2 * KIB * KIB)])

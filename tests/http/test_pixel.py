@@ -125,6 +125,7 @@ async def test_a_signature_that_no_live_key_made_is_refused(site: Site) -> None:
     signature = hmac.digest(sha256(site.server_key.encode()).digest(), b"mail-18-bob", "sha256").hex()
     for asked in ({"e": "mail-17-alice", "s": signature}, {"e": "mail-18-bob", "s": "é"}, {"s": signature}):
         await refused(site, query(site, **asked), "invalid_event")
+    await refused(site, query(site, e="mail-18-bob") + "&s=%FF", "invalid_event")
     await site.administer.revoke_key(site.server_key)
     await refused(site, query(site, e="mail-18-bob", s=signature), "invalid_event")
 

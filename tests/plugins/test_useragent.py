@@ -53,6 +53,7 @@ def test_browser_and_system_with_their_versions() -> None:
         ("Mozilla/5.0 (Android 13; Tablet; rv:127.0) Gecko/127.0 Firefox/127.0", "tablet"),
         (f"Mozilla/5.0 (Linux; Android 9; AFTT) {WEBKIT} Chrome/120.0.0.0 Safari/537.36", "tv"),
         (f"Mozilla/5.0 (SMART-TV; Linux; Tizen 7.0) {WEBKIT} SamsungBrowser/4.0 TV Safari/537.36", "tv"),
+        (f"Mozilla/5.0 (Linux; Tizen 2.4; Tizen) {WEBKIT} TVBrowser/1.0 Mobile Safari/537.36", "tv"),
         (f"Mozilla/5.0 (Linux; Android 12; BRAVIA 4K) {WEBKIT} Chrome/100.0.0.0 Safari/537.36", "tv"),
         ("Mozilla/5.0 (PlayStation; PlayStation 5/4.03) AppleWebKit/605.1.15 Version/13.0 Safari/605.1.15", "console"),
         (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox One) {WEBKIT} Edge/44.18363.8131", "console"),
