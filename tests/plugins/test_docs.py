@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +20,7 @@ import pytest
 
 from catchment.core.event import NO_USER_AGENT
 from catchment.core.outcomes import Filtered
-from catchment.plugins import hooks
+from catchment.plugins import hooks, testkit
 from catchment.plugins.hooks import Enrichment, Place, UserAgent
 from catchment.plugins.loading import hook_names, load_plugins
 from catchment.plugins.manager import PluginExtensions
@@ -93,6 +96,49 @@ def test_every_example_runs_and_so_do_the_tests_in_it(heading: str, number: int)
         check_plugin(getattr(module, "plugin", module))
 
 
+VALUES = [
+    *(getattr(hooks, name) for name in hooks.__all__ if is_dataclass(getattr(hooks, name))),
+    testkit.Refusal,
+    testkit.Filtered,
+    testkit.EventWarning,
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: value.__name__)
+def test_every_field_of_a_value_is_documented_with_its_type(value: type) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \| (.+) \|$", dict(sections())[value.__name__], flags=re.M)
+    documented = [(name, kind.replace(r"\|", "|")) for name, kind, _ in rows]
+    assert documented == [
+        (one.name, str(one.type).replace("JsonObject", "dict[str, Any]"))
+        for one in fields(value)  # type: ignore[arg-type]
+    ]
+
+
+def test_everything_an_author_imports_is_in_one_place() -> None:
+    """The shipped plugins and the example have it from there, too."""
+    root = PACKAGE.parents[2]
+    shipped = [path for path in (root / "plugins").glob("*/*.py") if "__pycache__" not in path.parts]
+    seen = {"catchment.plugins.hooks": set(hooks.__all__), "catchment.plugins.testkit": set(testkit.__all__)}
+    assert len(shipped) >= 6
+    for path in (*shipped, *PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                module = "catchment.plugins.hooks" if (node.level, node.module) == (2, "hooks") else node.module or ""
+                if module.startswith("catchment") and node.level in (0, 2) and module != "catchment_hello":
+                    assert {alias.name for alias in node.names} <= seen.get(module, set()), (path, module)
+                else:
+                    assert node.level < 2, path
+            elif isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("catchment.") for alias in node.names), path
+    for name in hooks.__all__:
+        assert f"`{name}" in dict(sections())["The smallest plugin"], name
+
+
+def test_the_example_package_fetches_nothing_by_a_name_that_is_free() -> None:
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["dependencies"] == []
+
+
 def test_the_smallest_example_greets() -> None:
     run = run_hook(example("The smallest plugin"), "catchment_enrich", sample_event())
     assert run.result == [Enrichment(properties={"greeting": "hello"})]
@@ -151,7 +197,8 @@ def test_the_table_of_shipped_plugins_is_whole() -> None:
     from importlib.metadata import entry_points
 
     shipped = {p.name for p in entry_points(group="catchment") if p.dist is not None and p.dist.name == "catchment"}
-    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.M)) == shipped
+    table = dict(sections())["The shipped plugins"]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.M)) == shipped
 
 
 def test_the_kit_is_for_a_running_loop_too() -> None:

@@ -1,7 +1,6 @@
 """The plugin's tests: each runs a hook as the server would."""
 
-from catchment.core.outcomes import Filtered, Reason
-from catchment.plugins.testkit import check_plugin, run_hook, sample_event
+from catchment.plugins.testkit import Filtered, Reason, check_plugin, run_hook, sample_event
 
 import catchment_hello as plugin
 
