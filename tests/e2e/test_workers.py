@@ -208,8 +208,21 @@ def test_signals_that_mean_nothing_here_do_nothing(installation: Installation, p
         assert not [line for line in server.lines() if line["level"] == "error"]
 
 
-def test_a_worker_that_does_not_end_is_killed(installation: Installation) -> None:
+def test_a_worker_that_stands_still_is_replaced_and_one_that_does_not_end_is_killed(
+    installation: Installation,
+) -> None:
     with installation.serving(workers=2, HTTP__DRAIN_SECONDS="1") as server:
+        still = server.workers()[0]
+        hanging = [server.connect() for _ in range(10)]
+        for connection in hanging:
+            connection.connect()
+        still.suspend()
+        poll(lambda: not still.is_running(), "it is killed", within=60)
+        poll(lambda: len(server.workers()) == 2, "it is replaced")
+        assert [line for line in server.lines() if "stood still" in line["message"]]
+        for connection in hanging:
+            connection.close()
+        poll(lambda: counted(server, "catchment_connections") <= 2, "the dead one's connections are not counted")
         server.workers()[0].suspend()
         assert server.stop() == 0
         assert [line for line in server.lines() if "was told to end" in line["message"]]

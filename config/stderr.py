@@ -1,0 +1,67 @@
+"""Standard error as a log: a pipe that nobody reads costs lines, never an event."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import stat
+import sys
+from typing import TextIO
+
+
+class NeverBlocks(logging.StreamHandler[TextIO]):
+    """Write each line at once, or lose it. What was lost is counted, and said with the next line that can be written.
+    A log whose disk is full costs its lines, too."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._lost = 0
+        self._descriptor = _own_descriptor(self.stream)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._descriptor is None:
+            super().emit(record)
+            return
+        try:
+            encoding = getattr(self.stream, "encoding", None) or "utf-8"
+            self._write(self._descriptor, f"{self.format(record)}\n".encode(encoding, "backslashreplace"), record)
+        except Exception:
+            self.handleError(record)
+
+    def _write(self, descriptor: int, line: bytes, record: logging.LogRecord) -> None:
+        if self._lost:
+            words = f"{self._lost} line(s) of this log were lost: nobody took them"
+            told = logging.makeLogRecord({**record.__dict__, "msg": words, "args": None, "exc_info": None, "facts": {}})
+            line = f"{self.format(told)}\n".encode() + line
+        try:
+            if not _takes_more(descriptor):
+                raise BlockingIOError
+            os.write(descriptor, line)
+            self._lost = 0
+        except OSError:
+            self._lost += 1
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        return
+
+
+def _own_descriptor(stream: TextIO | None) -> int | None:
+    """A descriptor of our own for a pipe: not to block is a property of whoever opened it, and others have the same
+    pipe. Of all else the stream's."""
+    try:
+        descriptor = stream.fileno()  # type: ignore[union-attr]
+        is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return None
+    if is_pipe:
+        with contextlib.suppress(OSError):
+            return os.open(f"/dev/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return descriptor
+
+
+def _takes_more(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return any(event & (select.POLLOUT | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
