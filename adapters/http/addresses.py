@@ -29,7 +29,15 @@ _SHARE_BITS = 64
 """What one subscriber of IPv6 has at least: a whole network, and any address in it."""
 
 FORWARDED_FOR = "X-Forwarded-For"
-_ALSO_FORWARD = ("Forwarded", "X-Real-Ip")
+_ALSO_FORWARD = (
+    "Forwarded",
+    "X-Real-Ip",
+    "Via",
+    "X-Forwarded-Host",
+    "X-Client-Ip",
+    "True-Client-Ip",
+    "Cf-Connecting-Ip",
+)
 """Headers of proxies that are not read here, but say that somebody forwards."""
 
 

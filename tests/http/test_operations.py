@@ -49,7 +49,7 @@ async def test_strangers_get_the_bare_status_and_no_metrics(
     check_problem(await site.ask("GET", "/metrics", b"", headers), 404, "not_found")
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-Ip"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via", "Cf-Connecting-Ip"])
 async def test_who_is_behind_a_proxy_that_is_not_trusted_is_no_operator(site: Site, header: str) -> None:
     """The proxy itself may be in an operator network; whose request it forwards, nobody knows."""
     headers = {header: "127.0.0.1"}
