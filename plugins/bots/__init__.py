@@ -33,6 +33,7 @@ CORRECTIONS: Mapping[str, str | None] = {
     # Messengers fetch previews under their bare name. Behind a browser's string it is a person in their app.
     "WhatsApp": "^WhatsApp",
     "Viber": "^Viber",
+    r"Notion\/": r"^Notion\/",
     "Feedly": r"^\w*Feedly|compatible; *\w*Feedly",
     r"Bluesky\/": r"^Bluesky\/|compatible; Bluesky\/",
 }

@@ -207,6 +207,17 @@ async def test_what_is_no_http_ends_its_connection_and_nothing_else(site: Site, 
     assert len(site.storage.events) == 1
 
 
+async def test_more_headers_than_anybody_needs_are_not_taken_apart(site: Site) -> None:
+    """They would cost time that is charged to nobody."""
+    for headers, status in ((200, b"HTTP/1.1 200"), (1_000, b"HTTP/1.1 400")):
+        wire = await site.connect()
+        many = b"".join(b"X-%d: 1\r\n" % number for number in range(headers))
+        await wire.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + many + b"\r\n")
+        async with asyncio.timeout(10):
+            assert (await wire.reader.read()).startswith(status)
+        wire.close()
+
+
 # clients that leave, and slow ones
 
 

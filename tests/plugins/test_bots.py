@@ -82,12 +82,12 @@ def test_no_browser_of_tens_of_thousands_is_a_robot(bots: Bots) -> None:
 
 
 @pytest.mark.parametrize(
-    "app", ["Instagram 350.0.0", "WhatsApp/2.24", "Viber/24.1", "Feedly/90", "Bluesky/1.9", "Line/14"]
+    "app", ["Instagram 350.0.0", "WhatsApp/2.24", "Viber/24.1", "Feedly/90", "Bluesky/1.9", "Notion/3.0", "Line/14"]
 )
 def test_a_person_in_an_apps_own_browser_is_no_robot_and_its_previews_are(bots: Bots, app: str) -> None:
     phone = "(Linux; Android 15; CPH2557 Build/AP3A.240617.008; wv)"
     assert not is_bot(bots, f"Mozilla/5.0 {phone} {WEBKIT} Version/4.0 Chrome/141.0.0.0 Mobile Safari/537.36 {app}")
-    assert is_bot(bots, app) == app.startswith(("WhatsApp", "Viber", "Feedly", "Bluesky"))
+    assert is_bot(bots, app) == app.startswith(("WhatsApp", "Viber", "Feedly", "Bluesky", "Notion"))
 
 
 @pytest.mark.parametrize("made_up", ["bot bo/ " * 125, "Android;" * 125, " Android" * 125])
