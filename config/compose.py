@@ -197,18 +197,19 @@ class Collector:
             Link(dsn, name="maintenance", timeout=_SLOW_MAINTENANCE, descriptors=descriptors, checks=checks), clock
         )
         self.extensions = plugin_extensions(settings)
+        rate_limiter = TokenBuckets(
+            rate_per_key=settings.rate.per_key,
+            rate_per_address=settings.rate.per_address,
+            address_burst=settings.rate.address_burst,
+            monotonic=clock.monotonic,
+        )
         collect = Collect(
             projects=self.projects,
             sink=self.sink,
             losses=PostgresLosses(self._aside, clock=clock, limits=settings.limits),
             extensions=self.extensions,
             anonymizer=SaltedAnonymizer(self._readers, ids),
-            rate_limiter=TokenBuckets(
-                rate_per_key=settings.rate.per_key,
-                rate_per_address=settings.rate.per_address,
-                address_burst=settings.rate.address_burst,
-                monotonic=clock.monotonic,
-            ),
+            rate_limiter=rate_limiter,
             clock=clock,
             ids=ids,
             limits=settings.limits,
@@ -221,7 +222,8 @@ class Collector:
             openapi=describe(settings.limits, VERSION, settings.public_url),
             operators=Networks(settings.http.operator_networks),
         )
-        self.tracker = Tracker(shipped_scripts(), PostgresScripts(self._aside), clock=clock)
+        archive = PostgresScripts(self._aside)
+        self.tracker = Tracker(shipped_scripts(), archive, rate_limiter=rate_limiter, clock=clock)
         self.application = Application(
             routes(collecting, operations, self.tracker, settings.limits),
             clients=self._clients,

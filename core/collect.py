@@ -13,6 +13,7 @@ The smallest program that uses it::
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -61,6 +62,8 @@ class Collect:
         self.clock = clock
         self.ids = ids
         self.limits = limits
+        self.reporting: Counter[str | None] = Counter()
+        """Reports of losses that are being recorded, by address."""
         self.turn = Turn(clock)
         self._places = Places(self.turn, clock)
 

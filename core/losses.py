@@ -28,6 +28,9 @@ KNOWN_REASONS = ("queue_full", "expired", "too_large", "gave_up", "closed", "inv
 OTHER_REASON = "other"
 """Stands for the words of a project that has used up its day's."""
 
+_AT_ONCE = 4
+"""Reports of one address that are being recorded. The others of it come again: else whoever sends them without a pause
+would keep the database from those of everybody else."""
 _REASON = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -104,12 +107,20 @@ async def take_losses(
         return LossReceipt(outcome=LossOutcome.REFUSED, warnings=warnings)
     if submission.dry_run:
         return LossReceipt(outcome=LossOutcome.DRY_RUN, warnings=warnings)
+    share = submission.charge.share if submission.charge is not None and access.kind is KeyKind.BROWSER else None
+    if share is not None and collect.reporting[share] >= _AT_ONCE:
+        return LossReceipt(outcome=LossOutcome.UNAVAILABLE, warnings=warnings)
+    collect.reporting[share] += 1
     try:
         done = await collect.losses.record(
             access.project.id, access.kind, report, submission.received_at, deadline=submission.deadline
         )
     except Exception as error:  # whatever it is: it may not cost a stored event its receipt
         return LossReceipt(outcome=LossOutcome.UNAVAILABLE, warnings=warnings, error=error)
+    finally:
+        collect.reporting[share] -= 1
+        if not collect.reporting[share]:
+            del collect.reporting[share]
     if done is Recorded.FULL:
         full = f"over {collect.limits.loss_reports} reports of this project today"
         warnings.append(EventWarning(WarningCode.DROPPED, "losses", full))

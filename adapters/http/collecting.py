@@ -23,6 +23,7 @@ from catchment.core.turns import Places
 
 from . import answers
 from .bodies import Body, read_batch, read_event, read_lines, server_key_in
+from .crowd import Seldom
 from .decode import MOST_PACKED, NotReadable, TooLarge, count_values, said_size, unpack
 from .exchange import Request, Response
 from .faults import log_fault
@@ -95,6 +96,7 @@ class Collecting:
         self._watch = watch
         self._places = Places(collect.turn, collect.clock)
         self._told_later = 0
+        self._seldom = Seldom()
 
     async def event(self, request: Request) -> Response:
         """One event."""
@@ -286,7 +288,7 @@ class Collecting:
         for reason, events in losses.counted.items():
             self._metrics.lost(shown_reason(reason), events)
         if isinstance(losses.error, Unavailable):
-            log.warning("request %s: its report of losses was not recorded: %s", request.id, losses.error)
+            self._seldom.warn("reports of losses are not recorded, and senders repeat them: %s", losses.error)
         elif losses.error is not None:
             log_fault(request, losses.error)
 

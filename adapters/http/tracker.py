@@ -16,8 +16,9 @@ from importlib import resources
 
 from catchment.core.errors import Unavailable
 from catchment.core.outcomes import Reason, Refusal
-from catchment.core.ports import Clock, ScriptArchive
+from catchment.core.ports import Clock, RateLimiter, ScriptArchive
 from catchment.core.scripts import NAMES, Script, is_version
+from catchment.core.steps import rate_limited
 
 from .answers import problem
 from .exchange import Request, Response
@@ -62,7 +63,7 @@ class Tracker:
     """The routes of the scripts.
 
     What is asked of the archive is bounded: `AT_ONCE` look-ups, `KEPT` versions in memory, and what is not there is
-    remembered for a while.
+    remembered for a while. Anybody can make versions up, so an address pays for each that nobody has, as for keys.
     """
 
     AT_ONCE = 8
@@ -70,9 +71,12 @@ class Tracker:
     UNKNOWN_SECONDS = 10.0
     UNKNOWN_KEPT = 1_000
 
-    def __init__(self, shipped: Mapping[str, Script], archive: ScriptArchive, *, clock: Clock) -> None:
+    def __init__(
+        self, shipped: Mapping[str, Script], archive: ScriptArchive, *, rate_limiter: RateLimiter, clock: Clock
+    ) -> None:
         self._shipped = {name: _Served.of(script) for name, script in shipped.items()}
         self._archive = archive
+        self._rate_limiter = rate_limiter
         self._clock = clock
         self._kept: OrderedDict[tuple[str, str], _Served] = OrderedDict()
         self._unknown: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -101,14 +105,16 @@ class Tracker:
         if not is_version(version):
             return problem(Refusal(reason=Reason.NOT_FOUND), request)
         try:
-            served = await self._version(name, version)
+            served = await self._version(name, version, request.client.share)
         except Unavailable as error:
             return problem(Refusal(reason=Reason.UNAVAILABLE, detail=_AWAY, retry_after=error.retry_after), request)
+        if isinstance(served, Refusal):
+            return problem(served, request)
         if served is None:
             return problem(Refusal(reason=Reason.NOT_FOUND, detail=_NOT_HANDED_OUT), request)
         return _script(served, request, _FOR_GOOD)
 
-    async def _version(self, name: str, version: str) -> _Served | None:
+    async def _version(self, name: str, version: str, share: str) -> _Served | Refusal | None:
         shipped = self._shipped.get(name)
         if shipped is not None and shipped.version == version:
             return shipped
@@ -119,14 +125,20 @@ class Tracker:
             return kept
         if self._clock.monotonic() - self._unknown.get(asked, float("-inf")) < self.UNKNOWN_SECONDS:
             return None
-        return await self._ask(asked)
+        return await self._ask(asked, share)
 
-    async def _ask(self, asked: tuple[str, str]) -> _Served | None:
+    async def _ask(self, asked: tuple[str, str], share: str) -> _Served | Refusal | None:
         if self._asking >= self.AT_ONCE:
             raise Unavailable("too many versions are being looked up")
+        wait = self._rate_limiter.take_look_up(share)
+        if wait is not None:
+            return rate_limited(wait)
         self._asking += 1
         try:
             script = await self._archive.find(*asked)
+        except Unavailable:
+            self._rate_limiter.return_look_up(share)
+            raise
         finally:
             self._asking -= 1
         if script is None:
@@ -134,6 +146,7 @@ class Tracker:
             if len(self._unknown) > self.UNKNOWN_KEPT:
                 self._unknown.popitem(last=False)
             return None
+        self._rate_limiter.return_look_up(share)
         served = self._kept[asked] = _Served.of(script)
         if len(self._kept) > self.KEPT:
             self._kept.popitem(last=False)

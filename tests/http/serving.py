@@ -186,7 +186,7 @@ class Site:
     def __post_init__(self) -> None:
         self.projects, self.sink = CountedProjects(self.storage), GatedSink(self.storage)
         self.losses, self.archive = BreakableLosses(self.storage, self.limits), CountedScripts(self.storage)
-        self.tracker = Tracker(self.shipped, self.archive, clock=self.clock)
+        self.tracker = Tracker(self.shipped, self.archive, rate_limiter=self.rate_limiter, clock=self.clock)
         self.administer = Administer(MemoryRegistry(self.storage), self.ids, lambda origin: origin)
         collect = Collect(
             projects=self.projects,

@@ -127,6 +127,17 @@ async def test_look_ups_of_keys_that_nobody_has_are_bounded_by_address(make_site
     check_problem(other, 401, "unknown_key")
 
 
+async def test_look_ups_of_scripts_that_nobody_has_are_bounded_by_address(make_site: MakeSite) -> None:
+    site = await limited(make_site)
+    for number in range(201):
+        answer = await site.ask("GET", f"/catchment.{number:016x}.js", b"", {"X-Forwarded-For": "1.1.1.1"})
+    check_problem(answer, 429, "rate_limited")
+    assert site.archive.asked == 200
+    other = await site.ask("GET", f"/catchment.{0xFFFF:016x}.js", b"", {"X-Forwarded-For": "2.2.2.2"})
+    check_problem(other, 404, "not_found")
+    assert site.archive.asked == 201
+
+
 async def test_an_unknown_key_in_the_header_refuses_a_large_batch_unread(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

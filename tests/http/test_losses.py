@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from catchment.adapters.postgres.errors import DatabaseError, Failure
 from catchment.core.errors import Unavailable
 
-from .serving import SECRET, STORED, Answer, Site, check_batch, check_problem, refused
+from ..support.waiting import eventually
+from .serving import SECRET, STORED, Answer, MakeSite, Site, check_batch, check_problem, networks, refused
 
 pytestmark = pytest.mark.gen_test
 
@@ -151,3 +153,30 @@ async def test_lines_and_bare_arrays_have_no_place_for_it(site: Site) -> None:
     answer = await site.batch([{**site.event(), "losses": {"id": "r", "counts": {"expired": 1}}}])
     (result,) = check_batch(answer, STORED)
     assert [(w["code"], w["field"]) for w in result["warnings"]] == [("unknown_field", "losses")]
+
+
+async def test_reports_of_one_address_do_not_keep_those_of_others_waiting(make_site: MakeSite) -> None:
+    site = await make_site(trusted=networks("127.0.0.0/8"))
+    gate, being_recorded, record = asyncio.Event(), [], site.losses.record
+
+    async def slow(*values: Any, **named: Any) -> Any:
+        being_recorded.append(values)
+        await gate.wait()
+        return await record(*values, **named)
+
+    site.losses.record = slow  # type: ignore[method-assign]
+
+    async def report(number: int, address: str) -> Answer:
+        losses = {"id": f"r-{number}", "counts": {"expired": 1}}
+        return await post(site, site.event(), losses=losses, X_Forwarded_For=address)
+
+    asked = [asyncio.ensure_future(report(number, "1.1.1.1")) for number in range(4)]
+    await eventually(lambda: len(being_recorded) == 4, "four are being recorded")
+    told(await report(4, "1.1.1.1"), STORED, losses=None)  # stored; the report is to come again
+    asked.append(asyncio.ensure_future(report(5, "2.2.2.2")))
+    await eventually(lambda: len(being_recorded) == 5, "another address's is being recorded")
+    gate.set()
+    for answer in await asyncio.gather(*asked):
+        told(answer, STORED, losses="recorded")
+    told(await report(4, "1.1.1.1"), STORED, losses="recorded")
+    assert lost(site) == {"expired": 6}
