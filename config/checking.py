@@ -225,10 +225,14 @@ def _judge(facts: DatabaseFacts, settings: Settings) -> Iterator[Finding]:
 
 def _check_schema(dsn: str, facts: DatabaseFacts, *, embedded: bool) -> Iterator[Finding]:
     name = "schema"
-    if facts.owns_schema is False:
-        yield _fail(name, "the role does not own the schema catchment", "run as the role that ran catchment migrate")
+    if facts.may_use_schema is False:
+        yield _fail(
+            name,
+            "the role has no right in the schema catchment",
+            "run as the role that ran catchment migrate, or grant this one what a server needs",
+        )
         return
-    if facts.owns_schema is None and not facts.may_create:
+    if facts.may_use_schema is None and not facts.may_create:
         yield _fail(name, "the role may not make the schema catchment", "GRANT CREATE ON DATABASE … TO the role")
         return
     try:

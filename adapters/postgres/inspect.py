@@ -32,8 +32,8 @@ class DatabaseFacts:
     encoding: str
     may_create: bool
     """Whether the role may make a schema."""
-    owns_schema: bool | None
-    """Whether the role owns the schema `catchment`; None before the first migration."""
+    may_use_schema: bool | None
+    """Whether the role has a right in the schema `catchment`; None before the first migration."""
     most_sessions: int
     keeps_statements_out_of_its_log: bool
     clock_ahead: float

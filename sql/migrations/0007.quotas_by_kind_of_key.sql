@@ -74,19 +74,40 @@ BEGIN
 END
 $body$;
 
+-- In plpgsql, whose plans are kept: a function with a search_path of its own is not made part of the query that calls it.
+CREATE OR REPLACE FUNCTION catchment.sent_v2(batch jsonb)
+RETURNS TABLE (n integer, project_id uuid, key_kind text, event_id text, received_at timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $body$
+#variable_conflict use_column
+-- What identifies the events of a batch, numbered from 1 in the order in which they were sent.
+BEGIN
+    RETURN QUERY
+    SELECT row_number() OVER (ORDER BY request.n, event.n)::integer, request.project_id, request.key_kind,
+           event.columns ->> 0, request.received_at
+    FROM ROWS FROM (jsonb_to_recordset(batch) AS (
+        project_id uuid, key_kind text, received_at timestamptz, events jsonb
+    )) WITH ORDINALITY AS request (project_id, key_kind, received_at, events, n)
+    CROSS JOIN LATERAL jsonb_array_elements(request.events) WITH ORDINALITY AS event (columns, n);
+END
+$body$;
+
 CREATE FUNCTION catchment.quota_windows(batch jsonb, limits jsonb)
 RETURNS TABLE (scope text, scope_id uuid, "window" text, starts date, keys text, events bigint)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $body$
+#variable_conflict use_column
 -- The windows of these limits at the arrivals of the batch, and what is used of each; null if no row counts it yet. Of
 -- both kinds of key, whatever the batch has: a row is made while there is little to count.
-SELECT DISTINCT one.scope, one.scope_id, one."window", at.starts, coalesce(one.keys, 'both'), used.events
-FROM jsonb_to_recordset(batch) AS sent (project_id uuid, received_at timestamptz)
-JOIN jsonb_to_recordset(limits) AS one (project_id uuid, scope text, scope_id uuid, "window" text, keys text)
-  USING (project_id)
-CROSS JOIN LATERAL (SELECT date_trunc(one."window", sent.received_at AT TIME ZONE 'UTC')::date) AS at (starts)
-LEFT JOIN catchment.quota_usage AS used
-  ON used.scope = one.scope AND used.scope_id = one.scope_id AND used."window" = one."window"
- AND used.starts = at.starts AND used.keys = coalesce(one.keys, 'both')
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT one.scope, one.scope_id, one."window", at.starts, coalesce(one.keys, 'both'), used.events
+    FROM jsonb_to_recordset(batch) AS sent (project_id uuid, received_at timestamptz)
+    JOIN jsonb_to_recordset(limits) AS one (project_id uuid, scope text, scope_id uuid, "window" text, keys text)
+      USING (project_id)
+    CROSS JOIN LATERAL (SELECT date_trunc(one."window", sent.received_at AT TIME ZONE 'UTC')::date) AS at (starts)
+    LEFT JOIN catchment.quota_usage AS used
+      ON used.scope = one.scope AND used.scope_id = one.scope_id AND used."window" = one."window"
+     AND used.starts = at.starts AND used.keys = coalesce(one.keys, 'both');
+END
 $body$;
 
 CREATE FUNCTION catchment.window_usage(
@@ -127,22 +148,26 @@ $body$;
 
 CREATE FUNCTION catchment.windows_of(numbers integer[], projects uuid[], kinds text[], arrivals timestamptz[])
 RETURNS TABLE (scope text, scope_id uuid, "window" text, starts date, keys text, project_id uuid, of_events integer[])
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $body$
+#variable_conflict use_column
 -- Every window that could count these events, and the numbers of those it counts: of the account and the project, the
 -- month and the day, both kinds of key and their own. A window of an account stands once for each of its projects.
-WITH sent AS (
-    SELECT one.project_id, one.key_kind, (one.received_at AT TIME ZONE 'UTC')::date AS day,
-           array_agg(one.n ORDER BY one.n) AS numbers
-    FROM unnest(numbers, projects, kinds, arrivals) AS one (n, project_id, key_kind, received_at)
-    GROUP BY 1, 2, 3
-)
-SELECT scopes.scope, scopes.scope_id, windows."window", date_trunc(windows."window", sent.day::timestamp)::date,
-       counted.keys, sent.project_id, sent.numbers
-FROM sent
-JOIN catchment.project ON project.id = sent.project_id
-CROSS JOIN LATERAL (VALUES ('account', project.account_id), ('project', project.id)) AS scopes (scope, scope_id)
-CROSS JOIN (VALUES ('month'), ('day')) AS windows ("window")
-CROSS JOIN LATERAL (VALUES ('both'), (sent.key_kind)) AS counted (keys)
+BEGIN
+    RETURN QUERY
+    WITH sent AS (
+        SELECT one.project_id, one.key_kind, (one.received_at AT TIME ZONE 'UTC')::date AS day,
+               array_agg(one.n ORDER BY one.n) AS numbers
+        FROM unnest(numbers, projects, kinds, arrivals) AS one (n, project_id, key_kind, received_at)
+        GROUP BY 1, 2, 3
+    )
+    SELECT scopes.scope, scopes.scope_id, windows."window", date_trunc(windows."window", sent.day::timestamp)::date,
+           counted.keys, sent.project_id, sent.numbers
+    FROM sent
+    JOIN catchment.project ON project.id = sent.project_id
+    CROSS JOIN LATERAL (VALUES ('account', project.account_id), ('project', project.id)) AS scopes (scope, scope_id)
+    CROSS JOIN (VALUES ('month'), ('day')) AS windows ("window")
+    CROSS JOIN LATERAL (VALUES ('both'), (sent.key_kind)) AS counted (keys);
+END
 $body$;
 
 CREATE FUNCTION catchment.over_quota(
@@ -223,15 +248,17 @@ $body$;
 
 CREATE FUNCTION catchment.count_quotas(numbers integer[], projects uuid[], kinds text[], arrivals timestamptz[])
 RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
 -- Adds events that were stored to every quota that counts them.
-UPDATE catchment.quota_usage AS used SET events = used.events + added.events
-FROM (
-    SELECT w.scope, w.scope_id, w."window", w.starts, w.keys, sum(cardinality(w.of_events)) AS events
-    FROM catchment.windows_of(numbers, projects, kinds, arrivals) AS w GROUP BY 1, 2, 3, 4, 5
-) AS added
-WHERE used.scope = added.scope AND used.scope_id = added.scope_id AND used."window" = added."window"
-  AND used.starts = added.starts AND used.keys = added.keys
+BEGIN
+    UPDATE catchment.quota_usage AS used SET events = used.events + added.events
+    FROM (
+        SELECT w.scope, w.scope_id, w."window", w.starts, w.keys, sum(cardinality(w.of_events)) AS events
+        FROM catchment.windows_of(numbers, projects, kinds, arrivals) AS w GROUP BY 1, 2, 3, 4, 5
+    ) AS added
+    WHERE used.scope = added.scope AND used.scope_id = added.scope_id AND used."window" = added."window"
+      AND used.starts = added.starts AND used.keys = added.keys;
+END
 $body$;
 
 CREATE OR REPLACE FUNCTION catchment.log_events_v2(batch jsonb, limits jsonb) RETURNS text[]
@@ -252,6 +279,7 @@ DECLARE
     earliest    timestamptz;
     latest      timestamptz;
     counted     boolean;
+    closed      boolean;
     taken       record;
     fresh       integer[];
     projects    uuid[];
@@ -271,7 +299,9 @@ BEGIN
            max((request ->> 'received_at')::timestamptz)
     INTO total, earliest, latest
     FROM jsonb_array_elements(batch) AS request;
-    PERFORM catchment.check_arrivals(earliest, latest);
+    IF earliest < clock_timestamp() - interval '1 minute' OR latest > clock_timestamp() + interval '1 minute' THEN
+        PERFORM catchment.check_arrivals(earliest, latest);  -- most are so near that nothing needs to be called
+    END IF;
 
     -- Who sets a quota makes its row of that window. One of a later window is made here, by the first that meets it,
     -- from a sum over usage; while that happens nobody may add to usage unseen.
@@ -371,16 +401,17 @@ BEGIN
     ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + excluded.events;
 
     -- After the usage: who closes a month waits for those that have added to it, and whoever comes later sees it.
-    IF EXISTS (
+    SELECT counted OR EXISTS (SELECT FROM catchment.quota_usage), EXISTS (
         SELECT FROM catchment.closed_period
         WHERE period BETWEEN date_trunc('month', earliest AT TIME ZONE 'UTC')::date AND (latest AT TIME ZONE 'UTC')::date)
-    THEN
+    INTO counted, closed;
+    IF closed THEN
         RAISE EXCEPTION USING ERRCODE = 'CA001',
             MESSAGE = format('the server''s clock says %s, and that month is closed', earliest),
             HINT = 'A closed month never changes: set the clock of the server or of the database''s host right (NTP).';
     END IF;
 
-    IF counted OR EXISTS (SELECT FROM catchment.quota_usage) THEN
+    IF counted THEN
         -- Those that are kept: another's quota can have begun to count since, and all of them count for it.
         SELECT array_agg(project_id ORDER BY n), array_agg(key_kind ORDER BY n), array_agg(received_at ORDER BY n)
         INTO projects, kinds, arrivals

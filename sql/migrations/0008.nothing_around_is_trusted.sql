@@ -3,7 +3,6 @@
 -- Every function names its search_path: other roles' functions, operators and tables of the same names are not seen,
 -- and temporary tables come last. A later migration that makes a function does the same (a test demands it).
 
-ALTER FUNCTION catchment.sent_v2(jsonb) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION catchment.await_standby() SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION catchment.misplaced_months() SET search_path = pg_catalog, pg_temp;
 

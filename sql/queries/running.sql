@@ -127,7 +127,7 @@ SELECT 'catchment_changed' = ANY (ARRAY(SELECT pg_listening_channels()))
 SELECT 1
 
 -- name: inspect_database
--- What `catchment config check` looks at; changes nothing. The schema's owner is null before the first migration.
+-- What `catchment config check` looks at; changes nothing. There is no schema (null) before the first migration.
 SET search_path = pg_catalog, pg_temp;
 SELECT current_setting('server_version_num')::integer AS version_number, current_setting('server_version') AS version,
        current_setting('fsync') = 'on' AS fsync, current_setting('full_page_writes') = 'on' AS full_page_writes,
@@ -135,7 +135,7 @@ SELECT current_setting('server_version_num')::integer AS version_number, current
        extract(epoch FROM clock_timestamp())::float8 AS clock, pg_backend_pid() AS process,
        current_setting('server_encoding') AS encoding,
        has_database_privilege(current_database(), 'CREATE') AS may_create,
-       (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'catchment') AS owns_schema,
+       (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = 'catchment') AS may_use_schema,
        current_setting('max_connections')::integer AS most_sessions,
        current_setting('log_min_error_statement') IN ('fatal', 'panic')
            OR has_parameter_privilege('log_min_error_statement', 'SET') AS keeps_statements_out_of_its_log

@@ -89,7 +89,7 @@ def test_a_database_that_can_t_be_used_says_why(embedded_server: Server) -> None
         assert (code, said(found, "fail").count("behind")) == (1, 1)
         database.execute("CREATE ROLE guest LOGIN; CREATE SCHEMA catchment")
         guest = database.dsn.replace("//postgres@", "//guest@")
-        assert "does not own the schema" in said(check(DATABASE__URL=guest)[1], "fail")
+        assert "no right in the schema" in said(check(DATABASE__URL=guest)[1], "fail")
         database.execute("DROP SCHEMA catchment")
         assert "may not make the schema" in said(check(DATABASE__URL=guest)[1], "fail")
         database.execute("ALTER ROLE guest SET default_transaction_read_only = on")
