@@ -113,9 +113,10 @@ $body$;
 CREATE FUNCTION catchment.window_usage(
     the_scope text, the_scope_id uuid, the_window text, starts date, the_keys text DEFAULT 'both'
 ) RETURNS bigint
-LANGUAGE sql STABLE SET enable_seqscan = off SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE sql STABLE SET enable_seqscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $body$
 -- The events of a scope in one window, counted anew: by the index, of the scope's projects alone. Of one kind of key it
--- counts the ids that stored events have, which are known for longer than a month.
+-- counts the ids that stored events have, which are known for longer than a month. (A plan whose costs are made up to be
+-- high would be compiled first, which takes seconds.)
 WITH projects AS (
     SELECT id FROM catchment.project
     WHERE CASE the_scope WHEN 'account' THEN account_id = the_scope_id ELSE id = the_scope_id END
@@ -461,7 +462,7 @@ END
 $body$;
 
 CREATE OR REPLACE FUNCTION catchment.forget_ids(older_than timestamptz, at_most integer) RETURNS integer
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 SET search_path = pg_catalog, pg_temp AS $body$
 -- Deletes ids that are older, in one bite of at most so many; returns how many it deleted. None that the database's
 -- clock finds younger than 32 days. It costs what the bite costs, however many ids there are: the oldest are found by
@@ -485,7 +486,7 @@ END
 $body$;
 
 CREATE OR REPLACE FUNCTION catchment.forget_loss_reports(older_than timestamptz, at_most integer) RETURNS integer
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
 SET search_path = pg_catalog, pg_temp AS $body$
 -- Deletes ids of reports that are older, in one bite of at most so many, as catchment.forget_ids(); returns how many.
 DECLARE

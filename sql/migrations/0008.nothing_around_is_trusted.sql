@@ -4,7 +4,7 @@
 -- and temporary tables come last. A later migration that makes a function does the same (a test demands it).
 
 ALTER FUNCTION catchment.await_standby() SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION catchment.misplaced_months() SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION catchment.misplaced_months() SET search_path = pg_catalog, pg_temp SET jit = off;
 
 -- Partitions belong to the role that owns catchment.event, whoever lets them be made: a server needs no such right.
 ALTER FUNCTION catchment.keep_partitions(date, integer)

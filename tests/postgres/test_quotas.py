@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from catchment.adapters.postgres import registry
+from catchment.adapters.postgres.link import end
 from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
 from catchment.core.errors import Unavailable
 from catchment.core.event import Event
@@ -69,10 +70,22 @@ def used(database: Database, quota: Quota) -> int | None:
 @contextlib.asynccontextmanager
 async def storing(database: Database, project: Project) -> AsyncIterator[None]:
     """Somebody has stored three events, knows of no quota, and has not committed yet."""
-    async with open_link(database, "slow writer") as link, link.transaction():
-        batch = batch_of([rows_of(new(project, 3, "slow"))])
-        await link.run("log_events", batch=batch, limits=limit_rows([]))
-        yield
+    async with contextlib.AsyncExitStack() as stack:
+        for n in range(100):
+            link = await stack.enter_async_context(open_link(database, f"slow {n}"))
+            await link.connect()
+            if not shares_its_slot(database, f"slow {n}"):
+                break
+        async with link.transaction():
+            batch = batch_of([rows_of(new(project, 3, "slow"))])
+            await link.run("log_events", batch=batch, limits=limit_rows([]))
+            yield
+
+
+def shares_its_slot(database: Database, name: str) -> bool:
+    """Whether this session counts usage in the same row as another one, which would wait for it."""
+    slots = "SELECT pid % 16 FROM pg_stat_activity WHERE datname = current_database() AND application_name "
+    return bool(database.one(f"SELECT ({slots} = 'catchment {name}') IN ({slots} <> 'catchment {name}')"))
 
 
 def stored(database: Database, project: Project) -> int:
@@ -165,9 +178,8 @@ async def test_setting_a_quota_that_was_broken_off_is_counted_anew(database: Dat
         async with storing(database, storage.project):
             setting = asyncio.create_task(storage.registry.set_quota(quota))
             await eventually(lambda: used(database, quota) == 0, "every commit adds to the row")
-            setting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await setting
+            await end(setting)  # type: ignore[arg-type]
+            assert setting.cancelled()
         await storage.store(*new(storage.project, 1, "after"))
         assert used(database, quota) == 1
         await storage.registry.set_quota(quota)
