@@ -25,6 +25,8 @@ from .remembering import remember_short
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ANY_PORT = -1
+_LONGEST_IDN = 100
+"""Letters of a host beyond ASCII. To bring one into ASCII costs as much as many events, the more letters the more."""
 _LONGEST_AUTHORITY = 253 + len(":65535")
 NO_PORT = 0
 """The port of an app's origin that names none: its scheme has no default."""
@@ -152,6 +154,8 @@ def _read_host(authority: str) -> str | None:
         return _ipv6(host.partition("]")[0] + "]")
     host = host.partition(":")[0].rstrip(".")
     if not host.isascii():
+        if len(host) > _LONGEST_IDN:
+            return None
         try:
             host = host.encode("idna").decode()
         except UnicodeError:

@@ -36,6 +36,8 @@ _DRAINED = 16 * 1024 * 1024
 """So many bytes of a body that is too large are read and thrown away, so that the sender sees the answer: a
 connection that is closed on unread data is reset."""
 
+_SMALL = 64 * 1024
+"""A connection may always have an answer of so many bytes under way."""
 _DIGITS = 20
 _ABSOLUTE = re.compile(r"https?://[^/?#@]+(/[^?]*)?(?:\?(.*))?", re.IGNORECASE)
 """A target as a client with a proxy sends it: scheme, host, path, query (RFC 9112, 3.2.2)."""
@@ -272,14 +274,28 @@ class Exchange(HTTPMessageDelegate):
         connection = self._connection
         try:
             if request.keeps_alive and stays_open(connection):
-                write_whole(cast(HTTP1Connection, connection), _head(response.status, headers) + body)
+                written = write_whole(cast(HTTP1Connection, connection), _head(response.status, headers) + body)
             else:
                 start_line = ResponseStartLine("HTTP/1.1", response.status, _REASONS.get(response.status, ""))
-                connection.write_headers(start_line, cast(HTTPHeaders, headers), body or None)
+                written = connection.write_headers(start_line, cast(HTTPHeaders, headers), body or None)
+            self._hold_answer(request, len(body), written)
             self._phase, self._since = Phase.TAKING, self._app.clock.monotonic()
             connection.finish()
         except (StreamClosedError, OSError):
             log.debug("the client of request %s is gone", request.id)
+
+    def _hold_answer(self, request: Request, size: int, written: asyncio.Future[None]) -> None:
+        """Count a large answer that the client does not take at once, as bodies are. If there is no room for it, the
+        connection ends: nobody may fill the memory of all others with what they asked for."""
+        stream = self._connection.stream  # type: ignore[attr-defined]
+        if size <= _SMALL or not stream.writing():
+            return
+        hold = Hold(self._app.room, request.client.share)
+        if hold.more(size):
+            written.add_done_callback(lambda _: hold.let_go())
+        else:
+            log.debug("the client of request %s takes no answers", request.id)
+            stream.close()
 
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:

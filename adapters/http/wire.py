@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from asyncio import Future
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPInputError, _normalize_header
@@ -55,9 +56,11 @@ def stays_open(connection: object) -> bool:
     return isinstance(connection, HTTP1Connection) and not connection._disconnect_on_finish
 
 
-def write_whole(connection: HTTP1Connection, answer: bytes) -> None:
-    """Write an answer of which every byte is there; `finish` follows."""
-    connection._pending_write = connection.stream.write(answer)
+def write_whole(connection: HTTP1Connection, answer: bytes) -> Future[None]:
+    """Write an answer of which every byte is there; `finish` follows. The future is done when the client has taken it,
+    or is gone."""
+    written = connection._pending_write = connection.stream.write(answer)
+    return written
 
 
 def forget_header_names() -> None:

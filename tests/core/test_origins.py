@@ -298,6 +298,7 @@ def test_what_is_no_app_is_no_rule(text: str) -> None:
         ("about:client", None),
         ("example.com/page", None),
         ("https://" + "a." * 200 + "com/", None),
+        ("https://" + "ü." * 100 + "com/", None),
         ("", None),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import os
 import resource
@@ -310,6 +311,26 @@ async def test_a_client_that_does_not_take_its_answer_in_time_is_closed(site: Si
     assert site.application.connections, "there was no time to take it yet"
     site.clock.advance(timedelta(seconds=21))
     await eventually(lambda: not site.application.connections, "the connection is closed")
+
+
+async def test_answers_that_nobody_takes_find_no_more_room_than_bodies(make_site: MakeSite) -> None:
+    site = await make_site(receive_bytes=7 * 1024 * 1024)
+    events = [site.event(event_data={f"k{n}": "x" * 1900 for n in range(20)}) for _ in range(50)]
+    packed = gzip.compress(json.dumps(events).encode())
+    asking = request("POST", "/v1/batch?dry_run=1", packed, [*HEADERS, ("Content-Encoding", "gzip")])
+    wires = []
+    for number in (1, 2):
+        wires.append(await site.connect())
+        wires[-1].writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await eventually(lambda number=number: len(site.application.connections) == number, "it is connected")
+        for connection in site.application.connections:
+            connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await wires[-1].send(asking)
+        await eventually(lambda: site.application.room.held > 1_900_000, "the first answer is counted")
+    await eventually(lambda: len(site.application.connections) == 1, "there is no room for the second")
+    check_receipt(await site.post(site.event()), "stored")
+    wires[0].close()
+    await eventually(lambda: site.application.room.held == 0, "it is given back")
 
 
 async def test_a_client_that_waits_for_us_is_not_closed(site: Site) -> None:
