@@ -19,8 +19,6 @@ from .visitor import Visitor
 ALL = ("astro", "next", "package", "react", "svelte", "turbo", "vue")
 """The folders. `package` is the npm package in React: page views by hand, and StrictMode as in development."""
 
-WAITS = pytest.mark.xfail(strict=False, reason="the tracker does not wait for titles and redirects yet")
-
 SINGLE_PAGE = ("package", "react", "vue")
 """Their host answers every address with the same file."""
 
@@ -56,7 +54,6 @@ async def shown(page: Page, title: str) -> None:
     await page.wait_for_function("title => document.title == title", arg=title)
 
 
-@WAITS
 @pytest.mark.parametrize("pages", ALL, indirect=True)
 async def test_each_page_shown_is_one_page_view(visitor: Visitor, pages: BuiltPages) -> None:
     page = await visitor.open("/", pages.origin)
@@ -94,7 +91,6 @@ async def test_each_page_shown_is_one_page_view(visitor: Visitor, pages: BuiltPa
     assert {row["name"] for row in rows} == {"PageView"}
 
 
-@WAITS
 @pytest.mark.parametrize("pages", ALL, indirect=True)
 async def test_landing_pages_and_hurried_visitors_get_the_right_titles(visitor: Visitor, pages: BuiltPages) -> None:
     page = await visitor.open("/beans/harbour", pages.origin)
@@ -125,7 +121,6 @@ async def test_landing_pages_and_hurried_visitors_get_the_right_titles(visitor: 
     ]
 
 
-@WAITS
 @pytest.mark.parametrize("pages", ["managers"], indirect=True)
 @pytest.mark.parametrize("way", ["gtm", "jquery", "element"])
 async def test_a_tag_that_a_tag_manager_inserts_counts(visitor: Visitor, pages: BuiltPages, way: str) -> None:

@@ -8,12 +8,13 @@ import { real } from "./page.js";
 import { listen, safely } from "./say.js";
 import { sweep } from "./sender.js";
 import { session } from "./session.js";
+import { on } from "./settings.js";
 import { optedOut, store, write } from "./store.js";
 
 const USER = "catchment user";
 
 /** Milliseconds that a page view waits for its title: routers address a page first and render it later. */
-const PATIENCE = 400;
+const PATIENCE = 1e3;
 
 /** The address of the page within this page, and of the one that the visitor came from. */
 let shown = "";
@@ -49,19 +50,19 @@ export function track(event_name, event_data, view) {
   else if (!optedOut()) {
     const eventId = newId();
     const event = {
-      referrer: previous || real("referrer"),
-      // Not left to `JSON`: a page can have a `toJSON` of its own for dates.
-      timestamp: new Date(+eventId.slice(0, 13)).toISOString(),
-      event_data,
+      sessionId: session(),
       userId: store[USER],
       url: pageUrl(),
+      referrer: previous || real("referrer"),
       event_name,
       eventId,
-      sessionId: session(),
       page_title: real("title"),
+      event_data,
+      // Not left to `JSON`: a page can have a `toJSON` of its own for dates.
+      timestamp: new Date(+eventId.slice(0, 13)).toISOString(),
     };
     // A view is in storage at once, and held for longer than it waits, so that nobody sends it meanwhile.
-    keep(event, view ? 2e3 : 0);
+    keep(event, view ? 5e3 : 0);
     if (view) {
       waiting = event;
       clearTimeout(timer);
@@ -95,7 +96,8 @@ export function view(data, before = shown) {
   settle();
   shown = pageUrl();
   if (shown != before) previous = before;
-  track("PageView", data, 1);
+  // By hand its author knows when the title is there.
+  track("PageView", data, !on("manual"));
 }
 
 /**

@@ -1,4 +1,4 @@
-import { init, page } from "catchment";
+import { init, page } from "@catchment-collector/tracker";
 import { useEffect } from "react";
 import { useLocation } from "react-router";
 

@@ -5,5 +5,5 @@ import react from "@vitejs/plugin-react";
 export default {
   plugins: [react()],
   define: { "process.env.NODE_ENV": '"development"' },
-  resolve: { alias: { catchment: fileURLToPath(new URL("../../../../clients/js/index.js", import.meta.url)) } },
+  resolve: { alias: { "@catchment-collector/tracker": fileURLToPath(new URL("../../../../clients/js/index.js", import.meta.url)) } },
 };
