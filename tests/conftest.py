@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -21,6 +22,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Else Tornado, which asks for the current event loop, is given one that was made for it and that nobody closes.
     asyncio.set_event_loop(None)
     config.option.async_test_timeout = max(config.option.async_test_timeout, _ASYNC_TIMEOUT)
+    # A shell that runs the tests in the background lets them ignore this signal, and so would the servers they start.
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

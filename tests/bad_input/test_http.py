@@ -121,7 +121,7 @@ def test_a_bomb_is_too_large(site: Collector, path: str, megabytes: int) -> None
         code="unsupported_media_type",
         status=415,
     )
-    for encoding in ("br", "deflate", "zstd", "compress", "x-gzip", "gzip, gzip", "br, gzip", CANARY, "gzip;q=1")
+    for encoding in ("br", "deflate", "zstd", "compress", "gzip, gzip", "br, gzip", CANARY, "gzip;q=1")
 )
 def test_other_encodings_are_not_read(site: Collector, row: Row) -> None:
     check_refused(site, row)

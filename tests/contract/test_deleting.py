@@ -119,7 +119,7 @@ async def test_a_deleted_projects_keys_origins_quotas_and_losses_are_gone_and_it
     assert await storage.projects.find(known) is not None
     limit = project_limit(storage.project, 5)
     await storage.registry.set_quota(
-        Quota(scope=limit.scope, scope_id=limit.scope_id, window=limit.window, hard=limit.hard)
+        Quota(id=an_id(91), scope=limit.scope, scope_id=limit.scope_id, window=limit.window, hard=limit.hard)
     )
     report = LossReport(id="r", counts={"expired": 3})
     deadline = storage.clock.monotonic() + TIMEOUT
@@ -173,7 +173,9 @@ async def test_an_account_is_deleted_when_its_projects_are_and_its_usage_stays(s
         await storage.administer.delete_account("acme")
     with pytest.raises(Invalid):
         await storage.registry.delete_account(account_id)
-    await storage.registry.set_quota(Quota(scope=Scope.ACCOUNT, scope_id=account_id, window=Window.DAY, hard=5))
+    await storage.registry.set_quota(
+        Quota(id=an_id(91), scope=Scope.ACCOUNT, scope_id=account_id, window=Window.DAY, hard=5)
+    )
     await delete(storage, storage.project)
     for _ in range(2):
         assert (await storage.administer.delete_account("acme")).id == account_id
