@@ -58,7 +58,9 @@ class Crowd:
             self._counts[peer.share] += 1
 
     def leave(self, peer: Peer) -> None:
+        """Again: changes nothing."""
         if peer.counts:
+            peer.counts = False
             self._counts[peer.share] -= 1
             if self._counts[peer.share] <= 0:
                 del self._counts[peer.share]
@@ -67,13 +69,19 @@ class Crowd:
         """Whether the address has as many connections as it may."""
         return peer.counts and self._counts[peer.share] >= _most()
 
+    def overfull(self, peer: Peer) -> bool:
+        """Whether it has twice as many. Those that were accepted just now can't give way yet: they have not begun."""
+        return peer.counts and self._counts[peer.share] >= 2 * _most()
+
 
 def _most() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST if soft == resource.RLIM_INFINITY else min(MOST, max(_FEWEST, soft // _SHARE))
 
 
-def close_idle(connections: Mapping[HTTP1ServerConnection, Exchange], now: float, share: str | None = None) -> int:
+def close_idle(
+    connections: Mapping[HTTP1ServerConnection, Exchange], crowd: Crowd, now: float, share: str | None = None
+) -> int:
     """Close some of the connections that wait for a request, of one address or of all: first those on which none ever
     came, and of them those that wait longest. Return how many."""
     idle = [
@@ -88,6 +96,7 @@ def close_idle(connections: Mapping[HTTP1ServerConnection, Exchange], now: float
         if stream.closed() or readable(stream.socket):
             continue
         stream.close()
+        crowd.leave(connection.context)  # type: ignore[arg-type]  # now: the stream says so later, when others were closed in vain
         closed += 1
         if closed > len(idle) // _AT_ONCE:
             break

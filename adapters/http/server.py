@@ -146,11 +146,12 @@ class Server:
                 self._pause()
                 return False
             peer = Peer(address, self._application.clients)
-            if self._application.crowd.full(peer) and not self._make_room(peer.share):
+            crowd = self._application.crowd
+            if crowd.full(peer) and not self._make_room(peer.share) and crowd.overfull(peer):
                 connection.close()
                 continue
             stream = _Stream(connection, max_buffer_size=_BUFFER)
-            self._application.crowd.enter(peer)
+            crowd.enter(peer)
             HTTP1ServerConnection(stream, self._parameters, peer).start_serving(self._application)
         return True
 
@@ -164,7 +165,8 @@ class Server:
                 "allow more (ulimit -n, LimitNOFILE=)",
                 len(self._application.connections),
             )
-        return close_idle(self._application.connections, self._application.clock.monotonic(), share)
+        application = self._application
+        return close_idle(application.connections, application.crowd, application.clock.monotonic(), share)
 
     def _pause(self) -> None:
         """No descriptor is left: those that are connected go on, new ones wait in the socket's queue."""
