@@ -58,7 +58,7 @@ async def test_an_answer_that_is_not_the_server_s_is_none(visitor: Visitor, said
     visitor.site.page("/", visitor.own_tag())
     page = await visitor.open("/")
     await page.evaluate("catchment('event', 'One')")
-    assert [row["name"] for row in await visitor.until_rows(2)] == ["PageView", "One"]
+    assert sorted(row["name"] for row in await visitor.until_rows(2)) == ["One", "PageView"]  # each half by itself
     await visitor.until_sent(page)
     assert visitor.collector.losses() == {}
     if said.status != 200:
