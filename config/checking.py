@@ -38,7 +38,7 @@ from .plugins import plugin_extensions
 from .settings import EMBEDDED, Settings
 
 _OTHER_FILES = ("/etc/catchment.toml", "/etc/catchment/config.toml")
-"""Where people put the settings file by mistake."""
+"""Paths where people put the settings file by mistake."""
 _LEAST_VERSION = 150000
 _FEW_DESCRIPTORS = 4096
 _LITTLE_SPACE = 1 << 30
@@ -55,13 +55,13 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a check found."""
+    """The result of a check."""
 
     name: str
     level: Level
     message: str
     advice: str = ""
-    """What to do."""
+    """The advice: what to do."""
 
 
 Check = Callable[[Settings], Iterator[Finding]]
@@ -337,7 +337,7 @@ def check_public_address(settings: Settings) -> Iterator[Finding]:
 
 
 def check_limits(settings: Settings) -> Iterator[Finding]:
-    """What the system allows, and what fits together."""
+    """Check the limits of the system, and that settings fit together."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < _FEW_DESCRIPTORS:
         yield _warn(

@@ -37,7 +37,7 @@ from .settings import Settings
 
 ACCOUNT = "demo"
 _CHECK_ACCOUNT = "demo-check-"
-"""What the names of the checks' accounts begin with."""
+"""The beginning of the names of the checks' accounts."""
 HELLO = "hello"
 HELLO_ORIGIN = "https://yourdomain.com"
 SITE = "demo-site"

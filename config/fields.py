@@ -1,5 +1,4 @@
-"""What a value of the settings must be. Every message says what is expected; whoever reports it adds what was given
-and where."""
+"""Checks of the settings' values. Every message says what is expected; the caller adds the value and its source."""
 
 from __future__ import annotations
 
@@ -190,7 +189,7 @@ def _is_port(text: str) -> bool:
 
 
 def _is_place(host: str) -> bool:
-    """Whether this can be a host, or the folder of a socket (an abstract one begins with @)."""
+    """Return True if this can be a host, or the folder of a socket (an abstract one begins with @)."""
     if host.startswith(("/", "@")):
         return "\0" not in host
     try:

@@ -1,4 +1,4 @@
-"""Where the command `catchment` starts. It imports little: Ctrl-C may come at any moment, and `--help` should be
+"""The start of the command `catchment`. It imports little: Ctrl-C may come at any moment, and `--help` should be
 quick."""
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ _SENT = 30_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginState:
-    """What ``catchment plugins`` shows of a plugin."""
+    """The state of a plugin, as ``catchment plugins`` shows it."""
 
     name: str
     state: str

@@ -41,7 +41,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def prepare() -> None:
-    """What a server does before anything else: signals that mean nothing do nothing, and it may open as many files as
+    """Prepare the process of a server: ignore signals that mean nothing, and raise the limit of open files as far as
     the system lets it."""
     ignore_others()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""Where settings come from: the TOML file, then the environment, each value with the name of its source."""
+"""Reads the sources of the settings: the TOML file, then the environment, each value with the name of its source."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BadSettings(Misconfigured):
 
 @dataclass(slots=True, kw_only=True)
 class Given:
-    """What was set, not judged yet."""
+    """The settings that were given, not judged yet."""
 
     values: dict[str, Any] = field(default_factory=dict)
     """By section and key."""

@@ -38,7 +38,7 @@ class DeletedProject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What would be gone with a project."""
+    """The things that would be gone with a project."""
 
     project: Project
     events: int

@@ -1,4 +1,4 @@
-"""What a request costs its client address, in events, and when that is charged.
+"""Charges a request to its client address, in events.
 
 A request is charged before anything is spent on it: for the bytes that came, then for what they unpack to, then for the
 events in it. So whoever posts what can't be read, waits in vain, is refused or is a dry run pays as everybody else.
@@ -17,7 +17,7 @@ EVENT_BYTES = 2_048
 
 
 class Charge:
-    """What one request has cost so far. `share`: what stands for the client's address, an IPv6 one's /64."""
+    """The cost of one request so far. `share` stands for the client's address: IPv4, or an IPv6 one's /64."""
 
     __slots__ = ("_free", "_limiter", "_paid", "share")
 

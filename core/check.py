@@ -183,7 +183,7 @@ _SPELLINGS = {_spelling(wire): wire for wire in KNOWN_FIELDS} | {
     "time": "timestamp",
     "key": "projectKey",
 }
-"""What a sender means, by how it may be spelt elsewhere."""
+"""The field that a sender means, by a spelling used elsewhere."""
 
 
 def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings) -> str | None:

@@ -193,8 +193,8 @@ def unavailable(error: Unavailable) -> Refusal:
 
 
 def sender_of(submission: Submission, access: Access) -> tuple[Sender, str | None]:
-    """What is known of the sender, and what is odd about its `sentAt`. Nothing is taken from a back end's connection:
-    the event speaks for the visitor."""
+    """Return what is known of the sender, and what is odd about its `sentAt`. Nothing is taken from a back end's
+    connection: the event speaks for the visitor."""
     offset, odd = timedelta(), None
     if submission.sent_at is not None and submission.sent_at != "":
         sent_at = read_time(submission.sent_at)

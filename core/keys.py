@@ -83,7 +83,7 @@ def sign_id(event_id: str, fingerprint: bytes) -> str:
 
 
 def is_signed(event_id: str, signature: str, fingerprints: Iterable[bytes]) -> bool:
-    """Whether a server key with one of these fingerprints made this signature."""
+    """Return True if a server key with one of these fingerprints made this signature."""
     sent = signature.lower().encode("utf-8", "replace")  # it may hold what is no text: half surrogates
     return any([hmac.compare_digest(sign_id(event_id, one).encode(), sent) for one in fingerprints])
 

@@ -45,7 +45,7 @@ _ENDS_IN_PORT = re.compile(r":[0-9]+$")
 _CONTROL_OR_BLANK = re.compile(r"[\x00-\x20\x7f-\xa0]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
 _AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
-"""What is not percent-encoded: all that a url may hold, `%` included."""
+"""The characters that are not percent-encoded: all that a url may hold, `%` included."""
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _AUTHORITY = re.compile(rf"({_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::([0-9]{{1,5}}))?")
 _APP_AUTHORITY = re.compile(r"([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([0-9]{1,5}))?")

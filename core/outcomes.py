@@ -122,14 +122,14 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class OverQuota:
-    """What the event sink says of an event that found no room: the limit that it met. Of several that are used up, the
-    one that ends last."""
+    """The event sink's answer for an event over its quota, with the limit that it met. If several are used up, it is
+    the one that ends last."""
 
     limit: Limit
 
 
 class StoreOutcome(StrEnum):
-    """What the event sink did with one event; `OverQuota` stands for one that found no room."""
+    """The event sink's outcome of one event; `OverQuota` stands for one over its quota."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"

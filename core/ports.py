@@ -41,7 +41,7 @@ class ProjectRepository(Protocol):
         """
 
     def knows(self, fingerprint: bytes) -> bool:
-        """Whether `find` costs nothing that a stranger could use up: the answer is there, or on its way."""
+        """Return True if `find` costs nothing that a stranger could use up: the answer is there, or on its way."""
 
 
 class EventSink(Protocol):
@@ -71,14 +71,14 @@ class UsageMeter(Protocol):
         """How many more events fit this limit in the window of this moment; never negative."""
 
     async def quota_usage(self, at: datetime) -> Mapping[str, int]:
-        """What is used of every quota, by its id, in the window of this moment."""
+        """Return the events used of every quota, by its id, in the window of this moment."""
 
     async def close(self, period: date) -> None:
         """Makes a period that is over final: nothing is added to it any more. Closing it again changes nothing.
         Raises `Invalid` for one that still runs."""
 
     async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
-        """Where usage is not the number of rows that were stored, of all projects or of one (its id): nothing, always.
+        """Return the differences between usage and stored rows, of all projects or of one (its id). There must be none.
 
         Rows that `Registry.delete_stored` took away are counted as stored.
         """
@@ -118,8 +118,8 @@ class IpAnonymizer(Protocol):
 
 
 class RateLimiter(Protocol):
-    """How much of a key, and of a client address, may pass. `share` stands for an address: `None` is nobody's, and
-    passes. What may not pass now is told after how many seconds it may. Fails open: what it does not know passes."""
+    """Limits the rate of a key, and of a client address. `share` stands for an address; `None` is nobody's, and passes.
+    For a refused request it says after how many seconds it may pass. Fails open: what it does not know passes."""
 
     def take_address(
         self, share: str | None, cost: float, *, least: float, enough: float, paid: float = 0

@@ -146,7 +146,7 @@ class Key:
     text: str
     """A browser key whole; of a server key the first characters."""
     label: str | None = None
-    """What people call it."""
+    """The name that people gave it."""
     created_at: datetime | None = None
     """None while it is being made."""
     revoked_at: datetime | None = None

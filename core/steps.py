@@ -55,7 +55,7 @@ class Passage(Findings):
     raw: RawEvent | None = field(default=None, kw_only=True)
     url: Url | None = field(default=None, kw_only=True)
     vouched: bool = field(default=False, kw_only=True)
-    """Whether a back end signed the event's id."""
+    """True if a back end signed the event's id."""
     event: Event | None = field(default=None, kw_only=True)
 
     @property

@@ -27,14 +27,14 @@ class Submission:
     losses: object = None
     """The sender's report of what it lost, as it came."""
     id_signature: str | None = None
-    """What a back end signed the event's id with, as it came (`keys.sign_id`)."""
+    """The back end's signature of the event's id, as it came (`keys.sign_id`)."""
     dry_run: bool = False
     origin: str | None = None
     """The `Origin` header."""
     address: str | None = None
     """The client's full address, behind trusted proxies; None if nobody knows it."""
     charge: Charge | None = None
-    """What the request has cost its address so far; None where nobody is charged."""
+    """The cost of the request so far; None if nobody is charged."""
     large: bool = False
     """Its body was a large one, which small ones pass."""
     user_agent: str | None = None

@@ -421,7 +421,7 @@ def _traced(function: Callable[[Any], Any], plugin: str, hook: str) -> Callable[
 
 
 async def _outcome(function: Callable[[Any], Any], argument: object) -> tuple[Any, BaseException | None]:
-    """What an ``async def`` returned, and what it raised: a task that ends with SystemExit ends the event loop."""
+    """Return an ``async def``'s result, and what it raised: a task that ended with SystemExit would end the loop."""
     try:
         return await function(argument), None
     except BaseException as error:

@@ -64,7 +64,7 @@ class HookRun:
     warnings: tuple[EventWarning, ...] = ()
     """On the event's receipt; one `plugin_failed` for each failure."""
     errors: tuple[BaseException, ...] = ()
-    """What the plugin raised, in any of its hooks, or what was wrong with what it returned."""
+    """The exceptions that the plugin raised in any of its hooks, and the errors in what it returned."""
 
 
 def check_plugin(plugin: object, name: str = NAME) -> tuple[str, ...]:

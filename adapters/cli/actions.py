@@ -45,7 +45,7 @@ class PluginAbout(Protocol):
 
 
 class FindingAbout(Protocol):
-    """What a check of the installation found."""
+    """A result of checking the installation."""
 
     @property
     def name(self) -> str: ...
@@ -57,7 +57,7 @@ class FindingAbout(Protocol):
     def message(self) -> str: ...
     @property
     def advice(self) -> str:
-        """What to do."""
+        """The advice: what to do."""
 
 
 class UpkeepAbout(Protocol):
@@ -94,8 +94,8 @@ class Managed(Protocol):
 
 
 class Actions(Protocol):
-    """What commands do. Errors that a person can mend are `CatchmentError`s; their notes say on which database and
-    settings."""
+    """The actions of the commands. Errors that a person can mend are `CatchmentError`s; their notes name the database
+    and the settings file."""
 
     @property
     def public_url(self) -> str: ...

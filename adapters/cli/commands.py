@@ -344,7 +344,7 @@ def add_metering(root: click.Group) -> None:
 
     @command(root, "audit")
     def audit(context: Context, output: Output) -> None:
-        """Prove that usage equals stored rows, for every project and period. Exits with 1 where it does not."""
+        """Prove that usage equals stored rows, for every project and period. Exits with 1 if it does not."""
 
         async def work(managed: Managed) -> list[dict[str, Any]]:
             return [

@@ -1,4 +1,4 @@
-"""How a command says that it failed: a line on standard error, with `--json` a document on standard output too."""
+"""Reports of failed commands: a line on standard error, with `--json` a document on standard output too."""
 
 from __future__ import annotations
 

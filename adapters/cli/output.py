@@ -21,7 +21,7 @@ _WIDE = 10_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command's result goes. Words for people go to standard error, so that standard output stays a result.
+    """Prints a command's result. Words for people go to standard error, so that standard output holds the result alone.
 
     Whatever is printed here is made safe for a terminal first.
     """

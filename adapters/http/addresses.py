@@ -1,4 +1,4 @@
-"""Whose request it is: the client's address behind trusted proxies, and who is an operator.
+"""The sender of a request: the client's address behind trusted proxies, and who is an operator.
 
 An address comes in many spellings. It is read once, when a request's headers are there, into a `Client`; everything
 behind uses that and never reads the text again.
@@ -26,7 +26,7 @@ _HOPS = 32
 """So many proxies may stand between a client and this server."""
 _PEERS = 1024
 _SHARE_BITS = 64
-"""What one subscriber of IPv6 has at least: a whole network, and any address in it."""
+"""Bits of the network that an IPv6 subscriber has at least. Any address in it is the same subscriber."""
 
 FORWARDED_FOR = "X-Forwarded-For"
 _ALSO_FORWARD = (
@@ -43,16 +43,16 @@ _ALSO_FORWARD = (
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Whose request it is."""
+    """The sender of a request."""
 
     address: str | None
     """The client's address in its one canonical spelling, an IPv4-mapped one as IPv4; None if nobody knows it."""
     share: str
-    """Who is charged: the IPv4 address, or the IPv6 network of 64 bits. Of clients whose address nobody knows, all
-    behind the same proxy are charged as one."""
+    """The address that is charged: IPv4, or an IPv6 network of 64 bits. All clients without a known address behind the
+    same proxy are charged as one."""
     vouched: bool = True
-    """Whether it is the connection's own address, or trusted proxies name it and nobody else forwards. Only such a
-    client has rights of its address."""
+    """True if it is the connection's own address, or trusted proxies name it and nobody else forwards. Only then the
+    address gives rights."""
 
 
 class Networks:
@@ -80,7 +80,7 @@ class Clients:
         """A private address that forwarded requests without being trusted; None if there was none."""
 
     def of_connection(self, peer: str | None) -> tuple[str, bool]:
-        """Who is charged for a connection from `peer`, and whether that is a trusted proxy."""
+        """Return the share that a connection from `peer` is charged to, and True if that is a trusted proxy."""
         client, trusted, _ = self._peer(peer)
         return client.share, trusted
 
@@ -140,12 +140,12 @@ class Clients:
 
 
 def also_forwards(headers: HTTPHeaders) -> bool:
-    """Whether somebody forwards this request in a way that is not read here."""
+    """Return True if somebody forwards this request in a way that is not read here."""
     return any(name in headers for name in _ALSO_FORWARD)
 
 
 def share_of(address: Address) -> str:
-    """Who is charged for what comes from an address."""
+    """Return the share that an address is charged to."""
     if isinstance(address, IPv4Address):
         return str(address)
     return str(IPv6Network((int(address) >> _SHARE_BITS << _SHARE_BITS, _SHARE_BITS)))

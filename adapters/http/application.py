@@ -117,8 +117,8 @@ class Application(HTTPServerConnectionDelegate):
             return problem(Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5), request)
 
     def _preflight(self, request: Request) -> tuple[tuple[str, str], ...]:
-        """What a page may send: CORS is not the gate, the project's origins are. Also headers that are not read here: a
-        tool that traces a page's requests adds its own to all of them."""
+        """Allow any header, also those that are not read here: tools that trace a page's requests add their own.
+        CORS is not the gate, the project's origins are."""
         asked = request.headers.get("Access-Control-Request-Headers", "")
         allowed = dict.fromkeys(_ALLOWED)
         if len(asked) <= _ASKED_LETTERS and _TOKENS.fullmatch(asked):

@@ -217,7 +217,7 @@ class Collecting:
             return self._decoded(request, self._unpacked(request, charge, limit), reader)
 
     def _reader_of(self, request: Request, readers: Mapping[str, _Reader]) -> _Reader:
-        """What reads a body of this media type. Raises what says why the body is not read."""
+        """Return the reader of this media type. Raises an exception that says why the body is not read."""
         headers = request.headers
         limit = self._limits.batch_bytes if readers is _BATCH_READERS else self._limits.body_bytes
         if request.no_memory:

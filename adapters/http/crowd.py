@@ -1,4 +1,4 @@
-"""Who holds how many connections, and who gives way when there is no room for another."""
+"""Counts the connections of each address, and closes idle ones if there is no room for another."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Peer:
         self.counts = not trusted
         """Not of a proxy, which speaks for many."""
         self.served = False
-        """Whether a request came on it."""
+        """True once a request came on it."""
 
     def __str__(self) -> str:
         return "a client"
@@ -66,11 +66,11 @@ class Crowd:
                 del self._counts[peer.share]
 
     def full(self, peer: Peer) -> bool:
-        """Whether the address has as many connections as it may."""
+        """Return True if the address has as many connections as it may."""
         return peer.counts and self._counts[peer.share] >= _most()
 
     def overfull(self, peer: Peer) -> bool:
-        """Whether it has twice as many. Those that were accepted just now can't give way yet: they have not begun."""
+        """Return True if it has twice as many. Those accepted just now can't give way yet: they have not begun."""
         return peer.counts and self._counts[peer.share] >= 2 * _most()
 
 
@@ -104,7 +104,7 @@ def close_idle(
 
 
 def readable(sock: socket.socket) -> bool:
-    """Whether something has come in that is not read yet."""
+    """Return True if something has come in that is not read yet."""
     with contextlib.suppress(OSError, ValueError):
         poll = select.poll()
         poll.register(sock, select.POLLIN)

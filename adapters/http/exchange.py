@@ -53,7 +53,7 @@ class Request:
     query: str
     headers: HTTPHeaders
     client: Client
-    """Whose request it is."""
+    """The sender of the request."""
     hold: Hold
     body: bytes = b""
     size: int = 0
@@ -163,7 +163,7 @@ class Exchange(HTTPMessageDelegate):
         return now - self._since if self._phase is phase else 0.0
 
     def waits(self, phase: Phase) -> bool:
-        """Whether the connection waits for this."""
+        """Return True if the connection waits for this phase."""
         return self._phase is phase
 
     def headers_received(

@@ -15,7 +15,7 @@ _STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)
 
 
 async def page(request: Request) -> Response:
-    """What this is, that it runs, and how to begin."""
+    """Answer with a page that says what this is, that it runs, and how to begin."""
     body, policy = _read()
     headers = (
         ("Content-Security-Policy", policy),

@@ -34,7 +34,7 @@ class Operations:
         self._operators = operators
 
     def _by_operator(self, request: Request) -> bool:
-        """Whether an operator asks. What somebody forwards who does not say for whom is nobody's request."""
+        """Return True if an operator asks. A forwarded request that does not name its client is no operator's."""
         client, headers = request.client, request.headers
         if not client.vouched or (FORWARDED_FOR not in headers and also_forwards(headers)):
             return False

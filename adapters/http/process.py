@@ -1,4 +1,4 @@
-"""What a worker uses of the machine, under the names that Prometheus's own clients use.
+"""Metrics of a worker's use of the machine, under the names that Prometheus's own clients use.
 
 Those clients look at one process; with several workers the one that happens to answer would be all that is seen.
 """

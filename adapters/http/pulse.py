@@ -8,7 +8,7 @@ import time
 STILL_SECONDS = 20.0
 """A plugin, a full processor or a slow disk hold a worker for seconds, not for this long."""
 _STEP = 2.0
-"""What one look counts at most: a machine that slept, or a parent that was stopped with its workers, saw nothing."""
+"""Seconds that one look counts at most. A longer gap means that the machine slept, or the parent was stopped too."""
 
 
 class Pulse:

@@ -1,4 +1,4 @@
-"""Which signals end a server, and which do not."""
+"""The signals that end a server, and those that it ignores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 _ENDING = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 _IGNORED = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR", "SIGSTKFLT")
-"""What the system ends a process by, and no server means that."""
+"""Signals that would end the process, though nobody means to end a server by them."""
 
 
 def ending() -> tuple[signal.Signals, ...]:

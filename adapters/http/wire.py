@@ -52,7 +52,7 @@ def be_strict(connection: object) -> None:
 
 
 def stays_open(connection: object) -> bool:
-    """Whether a connection goes on after its answer."""
+    """Return True if a connection goes on after its answer."""
     return isinstance(connection, HTTP1Connection) and not connection._disconnect_on_finish
 
 

@@ -50,7 +50,7 @@ _TOLD = ("25006", "42501", "42703", "42883", "42P01")
 
 _MOST_LETTERS = 300
 _SECRET_LETTERS = 4
-"""What is shorter stands in many a word."""
+"""Shorter secrets are not looked for: they are part of many words."""
 
 _SAID_ON_CONNECTING = (
     ("28P01", re.compile("password authentication failed|no password supplied|authentication failed")),

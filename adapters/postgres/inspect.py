@@ -21,7 +21,7 @@ _SECONDS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseFacts:
-    """What a database says of itself."""
+    """The facts that a database gives about itself."""
 
     version_number: int
     version: str
@@ -31,15 +31,15 @@ class DatabaseFacts:
     """A standby, or a role or database whose transactions only read."""
     encoding: str
     may_create: bool
-    """Whether the role may make a schema."""
+    """True if the role may make a schema."""
     may_use_schema: bool | None
-    """Whether the role has a right in the schema `catchment`; None before the first migration."""
+    """True if the role has a right in the schema `catchment`; None before the first migration."""
     most_sessions: int
     keeps_statements_out_of_its_log: bool
     clock_ahead: float
     """Seconds by which its clock is ahead of ours."""
     behind_pooler: bool
-    """Whether something else than the database answered the connection."""
+    """True if something other than the database answered the connection."""
 
 
 def inspect_database(dsn: str) -> DatabaseFacts:

@@ -1,4 +1,4 @@
-"""When keys were last used, about: gathered in memory, and written down once a minute."""
+"""Records about when keys were last used: gathers it in memory, and writes it down once a minute."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ BOTH_KEYS = "both"
 
 
 def limit_met(words: str, limits: Iterable[Limit]) -> OverQuota:
-    """What `log_events_v2` says of an event that found no room, after `quota_exceeded`, among its project's limits."""
+    """Return the limit of the project that `log_events_v2` names after `quota_exceeded`."""
     scope, window, keys = words.split(" ")
     for limit in limits:
         if (limit.scope, limit.window, limit.keys or BOTH_KEYS) == (scope, window, keys):

@@ -1,4 +1,4 @@
-"""What a session must be before anything is stored by it, and must stay.
+"""Checks that a session must pass before anything is stored by it, and again while it is used.
 
 - **A session of our own.** A pooler that pools transactions hands one session to many clients: `LISTEN`, settings and
   locks get lost without an error. Every session carries a mark; one that carries the mark of another is shared.
@@ -36,14 +36,14 @@ Ask = Callable[..., Awaitable[list[tuple[Any, ...]]]]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a primary is."""
+    """The identity of a primary."""
 
     system: int
     """The identifier of its cluster: the same after a failover, another after a dump was restored."""
     timeline: int
     """Grows by one when a standby is promoted."""
     started: datetime
-    """When this server was started: two servers differ."""
+    """The start of this database server: two servers differ."""
 
 
 class PrimaryMemory:
@@ -65,7 +65,7 @@ class PrimaryMemory:
 
 @dataclass(slots=True)
 class Checked:
-    """What is known of one session."""
+    """The facts known about one session."""
 
     mark: str = field(default_factory=lambda: uuid4().hex)
     timeline: int | None = None
@@ -83,7 +83,7 @@ class SessionChecks:
         self.durability: dict[str, Any] = {}
         """fsync and full_page_writes, whether they are on, and the server's version."""
         self.refusal: Refused | None = None
-        """Why no session may be used at all: the clock."""
+        """The reason why no session may be used at all: the clock. None if there is none."""
 
     @property
     def timeline(self) -> int | None:
@@ -93,13 +93,13 @@ class SessionChecks:
 
     @property
     def alert(self) -> str | None:
-        """What an operator must look at: another primary that was met within the last minutes."""
+        """The alert for an operator: another primary that was met within the last minutes."""
         now = self._monotonic()
         self._alerts = {text: since for text, since in self._alerts.items() if now - since < _ALERT_SECONDS}
         return next(iter(self._alerts), None)
 
     def outdated(self, checked: Checked) -> bool:
-        """Whether a newer primary was met since this session was checked."""
+        """Return True if a newer primary was met since this session was checked."""
         return checked.timeline is not None and checked.timeline < (self.timeline or 0)
 
     def end(self, checked: Checked) -> None:
@@ -199,7 +199,7 @@ class SessionChecks:
 
 
 async def identify(ask: Ask) -> Identity | None:
-    """Who answers; None for a standby, and for a database that does not say."""
+    """Return the identity of the primary that answers; None for a standby, and for a database that does not say."""
     try:
         ((system, timeline, started),) = await ask("identify")
     except DatabaseError as error:

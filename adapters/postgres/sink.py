@@ -68,7 +68,7 @@ class Waiting:
     since: float
     answer: asyncio.Future[Sequence[StoreOutcome | OverQuota]]
     share: str | None = None
-    """What stands for the address of a sender that is not trusted."""
+    """The sender's address, as it is charged; None for a trusted sender."""
 
     @property
     def size(self) -> int:
@@ -104,7 +104,7 @@ class GroupCommit:
         self._queued_events = 0
         self._queued_bytes = 0
         self._queued_of: dict[str, float] = {}
-        """Which part of the queue an address's requests take; of those that have some there."""
+        """The part of the queue that each address's requests take, for those that have some there."""
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -112,8 +112,8 @@ class GroupCommit:
         self._closing = False
         self._down: Unavailable | None = None
         self.alert: str | None = None
-        """What an operator must look at: the last failure of the class 'hold', or that no session could be made for a
-        minute; until a commit succeeds, or a session is back."""
+        """The alert for an operator: the last failure of the class 'hold', or that no session could be made for a
+        minute. It ends when a commit succeeds, or a session is back."""
 
     def start(self) -> None:
         for link in self._links:
@@ -402,7 +402,7 @@ class GroupCommit:
 
 
 def _needs_operator(error: DatabaseError) -> bool:
-    """Whether it won't heal by itself. Too few connections may, but only if somebody goes."""
+    """Return True if it won't heal by itself. A lack of connections may, but only if somebody goes."""
     return error.failure is Failure.HOLD or error.sqlstate == TOO_MANY_SESSIONS
 
 

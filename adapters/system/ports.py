@@ -1,4 +1,4 @@
-"""Who has a port of this machine."""
+"""Tells if a port of this machine is free, and which Catchment or process has it."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def _device(text: str, os: str, family: str) -> str | None:
 
 
 def _is_tizen_tv(text: str) -> bool:
-    """Whether a word that begins with TV follows the system's name. One expression for both would try each `Tizen`."""
+    """Return True if a word that begins with TV follows `Tizen`. One expression for both would try each `Tizen`."""
     found = _TIZEN.search(text)
     return found is not None and _TV_LATER.search(text, found.end()) is not None
 

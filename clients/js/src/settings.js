@@ -20,5 +20,5 @@ export function choose(attributes, src = origin) {
   address = new URL((settings.endpoint || ".").replace(/\/*(v1\/\w+)?\/*$/, "/v1/batch"), src);
 }
 
-/** Whether a switch is on: it is there. @param {string} name */
+/** Return true if a switch is on: it is there. @param {string} name */
 export const on = (name) => settings[name] != null;

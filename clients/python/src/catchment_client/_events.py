@@ -67,7 +67,7 @@ _WIRE: Mapping[str, tuple[str, tuple[type, ...]]] = {
 WIRE_NAMES = frozenset({"event_name", "eventId", "timestamp", "event_data", *(wire for wire, _ in _WIRE.values())})
 _SPELLINGS = {name.replace("_", ""): name for name in (*_WIRE, "event_id", "timestamp")}
 _SPELLINGS.update(eventname="name", eventdata="data", properties="data", title="page_title", path="page_path")
-"""What a caller means, by how it may be spelt elsewhere."""
+"""The argument that a caller means, by a spelling used elsewhere."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 

@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
     ssl_context: ssl.SSLContext | None
     """How servers are verified; by default against the system's certificates."""
     strict: bool
-    """Whether `track` raises `InvalidEvent` for a wrong argument. Default yes. If not, the event is lost with the
+    """`track` raises `InvalidEvent` for a wrong argument. Default yes. If not, the event is lost with the
     reason ``invalid``: counted, logged and given to `on_error`."""
     dry_run: bool
     """The server checks everything, and stores nothing."""

@@ -42,7 +42,7 @@ class Receipt:
     """With ``dry_run``: the row that would have been stored."""
 
     def __repr__(self) -> str:
-        """What there is to say: fields that are empty are left out."""
+        """Show the fields that are not empty."""
         said = [f"{name}={value!r}" for name, value in vars(self).items() if value not in (None, (), {})]
         return f"{type(self).__name__}({', '.join(said)})"
 
