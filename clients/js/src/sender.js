@@ -34,13 +34,14 @@ export function watchAnswers(work) {
 /** Nobody else sends an event for so long. One that was answered meanwhile stays away. @param {number} milliseconds */
 const lease = (milliseconds) => (/** @type {string} */ name) => store[name] && hold(name, milliseconds);
 
-/** Sends what nobody is sending, all of this moment together, and looks every second while something is left. */
+/** Sends what nobody is sending, all of this moment together, and looks about every second while something is left. */
 export async function sweep() {
   await 0;
   if (optedOut()) return;
   const left = entries();
   clearTimeout(timer);
-  if (left[0]) timer = setTimeout(sweep, 1e3);
+  // Tabs do not look at the same moment: they see each other's storage late.
+  if (left[0]) timer = setTimeout(sweep, 1e3 * Math.random());
   const names = left.filter((name) => !held(name)).slice(0, most || 1);
   if (!names[0] || held(PAUSE) || waiting || until > Date.now()) return;
   names.map(lease(LEASE));
@@ -61,7 +62,7 @@ export async function sweep() {
       credentials: "omit",
       signal: AbortSignal.timeout?.(LEASE),
     });
-    const { status } = response;
+    const status = response.status;
     const after = Math.min(/** @type {any} */ (response.headers.get("Retry-After")) * 1e3 || 0, 18e5);
     if (after) hold(PAUSE, (pause = after), "");
     const answer = await response.json().catch(() => status);
@@ -89,7 +90,7 @@ export async function sweep() {
   }
   failures += /** @type {any} */ (pause && failures < 6);
   // One that was not taken alone stays away for longer than the page waits, a second of looking included: first the others.
-  names.map(lease(most ? 0 : 3 * pause));
+  names.map(lease(/** @type {any} */ (!most) * 3 * pause));
   // Not at the same moment as other browsers.
   until = Date.now() + pause + pause * Math.random();
   sweep();

@@ -50,8 +50,8 @@ export const optedOut = () => off || lasting[OUT] || store[OUT];
 export function optOut() {
   namesOf("catchment ", { ...lasting, ...store }).map(remove);
   // For this page, where there is no room for more.
-  write(OUT, "1");
-  lasting[OUT] = "1";
+  write(OUT, 1);
+  lasting[OUT] = 1;
 }
 
 export const optIn = () => remove(OUT);
