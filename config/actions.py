@@ -15,8 +15,8 @@ from .settings import EMBEDDED, Settings
 
 if TYPE_CHECKING:
     from catchment.adapters.cli.actions import Managed
-    from catchment.core.scripts import Script
-    from catchment.core.usage import Usage
+    from catchment.core.accounts.scripts import Script
+    from catchment.core.metering.usage import Usage
 
     from .checking import Finding
     from .compose import Management
@@ -46,7 +46,7 @@ class SettingsActions:
             raise
 
     def script(self, name: str) -> Script:
-        from catchment.adapters.http.tracker import MISSING, shipped_scripts
+        from catchment.adapters.http.tracker.handing_out import MISSING, shipped_scripts
 
         found = shipped_scripts().get(name)
         if found is None:

@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from catchment.adapters.http.tracker import MISSING, shipped_scripts
+from catchment.adapters.http.tracker.handing_out import MISSING, shipped_scripts
 from catchment.adapters.postgres.inspect import (
     DatabaseFacts,
     embedded_is_installed,
@@ -28,8 +28,8 @@ from catchment.adapters.postgres.inspect import (
 )
 from catchment.adapters.postgres.migrate import schema_status
 from catchment.adapters.system.ports import catchment_at, try_port, who_listens
+from catchment.core.accounts.scripts import NAMES
 from catchment.core.errors import Unavailable
-from catchment.core.scripts import NAMES
 from catchment.plugins.errors import PluginErrors
 from catchment.plugins.loading import GROUP
 from catchment.plugins.manager import PluginExtensions

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from catchment.adapters.http.addresses import Clients, Networks
 from catchment.adapters.http.application import Application
 from catchment.adapters.http.collecting import Collecting
-from catchment.adapters.http.metrics import Metrics
-from catchment.adapters.http.openapi import describe
-from catchment.adapters.http.operations import Operations
+from catchment.adapters.http.engine.addresses import Clients, Networks
+from catchment.adapters.http.operations.health import Operations
+from catchment.adapters.http.operations.metrics import Metrics
+from catchment.adapters.http.operations.openapi import describe
 from catchment.adapters.http.routes import routes
-from catchment.adapters.http.tracker import Tracker, shipped_scripts
+from catchment.adapters.http.tracker.handing_out import Tracker, shipped_scripts
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
 from catchment.adapters.postgres.errors import POOLED, DatabaseError, Failure, Refused
 from catchment.adapters.postgres.key_uses import KeyUses
@@ -35,11 +35,14 @@ from catchment.adapters.system.clock import SystemClock
 from catchment.adapters.system.hosts import ascii_origin
 from catchment.adapters.system.ids import SystemIds
 from catchment.adapters.system.rate_limiter import TokenBuckets
-from catchment.core.administer import Administer
-from catchment.core.collect import Collect
+from catchment.core.accounts.administer import Administer
+from catchment.core.accounts.ports import ScriptArchive
+from catchment.core.collecting.collect import Collect
+from catchment.core.collecting.ports import LossLedger
+from catchment.core.collecting.submission import Answer
 from catchment.core.errors import Invalid, Unavailable
-from catchment.core.ports import Clock, LossLedger, ScriptArchive, UsageMeter
-from catchment.core.submission import Answer
+from catchment.core.metering.ports import UsageMeter
+from catchment.core.ports import Clock
 from catchment.plugins.manager import PluginExtensions
 
 from .plugins import plugin_extensions

@@ -21,14 +21,14 @@ import click
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from catchment.adapters.demo_site.site import DemoSite
-from catchment.adapters.http.tracker import MISSING
+from catchment.adapters.http.tracker.handing_out import MISSING
 from catchment.adapters.postgres.alone import alone
-from catchment.core.administer import Administer
+from catchment.core.accounts.administer import Administer
+from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.errors import NotFound, NotPossible
 from catchment.core.outcomes import Outcome
 from catchment.core.plain import plain
 from catchment.core.project import Project
-from catchment.core.submission import Answer, Receipt
 from catchment.core.times import period_of
 
 from .compose import Collector, Management, management

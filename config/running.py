@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 
-from catchment.adapters.http.activation import inherited_sockets
-from catchment.adapters.http.last_resort import LastResort
-from catchment.adapters.http.metrics import forget_worker, share_files
-from catchment.adapters.http.metrics_folder import metrics_folder
-from catchment.adapters.http.server import ConnectionLimits, Server, bind
-from catchment.adapters.http.signals import ending, ignore_others
-from catchment.adapters.http.workers import Workers
+from catchment.adapters.http.engine.activation import inherited_sockets
+from catchment.adapters.http.engine.last_resort import LastResort
+from catchment.adapters.http.engine.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.engine.signals import ending, ignore_others
+from catchment.adapters.http.engine.workers import Workers
+from catchment.adapters.http.operations.metrics import forget_worker, share_files
+from catchment.adapters.http.operations.metrics_folder import metrics_folder
 from catchment.adapters.postgres.embedded import start_embedded
 from catchment.adapters.postgres.session_checks import PrimaryMemory
 from catchment.core.errors import Invalid

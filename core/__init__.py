@@ -6,10 +6,10 @@ The smallest program that collects an event, with every port in memory::
     from catchment.adapters.memory.losses import MemoryLosses
     from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
     from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
-    from catchment.core.administer import Administer
-    from catchment.core.collect import Collect
+    from catchment.core.accounts.administer import Administer
+    from catchment.core.collecting.collect import Collect
     from catchment.core.limits import Limits
-    from catchment.core.submission import Submission
+    from catchment.core.collecting.submission import Submission
 
     async def main():
         store, clock, ids, limits = Store(), ToldClock(), CountingIds(), Limits()

@@ -27,14 +27,14 @@ from typing import Any
 
 import pluggy
 
-from catchment.core.check import clean
+from catchment.core.collecting.check import clean
 from catchment.core.errors import Invalid
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent
+from catchment.core.metering.usage import Usage
 from catchment.core.privacy import canonical
 from catchment.core.project import KeyKind
 from catchment.core.remembering import remember_short
 from catchment.core.times import period_text
-from catchment.core.usage import Usage
 
 from .errors import PluginSettingsError
 

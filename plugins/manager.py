@@ -31,9 +31,9 @@ from typing import Any
 
 from catchment.core.errors import CatchmentError
 from catchment.core.event import NO_USER_AGENT, NOWHERE, Enrichment, Event, JsonObject, Place, UserAgent
+from catchment.core.metering.usage import Usage
 from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, WarningCode
 from catchment.core.times import period_text
-from catchment.core.usage import Usage
 
 from .errors import BillingFailed, PluginErrors, UnknownBackend
 from .failures import Failures

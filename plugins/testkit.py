@@ -24,9 +24,9 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from catchment.core.event import Event, Place, UserAgent
+from catchment.core.metering.usage import Usage
 from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, WarningCode
 from catchment.core.project import KeyKind
-from catchment.core.usage import Usage
 
 from .errors import BillingFailed, PluginErrors
 from .failures import Failures

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from datetime import date
 
-    from catchment.core.administer import Administer
-    from catchment.core.ports import LossLedger, ScriptArchive, UsageMeter
-    from catchment.core.scripts import Script
-    from catchment.core.usage import Usage
+    from catchment.core.accounts.administer import Administer
+    from catchment.core.accounts.ports import ScriptArchive
+    from catchment.core.accounts.scripts import Script
+    from catchment.core.collecting.ports import LossLedger
+    from catchment.core.metering.ports import UsageMeter
+    from catchment.core.metering.usage import Usage
 
 
 class PluginAbout(Protocol):

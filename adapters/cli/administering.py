@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS, tag
 from catchment.core.project import Bots, DoNotTrack, Privacy, Project, ProjectSettings
-from catchment.core.scripts import TRACKER, TRACKER_PLUS, tag
 
 from .commands import Context, command
 from .keys import add_keys

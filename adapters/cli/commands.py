@@ -19,7 +19,7 @@ from .failures import Root, fail
 from .output import Output
 
 if TYPE_CHECKING:
-    from catchment.core.usage import Usage
+    from catchment.core.metering.usage import Usage
 
     from .actions import Actions, ActionsOf, Managed
 

@@ -12,7 +12,7 @@ from .commands import Context, command
 from .output import Output
 
 if TYPE_CHECKING:
-    from catchment.core.administer import Contents, DeletedProject
+    from catchment.core.accounts.administer import Contents, DeletedProject
 
     from .actions import Managed
 

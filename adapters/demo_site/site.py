@@ -11,7 +11,7 @@ from tornado.httpserver import HTTPServer
 from tornado.template import DictLoader
 from tornado.web import Application, HTTPError, RequestHandler
 
-from catchment.core.scripts import TRACKER, tag
+from catchment.core.accounts.scripts import TRACKER, tag
 
 PAGES: dict[str, dict[str, Any]] = {
     "/": {

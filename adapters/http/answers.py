@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
+from catchment.core.collecting.losses import LossOutcome
+from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.event import row_of
-from catchment.core.losses import LossOutcome
 from catchment.core.outcomes import IN_WORDS, EventWarning, Outcome, Reason, Refusal
 from catchment.core.project import Access, KeyKind
-from catchment.core.submission import Answer, Receipt
 
-from .exchange import Request, Response
-from .pixel import GIF
+from .engine.exchange import Request, Response
+from .protocols.pixel import GIF
 
 encode = msgspec.json.Encoder().encode
 

@@ -15,14 +15,14 @@ from tornado.httputil import HTTPConnection, HTTPServerConnectionDelegate
 from catchment.core.outcomes import Reason, Refusal
 from catchment.core.ports import Clock
 
-from .addresses import Clients
 from .answers import OUTCOME, REASON, problem
-from .crowd import Crowd
-from .exchange import Exchange, Request, Response, Route, Routes
-from .faults import log_fault
-from .metrics import Metrics
-from .room import Room
-from .wire import be_strict
+from .engine.addresses import Clients
+from .engine.crowd import Crowd
+from .engine.exchange import Exchange, Request, Response, Route, Routes
+from .engine.faults import log_fault
+from .engine.room import Room
+from .engine.wire import be_strict
+from .operations.metrics import Metrics
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,26 +9,26 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
-from catchment.core.charging import Charge
-from catchment.core.collect import Collect, unavailable
+from catchment.core.collecting.charging import Charge
+from catchment.core.collecting.collect import Collect, unavailable
+from catchment.core.collecting.losses import LossReceipt, shown_reason
+from catchment.core.collecting.steps import rate_limited
+from catchment.core.collecting.submission import Answer, Submission
+from catchment.core.collecting.turns import Places
 from catchment.core.errors import Fault, Unavailable
 from catchment.core.keys import PREFIXES, kind_of
 from catchment.core.limits import Limits
-from catchment.core.losses import LossReceipt, shown_reason
 from catchment.core.outcomes import Outcome, Reason, Refusal
 from catchment.core.project import Access, KeyKind
-from catchment.core.steps import rate_limited
-from catchment.core.submission import Answer, Submission
-from catchment.core.turns import Places
 
 from . import answers
-from .bodies import Body, read_batch, read_event, read_lines, server_key_in
-from .crowd import Seldom
-from .decode import MOST_PACKED, NotReadable, TooLarge, count_values, said_size, unpack
-from .exchange import Request, Response
-from .faults import log_fault
-from .metrics import Metrics
-from .pixel import read_pixel
+from .engine.crowd import Seldom
+from .engine.exchange import Request, Response
+from .engine.faults import log_fault
+from .operations.metrics import Metrics
+from .protocols.bodies import Body, read_batch, read_event, read_lines, server_key_in
+from .protocols.decode import MOST_PACKED, NotReadable, TooLarge, count_values, said_size, unpack
+from .protocols.pixel import read_pixel
 
 log = logging.getLogger(__name__)
 

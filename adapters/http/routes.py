@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from catchment.core.limits import Limits
 
-from . import front
 from .collecting import Collecting
-from .exchange import Route, Routes
-from .operations import Operations
-from .tracker import Tracker
+from .engine.exchange import Route, Routes
+from .operations import front
+from .operations.health import Operations
+from .tracker.handing_out import Tracker
 
 _VERSIONED = ("/catchment.{version}.js", "/catchment.plus.{version}.js")
 

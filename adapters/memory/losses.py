@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from catchment.core.collecting.losses import KNOWN_REASONS, OTHER_REASON, Loss, LossReport, Recorded
 from catchment.core.limits import Limits
-from catchment.core.losses import KNOWN_REASONS, OTHER_REASON, Loss, LossReport, Recorded
 from catchment.core.project import KeyKind
 
 from .store import Store

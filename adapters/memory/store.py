@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from catchment.core.accounts.scripts import Script
 from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from catchment.core.event import Event
+from catchment.core.metering.usage import Difference, Usage
 from catchment.core.origins import OriginRule, OriginRules
 from catchment.core.outcomes import OverQuota, StoreOutcome
 from catchment.core.ports import Clock, IdGenerator
@@ -27,9 +29,7 @@ from catchment.core.project import (
     Window,
     limits_of,
 )
-from catchment.core.scripts import Script
 from catchment.core.times import next_period, period_of, window_end, window_start
-from catchment.core.usage import Difference, Usage
 
 _Counted = dict[tuple[str, date], int]
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from catchment.core.collecting.losses import KNOWN_REASONS, OTHER_REASON, Loss, LossReport, Recorded
 from catchment.core.errors import Unavailable
 from catchment.core.limits import Limits
-from catchment.core.losses import KNOWN_REASONS, OTHER_REASON, Loss, LossReport, Recorded
 from catchment.core.ports import Clock
 from catchment.core.project import KeyKind
 

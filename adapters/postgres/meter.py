@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from catchment.core.errors import Invalid
+from catchment.core.metering.usage import Difference, Usage
 from catchment.core.ports import Clock
 from catchment.core.project import Limit
 from catchment.core.times import next_period, period_text, window_start
-from catchment.core.usage import Difference, Usage
 
 from .errors import WRONG_CLOCK, DatabaseError
 from .link import Links

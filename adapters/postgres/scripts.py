@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from catchment.core.scripts import Script
+from catchment.core.accounts.scripts import Script
 
 from .link import Links
 

@@ -21,15 +21,15 @@ from typing import Any
 import msgspec
 from tornado.httputil import HTTPHeaders
 
-from catchment.adapters.http import decode
-from catchment.adapters.http.addresses import Client
 from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.collecting import Collecting
-from catchment.adapters.http.exchange import Request, Response
-from catchment.adapters.http.metrics import Metrics
-from catchment.adapters.http.room import Hold, Room
+from catchment.adapters.http.engine.addresses import Client
+from catchment.adapters.http.engine.exchange import Request, Response
+from catchment.adapters.http.engine.room import Hold, Room
+from catchment.adapters.http.operations.metrics import Metrics
+from catchment.adapters.http.protocols import decode
 from catchment.adapters.postgres.rows import batch_of, rows_of
-from catchment.core.check import is_clean
+from catchment.core.collecting.check import is_clean
 from catchment.core.event import Event, row_of
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Outcome, OverQuota, Reason, StoreOutcome, WarningCode

@@ -15,7 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SCRIPTS = CHECKOUT / "adapters" / "http" / "scripts"
+SCRIPTS = CHECKOUT / "adapters" / "http" / "tracker" / "scripts"
 PACKAGE = CHECKOUT / "clients" / "js"
 
 

@@ -18,13 +18,13 @@ from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import MemoryMeter, MemoryRegistry, MemorySink, Store
 from catchment.adapters.system.hosts import ascii_origin
-from catchment.core.administer import Administer
+from catchment.core.accounts.administer import Administer
+from catchment.core.accounts.scripts import Script
 from catchment.core.errors import NotFound, NotPossible, Unavailable
 from catchment.core.event import Event
 from catchment.core.limits import Limits
+from catchment.core.metering.usage import Usage
 from catchment.core.project import KeyKind
-from catchment.core.scripts import Script
-from catchment.core.usage import Usage
 
 OCTOBER = datetime(2026, 10, 5, tzinfo=UTC)
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)

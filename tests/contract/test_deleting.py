@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import AlreadyExists, Invalid, NotFound
 from catchment.core.keys import fingerprint
-from catchment.core.losses import LossReport
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import KeyKind, Project, ProjectSettings, Quota, Scope, Window
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from catchment.core.losses import KNOWN_REASONS, Loss, LossReport, Recorded
+from catchment.core.collecting.losses import KNOWN_REASONS, Loss, LossReport, Recorded
 from catchment.core.project import KeyKind, Project
 
 from ..support.events import NOON

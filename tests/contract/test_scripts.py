@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catchment.core.scripts import NAMES, Script
+from catchment.core.accounts.scripts import NAMES, Script
 
 from ..support.storage import Storage
 

@@ -11,7 +11,8 @@ from catchment.adapters.memory.parts import CountingIds, NoRateLimit, ToldClock
 from catchment.adapters.system.clock import SystemClock
 from catchment.adapters.system.ids import SystemIds
 from catchment.adapters.system.rate_limiter import TokenBuckets
-from catchment.core.ports import Clock, IdGenerator, RateLimiter
+from catchment.core.collecting.ports import RateLimiter
+from catchment.core.ports import Clock, IdGenerator
 
 clocks = pytest.mark.parametrize("clock", [ToldClock(), SystemClock()], ids=["memory", "system"])
 generators = pytest.mark.parametrize("ids", [CountingIds(), SystemIds()], ids=["memory", "system"])

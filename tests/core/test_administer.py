@@ -6,7 +6,7 @@ import pytest
 
 from catchment.adapters.memory.parts import CountingIds
 from catchment.adapters.memory.store import MemoryRegistry, Store
-from catchment.core.administer import Administer
+from catchment.core.accounts.administer import Administer
 from catchment.core.errors import AlreadyExists, Invalid, NotFound
 from catchment.core.keys import fingerprint, kind_of
 from catchment.core.project import KeyKind, ProjectSettings, Scope, Window

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from catchment.core.check import Findings, Sender, check_event
+from catchment.core.collecting.check import Findings, Sender, check_event
 from catchment.core.event import RawEvent
 from catchment.core.limits import TEXT_FIELDS, Limits, Over, TextField
 from catchment.core.outcomes import Reason, Refusal, WarningCode

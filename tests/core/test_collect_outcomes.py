@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from catchment.core.collecting.submission import Unreadable
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Enrichment, Event
 from catchment.core.keys import make_key
 from catchment.core.outcomes import EventWarning, Filtered, Outcome, Reason, Refusal
 from catchment.core.project import Bots, DoNotTrack, KeyKind, Window
-from catchment.core.submission import Unreadable
 
 from ..support.house import FullBuckets, House, a_payload
 from ..support.waiting import eventually

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from catchment.core.collecting.steps import EVENT_STEPS, REQUEST_STEPS, VISITOR_STEPS
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent, row_of
 from catchment.core.outcomes import Outcome, Reason, WarningCode
 from catchment.core.project import Privacy
-from catchment.core.steps import EVENT_STEPS, REQUEST_STEPS, VISITOR_STEPS
 
 from ..support.house import House, a_payload
 

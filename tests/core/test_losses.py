@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catchment.adapters.memory.parts import NoRateLimit
-from catchment.core.check import Findings
+from catchment.core.collecting.check import Findings
+from catchment.core.collecting.losses import KNOWN_REASONS, LossOutcome, LossReceipt, check_losses, shown_reason
+from catchment.core.collecting.submission import Answer
 from catchment.core.errors import Unavailable
 from catchment.core.limits import Limits
-from catchment.core.losses import KNOWN_REASONS, LossOutcome, LossReceipt, check_losses, shown_reason
 from catchment.core.outcomes import Outcome, Reason, WarningCode
 from catchment.core.project import DoNotTrack
-from catchment.core.submission import Answer
 
 from ..support.house import House, a_payload, build_house
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 from catchment.core.limits import KNOWN_FIELDS, TEXT_FIELDS, Limits
+from catchment.core.metering.usage import Usage
 from catchment.core.outcomes import IN_WORDS, Outcome, Reason, Refusal, StoreOutcome, WarningCode
 from catchment.core.project import Limit, Quota, Scope, Window, limits_of
-from catchment.core.usage import Usage
 
 
 def test_the_words_are_those_of_the_contract() -> None:

@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[2]
 OWN = {
     ("core/remembering.py", "remember_short"): "judges the length first",
     ("core/origins.py", "_read_origin"): "its caller judges the length of the authority first",
-    ("core/steps.py", "_event_steps"): "of three booleans",
+    ("core/collecting/steps.py", "_event_steps"): "of three booleans",
     ("adapters/http/application.py", "_http_date"): "of a number of ours",
     ("adapters/postgres/rows.py", "_columns_of"): "of results of plugins, whose texts are bounded",
-    ("adapters/http/addresses.py", "__init__"): "of addresses of connections, as the system says them",
-    ("adapters/http/front.py", "_read"): "of nothing",
+    ("adapters/http/engine/addresses.py", "__init__"): "of addresses of connections, as the system says them",
+    ("adapters/http/operations/front.py", "_read"): "of nothing",
     ("adapters/postgres/embedded.py", "_server_class"): "of nothing",
 }
 """Every use of a cache from `functools` in what is served, by file and function, and why it may be."""

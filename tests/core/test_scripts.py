@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from catchment.core.scripts import NAMES, Script, is_version, tag
+from catchment.core.accounts.scripts import NAMES, Script, is_version, tag
 
 
 def test_a_version_is_the_beginning_of_the_content_s_sha_256() -> None:

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from catchment.adapters.memory.parts import ToldClock
+from catchment.core.collecting.turns import TURN, Places, Turn
 from catchment.core.errors import Unavailable
-from catchment.core.turns import TURN, Places, Turn
 
 from ..support.waiting import eventually
 

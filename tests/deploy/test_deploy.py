@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from catchment.adapters.http.metrics import Metrics
+from catchment.adapters.http.operations.metrics import Metrics
 from catchment.config.settings import load
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

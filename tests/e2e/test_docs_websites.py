@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from catchment.adapters.http.pixel import PARAMETERS
-from catchment.core.losses import KNOWN_REASONS, OTHER_REASON
+from catchment.adapters.http.protocols.pixel import PARAMETERS
+from catchment.core.collecting.losses import KNOWN_REASONS, OTHER_REASON
 
 from .first_event import DOCS, blocks, check_usage, pasted, section
 from .running import Installation, Serving

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 import psycopg2
 import pytest
 
-from catchment.adapters.http.tracker import shipped_scripts
+from catchment.adapters.http.tracker.handing_out import shipped_scripts
 from catchment.config.compose import management
 from catchment.config.settings import load
-from catchment.core.scripts import NAMES, Script, tag
+from catchment.core.accounts.scripts import NAMES, Script, tag
 
 from .running import BROWSER, ORIGIN, Installation, Project, Serving
 

@@ -194,7 +194,7 @@ ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + exc
         "a new id on retry: a 503 names other ids than were written",
         (
             Change(
-                "core/collect.py",
+                "core/collecting/collect.py",
                 "replace(unavailable(error), event_ids=ids)",
                 "replace(unavailable(error), event_ids=self.ids_of([None] * len(ids)))",
             ),

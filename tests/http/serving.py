@@ -10,28 +10,28 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from catchment.adapters.http.addresses import Clients, Networks
 from catchment.adapters.http.answers import OUTCOME, REASON
 from catchment.adapters.http.application import Application
 from catchment.adapters.http.collecting import Collecting
-from catchment.adapters.http.metrics import Metrics
-from catchment.adapters.http.openapi import describe
-from catchment.adapters.http.operations import Operations
+from catchment.adapters.http.engine.addresses import Clients, Networks
+from catchment.adapters.http.engine.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.operations.health import Operations
+from catchment.adapters.http.operations.metrics import Metrics
+from catchment.adapters.http.operations.openapi import describe
 from catchment.adapters.http.routes import routes
-from catchment.adapters.http.server import ConnectionLimits, Server, bind
-from catchment.adapters.http.tracker import Tracker
+from catchment.adapters.http.tracker.handing_out import Tracker
 from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
-from catchment.core.administer import Administer
-from catchment.core.collect import Collect
+from catchment.core.accounts.administer import Administer
+from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS, Script
+from catchment.core.collecting.collect import Collect
+from catchment.core.collecting.losses import LossReport, Recorded
 from catchment.core.event import Enrichment, Event
 from catchment.core.limits import Limits
-from catchment.core.losses import LossReport, Recorded
 from catchment.core.outcomes import EventWarning, Filtered, OverQuota, Reason, Refusal, StoreOutcome
 from catchment.core.project import KeyKind, Limit, Project, Window
-from catchment.core.scripts import TRACKER, TRACKER_PLUS, Script
 
 ORIGIN = "https://shop.example"
 PAGE = f"{ORIGIN}/beans?tab=1"

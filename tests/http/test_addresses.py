@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from catchment.adapters.http.addresses import Client, Clients
+from catchment.adapters.http.engine.addresses import Client, Clients
 from catchment.core.privacy import read_network
 from catchment.core.project import Privacy
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from catchment.core.collecting.submission import Submission
 from catchment.core.project import KeyKind
-from catchment.core.submission import Submission
 
 from ..support.waiting import eventually
 from .serving import ORIGIN, STORED, Site, check_batch, check_problem, refused

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from catchment.adapters.http import collecting
-from catchment.adapters.http.bodies import Body
-from catchment.adapters.http.decode import NotReadable
+from catchment.adapters.http.protocols.bodies import Body
+from catchment.adapters.http.protocols.decode import NotReadable
 from catchment.core.limits import Limits
 
 from ..support.waiting import eventually

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from catchment.adapters.http.room import Hold
+from catchment.adapters.http.engine.room import Hold
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.system.rate_limiter import TokenBuckets
 from catchment.core.keys import make_key, random_bytes_needed

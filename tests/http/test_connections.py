@@ -501,7 +501,7 @@ async def test_without_a_descriptor_who_said_nothing_longest_gives_way(
 
 
 async def test_an_address_gives_way_to_itself_alone(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("catchment.adapters.http.crowd.MOST", 20)
+    monkeypatch.setattr("catchment.adapters.http.engine.crowd.MOST", 20)
     site = await make_site()
     longest = await site.connect()
     await eventually(lambda: site.application.connections, "it is connected")

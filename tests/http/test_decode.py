@@ -14,16 +14,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders
 
-from catchment.adapters.http import decode as decoding
-from catchment.adapters.http.addresses import Client
 from catchment.adapters.http.answers import STATUS_OF
-from catchment.adapters.http.bodies import Body, read_batch, read_event, read_lines
-from catchment.adapters.http.decode import NotReadable, TooLarge, decode, decode_exact, sizes_of, unpack
-from catchment.adapters.http.exchange import Request, Response
-from catchment.adapters.http.room import Hold, Room
+from catchment.adapters.http.engine.addresses import Client
+from catchment.adapters.http.engine.exchange import Request, Response
+from catchment.adapters.http.engine.room import Hold, Room
+from catchment.adapters.http.protocols import decode as decoding
+from catchment.adapters.http.protocols.bodies import Body, read_batch, read_event, read_lines
+from catchment.adapters.http.protocols.decode import NotReadable, TooLarge, decode, decode_exact, sizes_of, unpack
+from catchment.core.collecting.submission import Unreadable
 from catchment.core.limits import KNOWN_FIELDS, Limits
 from catchment.core.outcomes import Reason
-from catchment.core.submission import Unreadable
 
 from .serving import ORIGIN, PAGE, Site
 

@@ -7,7 +7,7 @@ import sys
 
 _PROGRAM = """
 import threading, time
-from catchment.adapters.http.last_resort import LastResort
+from catchment.adapters.http.engine.last_resort import LastResort
 
 last_resort = LastResort()
 last_resort.arm(600, 1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catchment.adapters.http.answers import STATUS_OF
-from catchment.adapters.http.openapi import describe
+from catchment.adapters.http.operations.openapi import describe
 from catchment.core.limits import KNOWN_FIELDS, Limits
 from catchment.core.outcomes import Outcome, Reason, WarningCode
 

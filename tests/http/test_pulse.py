@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from catchment.adapters.http import pulse
-from catchment.adapters.http.pulse import STILL_SECONDS, Pulse
+from catchment.adapters.http.engine import pulse
+from catchment.adapters.http.engine.pulse import STILL_SECONDS, Pulse
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from catchment.adapters.http.tracker import Tracker
+from catchment.adapters.http.tracker.handing_out import Tracker
+from catchment.core.accounts.scripts import NAMES, TRACKER, TRACKER_PLUS, Script
 from catchment.core.errors import Unavailable
-from catchment.core.scripts import NAMES, TRACKER, TRACKER_PLUS, Script
 
 from ..support.waiting import eventually
 from .serving import SHIPPED, Answer, MakeSite, Site, check_problem

@@ -16,7 +16,7 @@ from catchment.adapters.postgres.link import Link, Links, LowDescriptors
 from catchment.adapters.postgres.projects import CachedProjects, CacheLives
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.system.ids import SystemIds
-from catchment.core.administer import Administer
+from catchment.core.accounts.administer import Administer
 from catchment.core.errors import Unavailable
 from catchment.core.keys import fingerprint
 from catchment.core.project import KeyKind

@@ -7,7 +7,7 @@ import pytest
 from catchment.adapters.postgres.key_uses import KeyUses
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.system.ids import SystemIds
-from catchment.core.administer import Administer
+from catchment.core.accounts.administer import Administer
 from catchment.core.keys import fingerprint
 from catchment.core.project import KeyKind
 

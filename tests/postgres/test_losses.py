@@ -14,11 +14,11 @@ from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.system.clock import SystemClock
+from catchment.core.accounts.scripts import Script
+from catchment.core.collecting.losses import LossReport, Recorded
 from catchment.core.errors import Unavailable
 from catchment.core.limits import Limits
-from catchment.core.losses import LossReport, Recorded
 from catchment.core.project import KeyKind
-from catchment.core.scripts import Script
 
 from ..support.database import Database
 from ..support.events import LONG_AGO, NOON, an_id

@@ -15,8 +15,8 @@ from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.migrate import migrate, schema_status
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
+from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import Invalid
-from catchment.core.losses import LossReport
 from catchment.core.origins import OriginRules
 from catchment.core.project import Account, KeyKind, Privacy, Project, Quota, Scope, Window
 

@@ -9,13 +9,13 @@ from typing import Any
 from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
-from catchment.core.administer import Administer
-from catchment.core.collect import Collect
+from catchment.core.accounts.administer import Administer
+from catchment.core.collecting.collect import Collect
+from catchment.core.collecting.submission import Answer, Receipt, Submission
 from catchment.core.event import Enrichment, Event, Place, UserAgent
 from catchment.core.limits import Limits
 from catchment.core.outcomes import EventWarning, Filtered, Refusal
 from catchment.core.project import KeyKind, Project, ProjectSettings
-from catchment.core.submission import Answer, Receipt, Submission
 
 PAGE = "https://example.com/pricing"
 

@@ -27,19 +27,13 @@ from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
-from catchment.core.administer import Administer
+from catchment.core.accounts.administer import Administer
+from catchment.core.accounts.ports import Registry, ScriptArchive
+from catchment.core.collecting.ports import EventSink, IpAnonymizer, LossLedger, ProjectRepository
 from catchment.core.event import Event
 from catchment.core.limits import Limits
+from catchment.core.metering.ports import UsageMeter
 from catchment.core.outcomes import OverQuota, StoreOutcome
-from catchment.core.ports import (
-    EventSink,
-    IpAnonymizer,
-    LossLedger,
-    ProjectRepository,
-    Registry,
-    ScriptArchive,
-    UsageMeter,
-)
 from catchment.core.project import Limit, Project
 
 from .database import Database

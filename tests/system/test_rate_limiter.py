@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from catchment.adapters.system import rate_limiter
 from catchment.adapters.system.rate_limiter import TokenBuckets
-from catchment.core.charging import EVENT_BYTES, Charge
+from catchment.core.collecting.charging import EVENT_BYTES, Charge
 
 ADDRESS = "81.2.69.142"
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
-from .errors import AlreadyExists, Invalid, NotFound
-from .keys import PREFIXES, fingerprint, kind_of, make_key, random_bytes_needed, shortened
-from .origins import OriginRule, OriginRules
-from .ports import IdGenerator, Registry
-from .project import MOST_EVENTS, Account, Key, KeyKind, Project, ProjectSettings, Quota, Scope, Window
+from ..errors import AlreadyExists, Invalid, NotFound
+from ..keys import PREFIXES, fingerprint, kind_of, make_key, random_bytes_needed, shortened
+from ..origins import OriginRule, OriginRules
+from ..ports import IdGenerator
+from ..project import MOST_EVENTS, Account, Key, KeyKind, Project, ProjectSettings, Quota, Scope, Window
+from .ports import Registry
 
 _LONGEST_NAME = 100
 _BITE = 5_000

@@ -13,10 +13,10 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ..limits import Limits
+from ..outcomes import EventWarning, Outcome, WarningCode
+from ..project import Access, KeyKind
 from .check import Findings, is_clean
-from .limits import Limits
-from .outcomes import EventWarning, Outcome, WarningCode
-from .project import Access, KeyKind
 
 if TYPE_CHECKING:
     from .collect import Collect

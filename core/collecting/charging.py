@@ -4,8 +4,8 @@ A request is charged before anything is spent on it: for the bytes that came, th
 events in it. So whoever posts what can't be read, waits in vain, is refused or is a dry run pays as everybody else.
 The sender of a good server key is no stranger: its address gets everything back.
 
-A key is charged for what passed the checks alone (`catchment.core.collect`): nobody can use up the rate of a key by
-posting rubbish to it.
+A key is charged only for what passed the checks (`collect.py`): nobody can use up the rate of a key by posting rubbish
+to it.
 """
 
 from __future__ import annotations

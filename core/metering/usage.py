@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import date
 
-from .times import period_text
+from ..times import period_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ from .room import Hold
 from .wire import stays_open, write_whole
 
 if TYPE_CHECKING:
-    from .application import Application
+    from ..application import Application
 
 log = logging.getLogger(__name__)
 

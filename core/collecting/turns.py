@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from heapq import nsmallest
 
-from .errors import Unavailable
-from .ports import Clock
+from ..errors import Unavailable
+from ..ports import Clock
 
 TURN = 0.005
 """Seconds."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
 from tornado.iostream import IOStream
 
-from .application import Application
+from ..application import Application
 from .crowd import Peer, Seldom, close_idle, readable
 from .exchange import Phase
 from .wire import forget_header_names

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catchment.core.check import refuse_depth
+from catchment.core.collecting.check import refuse_depth
+from catchment.core.collecting.submission import Unreadable
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason, Refusal
-from catchment.core.submission import Unreadable
 
 from .decode import NotReadable, TooLarge, decode, sizes_of
 

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
 
+from catchment.core.accounts.ports import ScriptArchive
+from catchment.core.accounts.scripts import NAMES, Script, is_version
+from catchment.core.collecting.ports import RateLimiter
+from catchment.core.collecting.steps import rate_limited
 from catchment.core.errors import Unavailable
 from catchment.core.outcomes import Reason, Refusal
-from catchment.core.ports import Clock, RateLimiter, ScriptArchive
-from catchment.core.scripts import NAMES, Script, is_version
-from catchment.core.steps import rate_limited
+from catchment.core.ports import Clock
 
-from .answers import problem
-from .exchange import Request, Response
+from ..answers import problem
+from ..engine.exchange import Request, Response
 
 log = logging.getLogger(__name__)
 

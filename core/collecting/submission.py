@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ..event import Event
+from ..outcomes import EventWarning, Outcome, Refusal
+from ..project import Access
 from .charging import Charge
-from .event import Event
 from .losses import LossReceipt
-from .outcomes import EventWarning, Outcome, Refusal
-from .project import Access
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

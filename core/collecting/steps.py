@@ -1,7 +1,7 @@
 """The steps of collecting: of a request, of each event, of each visitor.
 
 Every step is a function with one job and one way to fail. The lists of them, in order, are `REQUEST_STEPS`,
-`EVENT_STEPS` and `VISITOR_STEPS`; `catchment.core.collect` walks them.
+`EVENT_STEPS` and `VISITOR_STEPS`; `catchment.core.collecting.collect` walks them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import keys
+from .. import keys
+from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
+from ..origins import Url, host_of, read_origin_header
+from ..outcomes import EventWarning, Filtered, Reason, Refusal
+from ..project import Access, Bots, DoNotTrack, KeyKind
 from .charging import Charge
 from .check import Findings, Sender, check_event, check_object
-from .event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
-from .origins import Url, host_of, read_origin_header
-from .outcomes import EventWarning, Filtered, Reason, Refusal
-from .project import Access, Bots, DoNotTrack, KeyKind
 from .submission import Submission, Unreadable
 
 if TYPE_CHECKING:

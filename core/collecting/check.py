@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
 
-from .event import BLANK, JsonObject, RawEvent
-from .limits import KNOWN_FIELDS, OTHER_FIELDS, Limits, Over
-from .origins import Url, percent_encoded, read_url
-from .outcomes import EventWarning, Reason, Refusal, WarningCode
-from .privacy import canonical
-from .project import KeyKind
-from .times import UNIX_TIME, read_time, read_unix_time, within_window
+from ..event import BLANK, JsonObject, RawEvent
+from ..limits import KNOWN_FIELDS, OTHER_FIELDS, Limits, Over
+from ..origins import Url, percent_encoded, read_url
+from ..outcomes import EventWarning, Reason, Refusal, WarningCode
+from ..privacy import canonical
+from ..project import KeyKind
+from ..times import UNIX_TIME, read_time, read_unix_time, within_window
 
 _BAD_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"

@@ -18,18 +18,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from ..errors import CommitUnknown, Fault, Unavailable
+from ..keys import fingerprint
+from ..limits import Limits
+from ..outcomes import Filtered, Outcome, OverQuota, Reason, Refusal, StoreOutcome, WarningCode
+from ..ports import Clock, IdGenerator
+from ..project import Access, KeyKind, Scope
+from ..times import UNIX_TIME, read_time, read_unix_time, window_end
 from .charging import Charge
 from .check import Sender, is_clean
-from .errors import CommitUnknown, Fault, Unavailable
-from .keys import fingerprint
-from .limits import Limits
 from .losses import take_losses
-from .outcomes import Filtered, Outcome, OverQuota, Reason, Refusal, StoreOutcome, WarningCode
-from .ports import Clock, EventSink, Extensions, IdGenerator, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
-from .project import Access, KeyKind, Scope
+from .ports import EventSink, Extensions, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, admit, event_steps, find_project, rate_limited
 from .submission import Answer, Receipt, Submission
-from .times import UNIX_TIME, read_time, read_unix_time, window_end
 from .turns import Job, Places, Turn
 
 _VERDICTS = (Refusal, Filtered)

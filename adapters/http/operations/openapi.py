@@ -8,12 +8,12 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import INCLUDE, Schema, fields, validate
 
+from catchment.core.collecting.losses import KNOWN_REASONS, LossOutcome
 from catchment.core.limits import OTHER_FIELDS, TEXT_FIELDS, Limits, Over
-from catchment.core.losses import KNOWN_REASONS, LossOutcome
 from catchment.core.outcomes import IN_WORDS, Outcome, Reason, WarningCode
 
-from .answers import OUTCOME, REASON, STATUS_OF
-from .pixel import DATA, PARAMETERS
+from ..answers import OUTCOME, REASON, STATUS_OF
+from ..protocols.pixel import DATA, PARAMETERS
 
 _PROBLEM = "application/problem+json"
 _SENT = {"required": True, "schema": {"type": "string"}}

@@ -11,7 +11,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
 
-from catchment.core.losses import KNOWN_REASONS, OTHER_REASON, LossOutcome
+from catchment.core.collecting.losses import KNOWN_REASONS, OTHER_REASON, LossOutcome
 from catchment.core.outcomes import Outcome, Reason
 
 from .process import ProcessMetrics

@@ -8,9 +8,9 @@ from typing import Any
 from catchment.core.outcomes import Reason, Refusal
 from catchment.core.plain import plain_json
 
-from .addresses import FORWARDED_FOR, Networks, also_forwards
-from .answers import encode, problem
-from .exchange import Request, Response
+from ..answers import encode, problem
+from ..engine.addresses import FORWARDED_FOR, Networks, also_forwards
+from ..engine.exchange import Request, Response
 from .metrics import CONTENT_TYPE, Metrics
 
 Readiness = Callable[[], Awaitable[tuple[bool, dict[str, Any]]]]

@@ -1,0 +1,1 @@
+"""The wire protocols: one module for each way of sending events."""

@@ -1,0 +1,1 @@
+"""Accounts, projects, keys and quotas: what is administered, and by which rules."""

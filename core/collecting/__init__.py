@@ -1,0 +1,1 @@
+"""Collecting: from the request that a website sent to the receipt of each event."""

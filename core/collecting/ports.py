@@ -1,0 +1,108 @@
+"""The ports of collecting: what it needs of the outside world, and what it is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from ..event import Enrichment, Event, Place, UserAgent
+from ..outcomes import EventWarning, Filtered, OverQuota, Refusal, StoreOutcome
+from ..project import Access, KeyKind, Limit, Privacy
+from .losses import Loss, LossReport, Recorded
+
+
+class ProjectRepository(Protocol):
+    async def find(self, fingerprint: bytes) -> Access | None:
+        """What the key with this fingerprint opens, revoked ones too; None where there is no such key.
+
+        May answer from a cache, whose entries live for seconds to a minute. Raises `Unavailable`.
+        """
+
+    def knows(self, fingerprint: bytes) -> bool:
+        """Return True if `find` costs nothing that a stranger could use up: the answer is there, or on its way."""
+
+
+class EventSink(Protocol):
+    async def store(
+        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
+    ) -> Sequence[StoreOutcome | OverQuota]:
+        """Stores a request's events, and counts them, in one transaction; returns after its commit.
+
+        An outcome for every event, in order. An id that the project already has (of the same kind of key, in the
+        last 32 days, or earlier in the batch) is a duplicate, whatever the limits say. Of the others the first in
+        order that fit all `limits` (those that count its kind of key) are stored, and each of them adds one to the
+        usage of its project and period. The batch is never split over two transactions. `share` stands for the
+        address of a sender that is not trusted: what waits of one never takes the place of the others.
+
+        Raises `Unavailable` where nothing was stored, and `CommitUnknown` where that is not known; both by
+        `deadline` (`Clock.monotonic`). An event in `batch` never hurts another.
+        """
+
+
+class LossLedger(Protocol):
+    async def record(
+        self, project_id: str, kind: KeyKind, report: LossReport, received_at: datetime, *, deadline: float
+    ) -> Recorded:
+        """Adds a report's counts to its project and day (of the arrival, in UTC), in a transaction of its own;
+        returns after its commit.
+
+        An id of the same project and kind of key is counted once in 32 days. Reasons that no client of ours has are
+        kept apart up to `Limits.loss_words` a day, and are `other` from then on; over `Limits.loss_reports` a day
+        nothing is counted. Raises `Unavailable`, by `deadline` (`Clock.monotonic`); recording again is safe.
+        """
+
+    async def losses(self, *, project: str | None = None) -> Sequence[Loss]:
+        """What senders lost: by account, project, day, newest first, and reason; of one project (its id)."""
+
+
+class IpAnonymizer(Protocol):
+    async def anonymise(self, address: str | None, mode: Privacy, at: datetime) -> str | None:
+        """What may be kept of this address in this mode; None of None, and of a text that is no address.
+
+        `hash` gives the same text for the same address during a day in UTC; its key is deleted after 48 h.
+        Raises `Unavailable`.
+        """
+
+
+class RateLimiter(Protocol):
+    """Limits the rate of a key, and of a client address. `share` stands for an address; `None` is nobody's, and passes.
+    For a refused request it says after how many seconds it may pass. Fails open: what it does not know passes."""
+
+    def take_address(
+        self, share: str | None, cost: float, *, least: float, enough: float, paid: float = 0
+    ) -> int | None:
+        """Charge an address if it has `least` events left (or all it may have, but for what the same request `paid`),
+        and return None; else return in how many seconds it has `enough`, or all it may have."""
+
+    def charge_address(self, share: str | None, cost: float) -> None:
+        """Charge an address whatever it has left, or give back (below 0)."""
+
+    def key_wait(self, key: bytes, events: int) -> int | None:
+        """Return None if so many events of a key may pass now, else in how many seconds. Charge nothing."""
+
+    def take_key(self, key: bytes, events: int) -> int | None:
+        """The same, and charge the key if they may."""
+
+    def take_look_up(self, share: str | None) -> int | None:
+        """Charge an address for one look-up of a key that is not known, and return None; else in how many seconds."""
+
+    def return_look_up(self, share: str | None) -> None:
+        """Give it back: the key was found, or could not be looked up."""
+
+
+class Extensions(Protocol):
+    """What plugins add, seen from the core. A plugin that fails costs its part alone: the event goes on, with
+    the warning `plugin_failed`, appended to `warnings`."""
+
+    async def parse_user_agent(self, user_agent: str, warnings: list[EventWarning]) -> UserAgent:
+        """What the first plugin that knows says of a user agent string."""
+
+    async def locate(self, address: str, warnings: list[EventWarning]) -> Place:
+        """Where the first plugin that knows says that a full address is."""
+
+    async def validate(self, event: Event, warnings: list[EventWarning]) -> Refusal | Filtered | None:
+        """The first objection of a plugin; None where nobody objects."""
+
+    async def enrich(self, event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
+        """What plugins add to an event, in the plugins' order: later ones win."""
