@@ -28,6 +28,26 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
+def read_hop(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address as proxies write it: perhaps in quotes, in brackets, and with a port. None if it cannot be
+    read, as `unknown` or `_hidden`."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].strip()
+    port = ""
+    if text.startswith("["):
+        text, closed, port = text[1:].partition("]")
+        if not closed or (port and not port.startswith(":")) or "." in port:
+            return None
+    elif "." in text:
+        host, colon, last = text.rpartition(":")
+        if colon and "." not in last:
+            text, port = host, colon + last
+    if port and not (port[1:].isascii() and port[1:].isdecimal()):
+        return None
+    return read_address(text)
+
+
 def read_network(text: str) -> IPv4Network | IPv6Network:
     """A network from its text, an IPv4-mapped IPv6 one as IPv4. Raises ValueError."""
     address, slash, bits = text.strip().partition("/")

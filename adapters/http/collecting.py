@@ -40,6 +40,8 @@ _BATCH_READERS: dict[str, _Reader] = {
     "application/json": read_batch,
     "text/plain": read_batch,
     "application/x-ndjson": read_lines,
+    "application/ndjson": read_lines,
+    "application/jsonl": read_lines,
 }
 
 

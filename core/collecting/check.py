@@ -18,7 +18,7 @@ from ..event import BLANK, JsonObject, RawEvent
 from ..limits import KNOWN_FIELDS, OTHER_FIELDS, Limits, Over
 from ..origins import Url, percent_encoded, read_url
 from ..outcomes import EventWarning, Reason, Refusal, WarningCode
-from ..privacy import canonical
+from ..privacy import canonical, read_hop
 from ..project import KeyKind
 from ..times import UNIX_TIME, read_time, read_unix_time, within_window
 
@@ -243,6 +243,9 @@ def _address(value: object, sender: Sender, findings: Findings) -> str | None:
         findings.warn(WarningCode.NOT_ALLOWED, "ip", "a browser key may not set it; the connection's is used")
         return sender.address
     address = canonical(value) if isinstance(value, str) else None
+    if address is None and isinstance(value, str) and (hop := read_hop(value)) is not None:
+        findings.warn(WarningCode.CHARACTERS_REPLACED, "ip", "with a port, or in brackets: the address is kept")
+        return str(hop)
     if address is None:
         findings.refuse("ip", "expected an IPv4 or IPv6 address, as text")
     return address

@@ -288,6 +288,14 @@ def test_a_server_sets_its_visitors_address(sent: str | None, read: str | None) 
 
 
 @pytest.mark.parametrize(
+    ("sent", "read"), [("1.2.3.4:443", "1.2.3.4"), ("[2001:db8::1]:443", "2001:db8::1"), ("[::1]", "::1")]
+)
+def test_an_address_as_proxies_write_it_is_taken_with_a_warning(sent: str, read: str) -> None:
+    found = check(a_payload(ip=sent), SERVER)
+    assert (found.event.ip, found.warnings) == (read, [(WarningCode.CHARACTERS_REPLACED, "ip")])
+
+
+@pytest.mark.parametrize(
     "sent", [" ", "localhost", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4/24", 7, 1.5, True, [], {}, "1\x00", "\ud800"]
 )
 def test_a_servers_address_that_is_none_is_refused(sent: object) -> None:

@@ -53,9 +53,10 @@ async def test_the_key_is_that_of_the_first_event_that_can_be_read(site: Site) -
     check_batch(answer, refused("invalid_json"), refused("invalid_event"), STORED, refused("invalid_event"))
 
 
-async def test_lines_may_end_as_windows_ends_them(site: Site) -> None:
+@pytest.mark.parametrize("media", [NDJSON, "application/ndjson", "application/jsonl"])
+async def test_lines_may_end_as_windows_ends_them_and_have_three_media_types(site: Site, media: str) -> None:
     body = lines(site.event(), site.event()).replace(b"\n", b"\r\n") + b"\r\n"
-    check_batch(await site.batch(body, Content_Type=NDJSON), STORED, STORED)
+    check_batch(await site.batch(body, Content_Type=media), STORED, STORED)
 
 
 @pytest.mark.parametrize("media", ["text/plain", "text/plain;charset=UTF-8", 'application/json; charset="utf-8"'])

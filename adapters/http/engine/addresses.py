@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from tornado.httputil import HTTPHeaders
 
-from catchment.core.privacy import read_address
+from catchment.core.privacy import read_address, read_hop
 from catchment.core.remembering import remember_short
 
 log = logging.getLogger(__name__)
@@ -149,23 +149,3 @@ def share_of(address: Address) -> str:
     if isinstance(address, IPv4Address):
         return str(address)
     return str(IPv6Network((int(address) >> _SHARE_BITS << _SHARE_BITS, _SHARE_BITS)))
-
-
-def read_hop(text: str) -> Address | None:
-    """The address of a hop of `X-Forwarded-For`, perhaps in quotes, in brackets, and with a port; None if it cannot be
-    read, as `unknown` or `_hidden`."""
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1].strip()
-    port = ""
-    if text.startswith("["):
-        text, closed, port = text[1:].partition("]")
-        if not closed or (port and not port.startswith(":")) or "." in port:
-            return None
-    elif "." in text:
-        host, colon, last = text.rpartition(":")
-        if colon and "." not in last:
-            text, port = host, colon + last
-    if port and not (port[1:].isascii() and port[1:].isdecimal()):
-        return None
-    return read_address(text)
