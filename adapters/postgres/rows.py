@@ -1,4 +1,4 @@
-"""Events as `catchment.log_events_v2` takes them, in JSON: an object for each request, with an array for each event.
+"""Events as `catchment.log_events` takes them, in JSON: an object for each request, with an array for each event.
 
 What the events of a request have in common (the project, the visitor, the arrival) is said once in the object; their
 other columns are told by place, since the names would be half of what the database has to read.
@@ -28,7 +28,7 @@ class NotJson(Exception):
 
 
 def rows_of(events: Sequence[Event]) -> bytes:
-    """Events as elements of the argument of `log_events_v2`, in order, joined by commas. Raises `NotJson`."""
+    """Events as elements of the argument of `log_events`, in order, joined by commas. Raises `NotJson`."""
     groups: list[dict[str, Any]] = []
     own: list[tuple[Any, ...]] = []
     known: tuple[Any, ...] = ()
@@ -49,7 +49,7 @@ def rows_of(events: Sequence[Event]) -> bytes:
 
 
 def batch_of(rows: Iterable[bytes]) -> str:
-    """What `rows_of` gave, of several requests, as the argument of `log_events_v2`."""
+    """What `rows_of` gave, of several requests, as the argument of `log_events`."""
     return (b"[" + b",".join(rows) + b"]").decode()
 
 
@@ -120,7 +120,7 @@ BOTH_KEYS = "both"
 
 
 def limit_met(words: str, limits: Iterable[Limit]) -> OverQuota:
-    """Return the limit of the project that `log_events_v2` names after `quota_exceeded`."""
+    """Return the limit of the project that `log_events` names after `quota_exceeded`."""
     scope, window, keys = words.split(" ")
     for limit in limits:
         if (limit.scope, limit.window, limit.keys or BOTH_KEYS) == (scope, window, keys):
@@ -129,7 +129,7 @@ def limit_met(words: str, limits: Iterable[Limit]) -> OverQuota:
 
 
 def limit_rows(limits_of_projects: Iterable[tuple[str, tuple[Limit, ...]]]) -> str:
-    """The limits of projects, as `log_events_v2` takes them."""
+    """The limits of projects, as `log_events` takes them."""
     return _encode(
         [
             {

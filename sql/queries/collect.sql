@@ -1,6 +1,6 @@
 -- name: log_events
 -- Stores and counts a group of events; an outcome for each.
-SELECT catchment.log_events_v2(%(batch)s::jsonb, %(limits)s::jsonb)
+SELECT catchment.log_events(%(batch)s::jsonb, %(limits)s::jsonb)
 
 -- name: find_access
 -- What a key opens: its project with origins, settings, and the quotas that count its events.

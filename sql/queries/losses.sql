@@ -1,6 +1,6 @@
 -- name: record_losses
 -- Counts a report of losses, once; what was done.
-SELECT catchment.record_losses_v1(%(project_id)s, %(kind)s, %(report_id)s, %(received_at)s, %(counts)s::jsonb,
+SELECT catchment.record_losses(%(project_id)s, %(kind)s, %(report_id)s, %(received_at)s, %(counts)s::jsonb,
                                   %(known)s::text[], %(most_words)s, %(most_reports)s)
 
 -- name: losses

@@ -74,9 +74,9 @@ def test_no_line_holds_a_body_a_query_a_key_or_an_address(
         for _ in range(3):
             execute(installation, cut)
             poll(lambda: server.post(event(project), path, **via).status == 200, "it is stored again")
-        execute(installation, "ALTER FUNCTION catchment.log_events_v2 RENAME TO gone")
+        execute(installation, "ALTER FUNCTION catchment.log_events RENAME TO gone")
         assert server.post(event(project), path, **via).status == 503
-        execute(installation, "ALTER FUNCTION catchment.gone RENAME TO log_events_v2")
+        execute(installation, "ALTER FUNCTION catchment.gone RENAME TO log_events")
         poll(lambda: server.post(event(project), path, **via).status == 200, "it is stored again")
         request_id = good.headers["X-Request-Id"]
         assert request_id

@@ -178,14 +178,14 @@ def test_losses_that_can_t_be_recorded_change_no_event(installation: Installatio
             connection.cursor().execute(text)
 
     with installation.serving() as server:
-        execute("ALTER FUNCTION catchment.record_losses_v1 RENAME TO gone")
+        execute("ALTER FUNCTION catchment.record_losses RENAME TO gone")
         sent = batch(project, "e-1", "r-1", expired=1)
         answer = server.post(sent, "/v1/batch", Origin=ORIGIN)
         assert (answer.status, answer.json["stored"], "losses" in answer.json) == (200, 1, False)
         warned = [line for line in server.lines() if line["level"] == "warning" and "losses" in line["message"]]
         assert len(warned) == 1
         assert "r-1" not in warned[0]["message"]
-        execute("ALTER FUNCTION catchment.gone RENAME TO record_losses_v1")
+        execute("ALTER FUNCTION catchment.gone RENAME TO record_losses")
         answer = server.post(sent, "/v1/batch", Origin=ORIGIN)
         assert (answer.json["duplicate"], answer.json["losses"]) == (1, "recorded")
         text = server.get("/metrics").body.decode()

@@ -80,7 +80,7 @@ class Run:
 
 
 _SINK = "adapters/postgres/sink.py"
-_PROCEDURE = "sql/migrations/0007.quotas_by_kind_of_key.sql"
+_PROCEDURE = "sql/migrations/0004.collecting.sql"
 _KILLED_AGAIN_AND_AGAIN = (
     "test_postgres_killed.py::test_no_acknowledged_event_is_lost_when_postgresql_is_killed_again_and_again"
 )
@@ -145,19 +145,13 @@ BREAKAGES = (
         (
             Change(
                 _PROCEDURE,
-                "    WITH stored AS (\n        INSERT INTO catchment.event (",
-                "    INSERT INTO catchment.event (",
-            ),
-            Change(
-                _PROCEDURE,
-                """        RETURNING project_id, received_at
-    )
-    INSERT INTO catchment.usage_count AS known (project_id, period, slot, events)
-    SELECT project_id, date_trunc('month', received_at AT TIME ZONE 'UTC')::date, pg_backend_pid() % 16, count(*)
-    FROM stored GROUP BY 1, 2 ORDER BY 1, 2
+                """    INSERT INTO catchment.usage_count AS known (project_id, period, slot, events)
+    SELECT project_id, period, pg_backend_pid() % 16, events
+    FROM catchment.store_rows(batch, CASE WHEN cardinality(kept) < total THEN kept END)
+    ORDER BY 1, 2
     ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + excluded.events;
 """,
-                "        ;\n",
+                "    PERFORM catchment.store_rows(batch, CASE WHEN cardinality(kept) < total THEN kept END);\n",
             ),
             Change(
                 "sql/queries/collect.sql",
@@ -166,7 +160,7 @@ BREAKAGES = (
 -- Adds what was stored a moment ago.
 INSERT INTO catchment.usage_count AS known (project_id, period, slot, events)
 SELECT project_id, date_trunc('month', received_at AT TIME ZONE 'UTC')::date, pg_backend_pid() %% 16, count(*)
-FROM catchment.sent_v2(%(batch)s::jsonb) AS sent
+FROM catchment.sent(%(batch)s::jsonb) AS sent
 WHERE (%(outcomes)s::text[])[n] = 'stored' GROUP BY 1, 2 ORDER BY 1, 2
 ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + excluded.events
 

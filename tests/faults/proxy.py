@@ -14,7 +14,7 @@ from .server import Address
 
 _READY_FOR_QUERY = b"Z\x00\x00\x00\x05I"
 """Ends the reply to a statement whose transaction is over: what comes before it is committed."""
-_COMMIT = b"log_events_v2"
+_COMMIT = b"log_events("
 Result = TypeVar("Result")
 
 

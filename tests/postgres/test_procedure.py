@@ -1,4 +1,4 @@
-"""`log_events_v2`: what only shows between sessions, and what is in the rows."""
+"""`log_events`: what only shows between sessions, and what is in the rows."""
 
 from __future__ import annotations
 

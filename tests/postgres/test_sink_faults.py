@@ -186,13 +186,13 @@ async def test_what_looks_bad_and_is_not_is_stored(database: Database) -> None:
 async def test_without_the_procedure_nothing_is_dropped_and_an_operator_is_called(database: Database) -> None:
     notes = Notes()
     async with open_sink(database, notes=notes) as sink:
-        database.execute("ALTER FUNCTION catchment.log_events_v2 RENAME TO gone")
+        database.execute("ALTER FUNCTION catchment.log_events RENAME TO gone")
         error = await refused(sink, events(PROJECT, 2))
         assert type(error) is Unavailable
         assert sink.alert is not None
         assert "42883" in sink.alert
         assert notes.failures == [("hold", "42883")]
-        database.execute("ALTER FUNCTION catchment.gone RENAME TO log_events_v2")
+        database.execute("ALTER FUNCTION catchment.gone RENAME TO log_events")
         assert await stored(sink, events(PROJECT, 2)) == [STORED] * 2
         assert sink.alert is None
     assert in_quarantine(database) == []

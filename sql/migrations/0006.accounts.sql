@@ -1,51 +1,41 @@
--- Accounts and projects can be renamed and deleted; keys have labels and tell when they were used; a demo's accounts are
--- marked. What is deleted leaves a row with its name, since its usage stays and is billed and audited as before.
+-- Changes of accounts, projects, keys and quotas are announced; projects and accounts can be deleted.
 
-ALTER TABLE catchment.account
-    ADD COLUMN demo boolean NOT NULL DEFAULT false,
-    ADD COLUMN deleted_at timestamptz,
-    DROP CONSTRAINT account_name_key;
-CREATE UNIQUE INDEX account_name ON catchment.account (name) WHERE deleted_at IS NULL;
-COMMENT ON COLUMN catchment.account.demo IS 'made by the demo: never billed, and its usage is not kept when it is deleted';
+CREATE FUNCTION catchment.announce() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+-- Servers keep what a key opens for up to a minute. A change is announced, and dropped there at once.
+DECLARE
+    changed jsonb := to_jsonb(coalesce(NEW, OLD));
+BEGIN
+    PERFORM pg_notify('catchment_changed', CASE TG_TABLE_NAME
+        WHEN 'account' THEN 'account ' || (changed ->> 'id')
+        WHEN 'project' THEN 'project ' || (changed ->> 'id')
+        WHEN 'quota' THEN (changed ->> 'scope') || ' ' || (changed ->> 'scope_id')
+        ELSE 'project ' || (changed ->> 'project_id') END);
+    RETURN NULL;
+END
+$body$;
 
-ALTER TABLE catchment.project
-    ADD COLUMN deleted_at timestamptz,
-    DROP CONSTRAINT project_account_id_name_key;
-CREATE UNIQUE INDEX project_name ON catchment.project (account_id, name) WHERE deleted_at IS NULL;
-CREATE INDEX project_of_account ON catchment.project (account_id);
-
-ALTER TABLE catchment.key ADD COLUMN label text;
-COMMENT ON COLUMN catchment.key.label IS 'what people call it; null: nothing';
-
--- Apart from catchment.key, whose changes are announced to every server.
-CREATE TABLE catchment.key_use (
-    key_id   uuid PRIMARY KEY REFERENCES catchment.key ON DELETE CASCADE,
-    used_at  timestamptz NOT NULL
-) WITH (fillfactor = 50);
-COMMENT ON TABLE catchment.key_use IS 'about when a request last came with a key: servers write it once a minute';
-
-CREATE TABLE catchment.deleted_count (
-    project_id  uuid NOT NULL,
-    period      date NOT NULL,
-    events      bigint NOT NULL,
-    PRIMARY KEY (project_id, period)
-);
-COMMENT ON TABLE catchment.deleted_count IS
-    'stored events that were deleted later; usage still counts them, and the audit adds them to the stored rows';
-
-CREATE OR REPLACE VIEW catchment.usage AS
-SELECT account.id AS account_id, account.name AS account, project.id AS project_id, project.name AS project,
-       usage_count.period, sum(usage_count.events)::bigint AS events, account.demo,
-       project.deleted_at IS NOT NULL AS deleted
-FROM catchment.usage_count
-JOIN catchment.project ON project.id = usage_count.project_id
-JOIN catchment.account ON account.id = project.account_id
-GROUP BY account.id, account.name, project.id, project.name, usage_count.period;
+CREATE TRIGGER announce AFTER UPDATE ON catchment.account
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.project
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.origin
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.key
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.quota
+FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+-- Whatever session_replication_role says: a revoked key is refused at once.
+ALTER TABLE catchment.account ENABLE ALWAYS TRIGGER announce;
+ALTER TABLE catchment.project ENABLE ALWAYS TRIGGER announce;
+ALTER TABLE catchment.origin ENABLE ALWAYS TRIGGER announce;
+ALTER TABLE catchment.key ENABLE ALWAYS TRIGGER announce;
+ALTER TABLE catchment.quota ENABLE ALWAYS TRIGGER announce;
 
 CREATE FUNCTION catchment.delete_project(the_project uuid) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
--- Deletes a project, except for what it stored (catchment.delete_stored()) and its usage. False if there is none that is
--- disabled. Again: changes nothing.
+-- Deletes a project, except for what it stored (catchment.delete_stored()) and its usage. Returns false if there is no
+-- such project, or it is enabled. A second call changes nothing.
 BEGIN
     UPDATE catchment.project SET deleted_at = coalesce(deleted_at, now()) WHERE id = the_project AND NOT enabled;
     IF NOT FOUND THEN
@@ -61,8 +51,8 @@ $body$;
 
 CREATE FUNCTION catchment.delete_stored(the_project uuid, at_most integer, OUT events integer, OUT others integer)
 LANGUAGE plpgsql SET enable_seqscan = off SET search_path = pg_catalog, pg_temp AS $body$
--- Deletes one bite of what a deleted project stored; how many events and how many other rows. Both are 0 when nothing is
--- left. Events are counted where the audit finds them.
+-- Deletes a part of what a deleted project stored; returns the numbers of events and of other rows. Both are 0 when
+-- nothing is left. Deleted events are counted for the audit.
 DECLARE
     part  regclass;
     bite  integer;
@@ -103,11 +93,12 @@ $body$;
 
 CREATE FUNCTION catchment.delete_account(the_account uuid) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
--- Deletes an account that has no project any more; how many it still has, else. Null if there is no account.
+-- Deletes an account without projects. Returns how many projects it has: 0 if it was deleted, null if there is no such
+-- account.
 DECLARE
     left_over integer;
 BEGIN
-    PERFORM FROM catchment.account WHERE id = the_account FOR UPDATE;  -- nobody makes a project meanwhile
+    PERFORM FROM catchment.account WHERE id = the_account FOR UPDATE;  -- no project is added meanwhile
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
@@ -123,7 +114,7 @@ $body$;
 
 CREATE FUNCTION catchment.forget_demo(the_account uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
--- Takes away the last of a demo's account that was deleted: its usage, which nobody is billed for, and its names.
+-- Deletes what is left of a deleted account of the demo: its usage, for which nobody is billed, and its names.
 BEGIN
     PERFORM FROM catchment.account WHERE id = the_account AND demo AND deleted_at IS NOT NULL FOR UPDATE;
     IF FOUND THEN
@@ -137,18 +128,4 @@ BEGIN
 END
 $body$;
 
--- Servers keep an account's name with what a key opens.
-CREATE OR REPLACE FUNCTION catchment.announce() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
-DECLARE
-    changed jsonb := to_jsonb(coalesce(NEW, OLD));
-BEGIN
-    PERFORM pg_notify('catchment_changed', CASE TG_TABLE_NAME
-        WHEN 'account' THEN 'account ' || (changed ->> 'id')
-        WHEN 'project' THEN 'project ' || (changed ->> 'id')
-        WHEN 'quota' THEN (changed ->> 'scope') || ' ' || (changed ->> 'scope_id')
-        ELSE 'project ' || (changed ->> 'project_id') END);
-    RETURN NULL;
-END
-$body$;
-CREATE TRIGGER announce AFTER UPDATE ON catchment.account FOR EACH ROW EXECUTE FUNCTION catchment.announce();
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA catchment FROM PUBLIC;
