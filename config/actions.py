@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from catchment.core.metering.usage import Usage
 
     from .checking import Finding
-    from .compose import Management
+    from .parts import Management
     from .plugins import PluginState
 
 
@@ -105,7 +105,7 @@ class SettingsActions:
 
     @asynccontextmanager
     async def manage(self) -> AsyncIterator[Management]:
-        from .compose import management
+        from .parts import management
 
         with self._named():
             async with management(self._settings, self._current_dsn()) as parts:

@@ -31,8 +31,9 @@ from catchment.core.plain import plain
 from catchment.core.project import Project
 from catchment.core.times import period_of
 
-from .compose import Collector, Management, management
-from .running import bind_sockets, reviver, run_collector
+from .parts import Management, management
+from .running import bind_sockets, reviver
+from .server import CollectingServer
 from .settings import Settings
 
 ACCOUNT = "demo"
@@ -73,8 +74,8 @@ async def _set_up(administer: Administer, name: str = ACCOUNT) -> _Ready:
     return _Ready(hello=hello, hello_key=hello_key, site=site, site_key=site_key)
 
 
-def _event(collector: Collector, key: str, event_id: str) -> dict[str, Any]:
-    now = collector.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _event(server: CollectingServer, key: str, event_id: str) -> dict[str, Any]:
+    now = server.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "projectKey": key,
         "event_name": "ButtonClick",
@@ -117,7 +118,7 @@ async def _run(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    collector = Collector(
+    server = CollectingServer(
         settings,
         dsn,
         on_death=lambda _: stop.set(),
@@ -127,16 +128,16 @@ async def _run(
     async with management(settings, dsn) as parts:
         ready = await _set_up(parts.administer)
     site = DemoSite(settings.public_url, ready.site_key, site_sockets)
-    event = _event(collector, ready.hello_key, collector.ids.new_id())
+    event = _event(server, ready.hello_key, server.ids.new_id())
 
     async def stopped() -> None:
         site.start()
-        _introduce(settings, site_sockets[0].getsockname()[1], event, collector.tracker.versions, say)
+        _introduce(settings, site_sockets[0].getsockname()[1], event, server.http.tracker.versions, say)
         await stop.wait()
         say("\nEnding: what is in flight is stored first.")
         await site.close()
 
-    await run_collector(collector, settings, sockets, stopped)
+    await server.run(sockets, stopped)
     return 0
 
 
@@ -284,8 +285,8 @@ async def _check(settings: Settings, dsn: str, parts: Management, say: Callable[
     address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     site_address = f"http://127.0.0.1:{site_sockets[0].getsockname()[1]}"
     died: list[BaseException] = []
-    collector = Collector(settings, dsn, on_death=died.append)
-    ready = await _set_up(parts.administer, _CHECK_ACCOUNT + collector.ids.new_id())
+    server = CollectingServer(settings, dsn, on_death=died.append)
+    ready = await _set_up(parts.administer, _CHECK_ACCOUNT + server.ids.new_id())
     site = DemoSite(address, ready.site_key, site_sockets)
     checker = _Checker(address, say)
     found: dict[str, Any] = {}
@@ -293,12 +294,12 @@ async def _check(settings: Settings, dsn: str, parts: Management, say: Callable[
     async def checks() -> None:
         site.start()
         try:
-            found.update(await _checks(checker, collector, parts, ready, site_address))
+            found.update(await _checks(checker, server, parts, ready, site_address))
         finally:
             await site.close()
 
     try:
-        await run_collector(collector, settings, sockets, checks)
+        await server.run(sockets, checks)
     finally:
         checker.close()
     checker.holds("the writer lives", died, [])
@@ -306,14 +307,14 @@ async def _check(settings: Settings, dsn: str, parts: Management, say: Callable[
 
 
 async def _checks(
-    checker: _Checker, collector: Collector, parts: Management, ready: _Ready, site_address: str
+    checker: _Checker, server: CollectingServer, parts: Management, ready: _Ready, site_address: str
 ) -> dict[str, Any]:
     async def usage() -> int:
-        period = period_of(collector.clock.now())
+        period = period_of(server.clock.now())
         return sum(one.events for one in await parts.meter.usage(project=ready.hello.id, period=period))
 
     before = await usage()
-    event = _event(collector, ready.hello_key, collector.ids.new_id())
+    event = _event(server, ready.hello_key, server.ids.new_id())
     dry = (await checker.post("/v1/events?dry_run=1", event))[1]
     missing = [name for name, value in dry["row"].items() if value in (None, "")]
     checker.holds("a dry run fills every column that a loopback address can", missing, ["country", "region", "city"])
@@ -322,8 +323,8 @@ async def _checks(
     status, receipt, _ = await checker.post("/v1/events", event)
     checker.holds("the same again is a duplicate", (status, receipt["outcome"]), (200, "duplicate"))
     batch = [
-        dict(event, eventId=collector.ids.new_id()),
-        dict(event, eventId=collector.ids.new_id(), url="https://evil.example/"),
+        dict(event, eventId=server.ids.new_id()),
+        dict(event, eventId=server.ids.new_id(), url="https://evil.example/"),
     ]
     results = (await checker.post("/v1/batch", batch))[1]["results"]
     outcomes = [(one["outcome"], one.get("reason")) for one in results]
@@ -342,8 +343,8 @@ async def _checks(
     status, receipt, headers = await checker.post("/v1/events", seen, origin=site_address)
     posted = (status, receipt["outcome"], headers["Access-Control-Allow-Origin"])
     checker.holds("what the page posts is stored", posted, (200, "stored", site_address))
-    await _check_scripts(checker, collector)
-    opened = urlencode({"k": ready.hello_key, "n": "MailOpened", "u": event["url"], "e": collector.ids.new_id()})
+    await _check_scripts(checker, server)
+    opened = urlencode({"k": ready.hello_key, "n": "MailOpened", "u": event["url"], "e": server.ids.new_id()})
     for outcome in ("stored", "duplicate"):
         picture = await checker.fetch(f"{checker.address}/v1/pixel.gif?{opened}")
         answered = (picture.headers["Content-Type"], picture.headers["X-Catchment-Outcome"])
@@ -357,9 +358,9 @@ async def _checks(
     return {"project": ready.hello.id, "stored": 4}
 
 
-async def _check_scripts(checker: _Checker, collector: Collector) -> None:
+async def _check_scripts(checker: _Checker, server: CollectingServer) -> None:
     """The scripts, as far as they are built."""
-    for name, version in collector.tracker.versions.items():
+    for name, version in server.http.tracker.versions.items():
         if version is None:
             continue
         short = await checker.fetch(f"{checker.address}/{name}.js")

@@ -8,13 +8,13 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 
 from catchment.adapters.http.engine.activation import inherited_sockets
 from catchment.adapters.http.engine.last_resort import LastResort
-from catchment.adapters.http.engine.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.engine.server import bind
 from catchment.adapters.http.engine.signals import ending, ignore_others
 from catchment.adapters.http.engine.workers import Workers
 from catchment.adapters.http.operations.metrics import forget_worker, share_files
@@ -23,13 +23,13 @@ from catchment.adapters.postgres.embedded import start_embedded
 from catchment.adapters.postgres.session_checks import PrimaryMemory
 from catchment.core.errors import Invalid
 
-from .compose import Collector, refuse_shared_sessions
+from .database import refuse_shared_sessions
 from .plugins import try_plugins
+from .server import CollectingServer
 from .settings import EMBEDDED, Settings
 
 log = logging.getLogger(__name__)
 
-_QUIET_GRACE = 0.5
 _PARENT_SECONDS = 1.0
 _PULSE_SECONDS = 1.0
 _END_SECONDS = 5.0
@@ -146,7 +146,7 @@ async def _work(
     watch = None if parent is None else loop.create_task(_orphaned(parent), name="parent watch")
     if watch is not None:
         watch.add_done_callback(lambda _: stop.set())
-    collector = Collector(settings, dsn, on_death=on_death, revive=reviver(settings), primary=primary)
+    server = CollectingServer(settings, dsn, on_death=on_death, revive=reviver(settings), primary=primary)
 
     async def stopped() -> None:
         beating = None if beat is None else loop.create_task(_beats(beat), name="pulse of the worker")
@@ -156,7 +156,7 @@ async def _work(
 
     code = 1
     try:
-        await run_collector(collector, settings, sockets, stopped)
+        await server.run(sockets, stopped)
         code = 1 if died else 0
     finally:
         last_resort.arm(_LEFT_SECONDS, code)
@@ -168,24 +168,3 @@ def reviver(settings: Settings) -> Callable[[], object] | None:
     if settings.database.url != EMBEDDED:
         return None
     return partial(start_embedded, settings.database.directory)
-
-
-async def run_collector(
-    collector: Collector, settings: Settings, sockets: list[socket.socket], stopped: Callable[[], Awaitable[object]]
-) -> None:
-    """Runs a collector on sockets until `stopped` returns, then ends it without cutting a request."""
-    await collector.start()
-    server = Server(
-        collector.application,
-        sockets,
-        ConnectionLimits(idle=settings.http.idle_seconds, body=settings.http.body_seconds),
-    )
-    server.start()
-    log.info("collecting")
-    try:
-        await stopped()
-    finally:
-        collector.stop_taking()
-        await server.drain(grace=_QUIET_GRACE, at_most=settings.http.drain_seconds)
-        await collector.close()
-        log.info("ended")

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from catchment.config.compose import management
+from catchment.config.parts import management
 from catchment.config.settings import load
 
 COMMAND = [sys.executable, "-m", "catchment.config.main"]

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from catchment.adapters.http.tracker.handing_out import shipped_scripts
-from catchment.config.compose import management
+from catchment.config.parts import management
 from catchment.config.settings import load
 from catchment.core.accounts.scripts import NAMES, Script, tag
 

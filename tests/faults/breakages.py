@@ -251,7 +251,7 @@ ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + exc
         "no drain: the socket is closed, and the loop ends",
         (
             Change(
-                "config/running.py",
+                "config/server.py",
                 "        await server.drain(",
                 "        for sock in sockets:\n"
                 "            asyncio.get_running_loop().remove_reader(sock)\n"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catchment.config.compose import management
+from catchment.config.parts import management
 from catchment.config.settings import load as load_settings
 from catchment.core.project import KeyKind
 

@@ -13,25 +13,24 @@ from typing import Any
 from catchment.adapters.http.answers import OUTCOME, REASON
 from catchment.adapters.http.application import Application
 from catchment.adapters.http.collecting import Collecting
-from catchment.adapters.http.engine.addresses import Clients, Networks
 from catchment.adapters.http.engine.server import ConnectionLimits, Server, bind
-from catchment.adapters.http.operations.health import Operations
 from catchment.adapters.http.operations.metrics import Metrics
-from catchment.adapters.http.operations.openapi import describe
-from catchment.adapters.http.routes import routes
-from catchment.adapters.http.tracker.handing_out import Tracker
 from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
-from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
+from catchment.adapters.memory.store import MemoryProjects, MemoryRegistry, MemorySink, Store
+from catchment.config.fields import Network
+from catchment.config.parts import Http, plug_http
+from catchment.config.settings import HttpSettings, Settings
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS, Script
-from catchment.core.collecting.collect import Collect
 from catchment.core.collecting.losses import LossReport, Recorded
 from catchment.core.event import Enrichment, Event
 from catchment.core.limits import Limits
 from catchment.core.outcomes import EventWarning, Filtered, OverQuota, Reason, Refusal, StoreOutcome
 from catchment.core.project import KeyKind, Limit, Project, Window
+
+from ..support.parts import memory_parts
 
 ORIGIN = "https://shop.example"
 PAGE = f"{ORIGIN}/beans?tab=1"
@@ -146,8 +145,8 @@ class Answer:
         return json.loads(self.body)
 
 
-def networks(*names: str) -> Networks:
-    return Networks([ipaddress.ip_network(name) for name in names])
+def networks(*names: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(name) for name in names)
 
 
 @dataclass(slots=True)
@@ -160,24 +159,20 @@ class Site:
     rate_limiter: Any = field(default_factory=ToldRateLimiter)
     metrics: Metrics = field(default_factory=Metrics)
     limits: Limits = field(default_factory=Limits)
-    trusted: Networks = field(default_factory=networks)
-    operators: Networks = field(default_factory=lambda: networks("127.0.0.0/8"))
+    trusted: tuple[Network, ...] = ()
+    operators: tuple[Network, ...] = field(default_factory=lambda: networks("127.0.0.0/8"))
     ready: tuple[bool, dict[str, Any]] = (True, {"queue": {"events": 0}})
     receive_bytes: int = 64 * 1024 * 1024
     shipped: Mapping[str, Script] = field(default_factory=lambda: SHIPPED)
     losses: BreakableLosses = field(init=False)
     archive: CountedScripts = field(init=False)
-    tracker: Tracker = field(init=False)
-    clients: Clients = field(init=False)
+    http: Http = field(init=False)
     projects: CountedProjects = field(init=False)
     sink: GatedSink = field(init=False)
     administer: Administer = field(init=False)
-    collecting: Collecting = field(init=False)
-    application: Application = field(init=False)
     server: Server = field(init=False)
     wires: list[Wire] = field(default_factory=list)
     drained: bool = False
-    routes: Any = None
     port: int = 0
     project: Project = field(init=False)
     browser_key: str = ""
@@ -186,35 +181,41 @@ class Site:
     def __post_init__(self) -> None:
         self.projects, self.sink = CountedProjects(self.storage), GatedSink(self.storage)
         self.losses, self.archive = BreakableLosses(self.storage, self.limits), CountedScripts(self.storage)
-        self.tracker = Tracker(self.shipped, self.archive, rate_limiter=self.rate_limiter, clock=self.clock)
         self.administer = Administer(MemoryRegistry(self.storage), self.ids, lambda origin: origin)
-        collect = Collect(
+        parts = memory_parts(
+            self.storage,
+            self.limits,
+            clock=self.clock,
+            ids=self.ids,
             projects=self.projects,
             sink=self.sink,
             losses=self.losses,
-            extensions=ScriptedExtensions(),
-            anonymizer=MemoryAnonymizer(self.ids),
+            archive=self.archive,
             rate_limiter=self.rate_limiter,
-            clock=self.clock,
-            ids=self.ids,
-            limits=self.limits,
+            extensions=ScriptedExtensions(),
         )
-        self.clients = Clients(self.trusted)
-        self.collecting = Collecting(collect, limits=self.limits, deadline=5.0, metrics=self.metrics)
-        operations = Operations(
-            readiness=self._readiness,
-            metrics=self.metrics,
-            openapi=describe(self.limits, "1.2.3", "https://collect.example"),
-            operators=self.operators,
-        )
-        self.routes = routes(self.collecting, operations, self.tracker, self.limits)
-        self.application = Application(
-            self.routes,
-            clients=self.clients,
-            clock=self.clock,
-            metrics=self.metrics,
+        http = HttpSettings(
+            trusted_proxies=self.trusted,
+            operator_networks=self.operators,
             receive_bytes=self.receive_bytes,
+            public_url="https://collect.example",
         )
+        self.http = plug_http(
+            parts,
+            Settings(limits=self.limits, http=http),
+            metrics=self.metrics,
+            readiness=self._readiness,
+            scripts=self.shipped,
+            version="1.2.3",
+        )
+
+    @property
+    def application(self) -> Application:
+        return self.http.application
+
+    @property
+    def collecting(self) -> Collecting:
+        return self.http.collecting
 
     async def _readiness(self) -> tuple[bool, dict[str, Any]]:
         return self.ready

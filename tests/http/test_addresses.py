@@ -7,14 +7,14 @@ from ipaddress import ip_network
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from catchment.adapters.http.engine.addresses import Client, Clients
+from catchment.adapters.http.engine.addresses import Client, Clients, Networks
 from catchment.core.privacy import read_network
 from catchment.core.project import Privacy
 
 from .serving import MakeSite, Site, check_receipt, networks
 
 LOOPBACK = "127.0.0.1"
-TRUSTED = networks("127.0.0.0/8", "10.0.0.0/8", "fd00::/8")
+TRUSTED = Networks(networks("127.0.0.0/8", "10.0.0.0/8", "fd00::/8"))
 
 
 def read(peer: str | None, *forwarded: str) -> Client:
@@ -130,7 +130,7 @@ def test_an_address_has_rights_if_trusted_proxies_alone_name_it(
 
 def test_if_nobody_is_trusted_the_connection_s_address_counts() -> None:
     headers = HTTPHeaders({"X-Forwarded-For": "198.51.100.1"})
-    assert Clients(networks()).read("127.0.0.1", headers).address == "127.0.0.1"
+    assert Clients(Networks([])).read("127.0.0.1", headers).address == "127.0.0.1"
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_every_schema_is_one_and_every_reference_leads_somewhere() -> None:
 
 def test_every_route_is_described_and_nothing_else() -> None:
     described = {path: {method.upper() for method in methods} for path, methods in DESCRIPTION["paths"].items()}
-    assert described == {path: set(methods) for path, methods in Site().routes.items()}
+    assert described == {path: set(methods) for path, methods in Site().http.routes.items()}
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/batch"])

@@ -55,13 +55,13 @@ async def test_who_is_behind_a_proxy_that_is_not_trusted_is_no_operator(site: Si
     headers = {header: "127.0.0.1"}
     assert set((await site.ask("GET", "/readyz", b"", headers)).json) == {"status"}
     check_problem(await site.ask("GET", "/metrics", b"", headers), 404, "not_found")
-    assert site.clients.untrusted_proxy == "127.0.0.1"
+    assert site.http.clients.untrusted_proxy == "127.0.0.1"
 
 
 async def test_a_private_proxy_that_is_not_trusted_is_noticed(site: Site) -> None:
-    assert site.clients.untrusted_proxy is None
+    assert site.http.clients.untrusted_proxy is None
     await site.post(site.event(), X_Forwarded_For="198.51.100.1")
-    assert site.clients.untrusted_proxy == "127.0.0.1"
+    assert site.http.clients.untrusted_proxy == "127.0.0.1"
 
 
 async def test_an_operator_behind_a_trusted_proxy_is_one(make_site: MakeSite) -> None:

@@ -148,13 +148,13 @@ async def test_a_script_that_was_not_built_says_how_to_build_it(make_site: MakeS
     site = await make_site(shipped={})
     for path in ("/catchment.js", "/catchment.plus.js"):
         assert "make assets" in check_problem(await site.ask("GET", path), 404, "not_found")["detail"]
-    assert site.tracker.versions == {TRACKER: None, TRACKER_PLUS: None}
+    assert site.http.tracker.versions == {TRACKER: None, TRACKER_PLUS: None}
 
 
 async def test_it_is_said_in_the_log_at_the_start(make_site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
-    (await make_site()).tracker.warn()
+    (await make_site()).http.tracker.warn()
     assert caplog.text == ""
-    (await make_site(shipped={TRACKER: SHIPPED[TRACKER]})).tracker.warn()
+    (await make_site(shipped={TRACKER: SHIPPED[TRACKER]})).http.tracker.warn()
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "/catchment.plus.js" in record.getMessage()

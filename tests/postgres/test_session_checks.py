@@ -22,7 +22,7 @@ from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
 from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.adapters.system.clock import SystemClock
-from catchment.config.compose import refuse_shared_sessions
+from catchment.config.database import refuse_shared_sessions
 from catchment.core.errors import Invalid, Unavailable
 
 from ..support.database import Database, Server, TwoPrimaries, as_ordinary_user, two_primaries

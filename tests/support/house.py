@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
-from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
+from catchment.adapters.memory.store import MemoryRegistry, Store
+from catchment.config.parts import plug_collect
 from catchment.core.accounts.administer import Administer
 from catchment.core.collecting.collect import Collect
 from catchment.core.collecting.submission import Answer, Receipt, Submission
@@ -16,6 +16,8 @@ from catchment.core.event import Enrichment, Event, Place, UserAgent
 from catchment.core.limits import Limits
 from catchment.core.outcomes import EventWarning, Filtered, Refusal
 from catchment.core.project import KeyKind, Project, ProjectSettings
+
+from .parts import memory_parts
 
 PAGE = "https://example.com/pricing"
 
@@ -113,15 +115,5 @@ async def build_house(origins: Sequence[str] = ("https://example.com",), limits:
     await administer.create_account("acme")
     project, browser_key = await administer.create_project("shop", "acme", origins)
     server_key = await administer.create_key(project.id, KeyKind.SERVER)
-    collect = Collect(
-        projects=MemoryProjects(store),
-        sink=MemorySink(store),
-        losses=MemoryLosses(store, limits),
-        extensions=plugins,
-        anonymizer=MemoryAnonymizer(ids),
-        rate_limiter=NoRateLimit(),
-        clock=clock,
-        ids=ids,
-        limits=limits,
-    )
+    collect = plug_collect(memory_parts(store, limits, clock=clock, ids=ids, extensions=plugins), limits)
     return House(store, clock, plugins, collect, administer, project, browser_key.text, server_key.text)

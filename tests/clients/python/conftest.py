@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from catchment.config.compose import management
+from catchment.config.parts import management
 from catchment.config.settings import load
 from catchment.core.keys import make_key
 from catchment.core.project import KeyKind

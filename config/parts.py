@@ -1,0 +1,201 @@
+"""Who is plugged to whom: the only module that knows which adapter serves which port.
+
+Each part is a keyword. Tests call the same functions, and name other parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from catchment.adapters.http.application import Application
+from catchment.adapters.http.collecting import Collecting
+from catchment.adapters.http.engine.addresses import Clients, Networks
+from catchment.adapters.http.engine.exchange import Routes
+from catchment.adapters.http.operations.health import Operations, Readiness
+from catchment.adapters.http.operations.metrics import Metrics
+from catchment.adapters.http.operations.openapi import describe
+from catchment.adapters.http.routes import routes
+from catchment.adapters.http.tracker.handing_out import Tracker, shipped_scripts
+from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
+from catchment.adapters.postgres.link import Link, Links, LowDescriptors, survey
+from catchment.adapters.postgres.losses import PostgresLosses
+from catchment.adapters.postgres.maintenance import Maintenance
+from catchment.adapters.postgres.meter import PostgresMeter
+from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.scripts import PostgresScripts
+from catchment.adapters.postgres.session_checks import SessionChecks
+from catchment.adapters.system.clock import SystemClock
+from catchment.adapters.system.hosts import ascii_origin
+from catchment.adapters.system.ids import SystemIds
+from catchment.adapters.system.rate_limiter import TokenBuckets
+from catchment.core.accounts.administer import Administer
+from catchment.core.accounts.ports import ScriptArchive
+from catchment.core.accounts.scripts import Script
+from catchment.core.collecting.collect import Collect
+from catchment.core.collecting.ports import (
+    EventSink,
+    Extensions,
+    IpAnonymizer,
+    LossLedger,
+    ProjectRepository,
+    RateLimiter,
+)
+from catchment.core.collecting.submission import Answer
+from catchment.core.limits import Limits
+from catchment.core.metering.ports import UsageMeter
+from catchment.core.ports import Clock, IdGenerator
+from catchment.plugins.manager import PluginExtensions
+
+from .database import SLOW_LOOKUP, Database
+from .plugins import plugin_extensions
+from .settings import RateSettings, Settings
+
+VERSION = version("catchment")
+_COMMAND_TIMEOUT = 60.0
+_COMMAND_WAIT = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The adapters behind the core's ports."""
+
+    clock: Clock
+    ids: IdGenerator
+    projects: ProjectRepository
+    sink: EventSink
+    losses: LossLedger
+    anonymizer: IpAnonymizer
+    archive: ScriptArchive
+    rate_limiter: RateLimiter
+    extensions: Extensions
+
+
+def postgres_parts(
+    database: Database, *, clock: Clock, ids: IdGenerator, rate: RateSettings, extensions: Extensions
+) -> Parts:
+    """Return the parts of a server that stores in PostgreSQL."""
+    return Parts(
+        clock=clock,
+        ids=ids,
+        projects=database.projects,
+        sink=database.sink,
+        losses=database.losses,
+        anonymizer=SaltedAnonymizer(database.readers, ids),
+        archive=PostgresScripts(database.aside),
+        rate_limiter=TokenBuckets(
+            rate_per_key=rate.per_key,
+            rate_per_address=rate.per_address,
+            address_burst=rate.address_burst,
+            monotonic=clock.monotonic,
+        ),
+        extensions=extensions,
+    )
+
+
+def plug_collect(parts: Parts, limits: Limits) -> Collect:
+    """Return the collecting use case on these parts."""
+    return Collect(
+        projects=parts.projects,
+        sink=parts.sink,
+        losses=parts.losses,
+        extensions=parts.extensions,
+        anonymizer=parts.anonymizer,
+        rate_limiter=parts.rate_limiter,
+        clock=parts.clock,
+        ids=parts.ids,
+        limits=limits,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """What answers HTTP."""
+
+    clients: Clients
+    collecting: Collecting
+    tracker: Tracker
+    routes: Routes
+    application: Application
+
+
+def plug_http(
+    parts: Parts,
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    readiness: Readiness,
+    watch: Callable[[Answer, bool], None] | None = None,
+    scripts: Mapping[str, Script] | None = None,
+    version: str = VERSION,
+) -> Http:
+    """Return what answers HTTP on these parts.
+
+    `watch` is told every answer, and True if it was a dry run. `scripts` are the tracker's, the shipped ones if None.
+    """
+    clients = Clients(Networks(settings.http.trusted_proxies))
+    collecting = Collecting(
+        plug_collect(parts, settings.limits),
+        limits=settings.limits,
+        deadline=settings.collect.deadline,
+        metrics=metrics,
+        watch=watch,
+    )
+    operations = Operations(
+        readiness=readiness,
+        metrics=metrics,
+        openapi=describe(settings.limits, version, settings.public_url),
+        operators=Networks(settings.http.operator_networks),
+    )
+    tracker = Tracker(
+        shipped_scripts() if scripts is None else scripts,
+        parts.archive,
+        rate_limiter=parts.rate_limiter,
+        clock=parts.clock,
+    )
+    served = routes(collecting, operations, tracker, settings.limits)
+    application = Application(
+        served,
+        clients=clients,
+        clock=parts.clock,
+        metrics=metrics,
+        receive_bytes=settings.http.receive_bytes,
+    )
+    return Http(clients=clients, collecting=collecting, tracker=tracker, routes=served, application=application)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """What commands work with."""
+
+    administer: Administer
+    meter: UsageMeter
+    losses: LossLedger
+    archive: ScriptArchive
+    maintenance: Maintenance
+    extensions: PluginExtensions
+
+
+@asynccontextmanager
+async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
+    """Provide what commands need, on a database that is at this version."""
+    descriptors = LowDescriptors(2)
+    checks = SessionChecks(SystemClock())
+    maintaining = Link(dsn, name="maintenance", timeout=_COMMAND_TIMEOUT, descriptors=descriptors, checks=checks)
+    links = Links(dsn, count=1, name="command", timeout=_COMMAND_TIMEOUT, descriptors=descriptors, checks=checks)
+    try:
+        await survey(dsn, checks, timeout=SLOW_LOOKUP, descriptors=descriptors)
+        yield Management(
+            administer=Administer(PostgresRegistry(links), SystemIds(), ascii_origin),
+            meter=PostgresMeter(links, SystemClock()),
+            losses=PostgresLosses(links, clock=SystemClock(), limits=settings.limits),
+            archive=PostgresScripts(links),
+            maintenance=Maintenance(maintaining, SystemClock(), wait=_COMMAND_WAIT),
+            extensions=plugin_extensions(settings),
+        )
+    finally:
+        links.close()
+        maintaining.drop()
+        descriptors.close()

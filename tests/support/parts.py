@@ -1,0 +1,30 @@
+"""The parts of a server, everything in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from catchment.adapters.memory.losses import MemoryLosses
+from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
+from catchment.adapters.memory.scripts import MemoryScripts
+from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemorySink, Store
+from catchment.config.parts import Parts
+from catchment.core.limits import Limits
+
+
+def memory_parts(store: Store, limits: Limits, **others: Any) -> Parts:
+    """Return parts that store in `store`; `others` replace the parts of these names."""
+    ids = others.get("ids") or CountingIds()
+    parts = Parts(
+        clock=ToldClock(),
+        ids=ids,
+        projects=MemoryProjects(store),
+        sink=MemorySink(store),
+        losses=MemoryLosses(store, limits),
+        anonymizer=MemoryAnonymizer(ids),
+        archive=MemoryScripts(store),
+        rate_limiter=NoRateLimit(),
+        extensions=NoExtensions(),
+    )
+    return replace(parts, **others)
