@@ -15,6 +15,7 @@ from catchment import sql
 from catchment.core.errors import Unavailable
 
 from .errors import why_not_connected
+from .named_rows import fetch
 
 _SECONDS = 10
 
@@ -51,8 +52,7 @@ def inspect_database(dsn: str) -> DatabaseFacts:
                 before = time.time()
                 cursor.execute(sql.query("inspect_database"))
                 now = (before + time.time()) / 2
-                names = [column.name for column in cursor.description or ()]
-                row = dict(zip(names, cursor.fetchone() or (), strict=True))
+                row = fetch(cursor)[0]._asdict()
             ahead, process = row.pop("clock") - now, row.pop("process")
             return DatabaseFacts(**row, clock_ahead=ahead, behind_pooler=process != connection.info.backend_pid)
     except psycopg2.Error as error:

@@ -27,6 +27,7 @@ from catchment import sql
 
 from .errors import DatabaseError, Failure, NotConnected, Refused, failure_of, said_by, why_not_connected
 from .hosts import Lookups, places
+from .named_rows import Rows, fetch
 from .session_checks import Checked, Identity, SessionChecks, identify
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,6 @@ _READ_ONLY = "25006"
 
 _PATIENCE = 7 * 86400.0
 """Seconds for a statement that may take its time; where the other side is gone the session ends long before."""
-
-Rows = list[tuple[Any, ...]]
 
 
 class LowDescriptors:
@@ -297,7 +296,7 @@ class Link:
         try:
             cursor = await self._open_cursor()
             await cursor.execute(text, parameters or None, timeout=timeout)
-            return list(cursor.raw.fetchall()) if cursor.raw.description else []
+            return fetch(cursor.raw)
         except asyncio.CancelledError as error:
             self._drop_if_broken()
             task = asyncio.current_task()

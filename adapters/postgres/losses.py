@@ -49,7 +49,4 @@ class PostgresLosses:
 
     async def losses(self, *, project: str | None = None) -> Sequence[Loss]:
         rows = await self._links.run("losses", project=project)
-        return [
-            Loss(account=account, project=name, project_id=project_id, day=day, reason=reason, events=events)
-            for account, name, project_id, day, reason, events in rows
-        ]
+        return [Loss(**row._asdict()) for row in rows]

@@ -30,20 +30,7 @@ class PostgresMeter:
         self, *, account: str | None = None, project: str | None = None, period: date | None = None
     ) -> Sequence[Usage]:
         rows = await self._links.run("usage", account=account, project=project, period=period)
-        return [
-            Usage(
-                account_id=account_id,
-                account=account_name,
-                project_id=project_id,
-                project=project_name,
-                period=month,
-                events=events,
-                closed=closed,
-                demo=demo,
-                deleted=deleted,
-            )
-            for account_id, account_name, project_id, project_name, month, events, closed, demo, deleted in rows
-        ]
+        return [Usage(**row._asdict()) for row in rows]
 
     async def room(self, limit: Limit, at: datetime) -> int:
         rows = await self._links.run(
@@ -57,7 +44,7 @@ class PostgresMeter:
         return max(0, limit.hard - int(rows[0][0]))
 
     async def quota_usage(self, at: datetime) -> Mapping[str, int]:
-        return {quota_id: int(events) for quota_id, events in await self._links.run("quota_usage", at=at)}
+        return {row.quota_id: int(row.events) for row in await self._links.run("quota_usage", at=at)}
 
     async def close(self, period: date) -> None:
         over = datetime(*next_period(period).timetuple()[:3], tzinfo=UTC) + _STRAGGLERS
@@ -78,14 +65,4 @@ class PostgresMeter:
     async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
         async with self._links.link() as link, link.patience():
             rows = await link.run("audit", project=project)
-        return [
-            Difference(
-                account=account or "",
-                project=project or "",
-                project_id=project_id,
-                period=period,
-                usage=usage,
-                stored=stored,
-            )
-            for account, project, project_id, period, usage, stored in rows
-        ]
+        return [Difference(**row._asdict()) for row in rows]

@@ -278,52 +278,42 @@ class CachedProjects:
         self._unknown.clear()
 
 
-def access_of(row: Sequence[Any]) -> Access:
-    """What a row of the query `find_access` says."""
-    vouchers = tuple(bytes(fingerprint) for fingerprint in row[-1] or ())
-    return Access(kind=KeyKind(row[0]), revoked=row[1], project=project_of(row[2:-1]), vouchers=vouchers)
-
-
-def project_of(row: Sequence[Any]) -> Project:
-    """What a row of the query `projects` says."""
-    (
-        project_id,
-        name,
-        account_id,
-        account,
-        bots,
-        do_not_track,
-        privacy,
-        null_origin,
-        enabled,
-        origins,
-        quotas,
-    ) = row
-    return Project(
-        id=project_id,
-        account_id=account_id,
-        account=account,
-        name=name,
-        origins=OriginRules.parse(origins),
-        settings=ProjectSettings(
-            bots=Bots(bots),
-            do_not_track=DoNotTrack(do_not_track),
-            privacy=Privacy(privacy),
-            allow_null_origin=null_origin,
-            enabled=enabled,
-        ),
-        limits=limits_of(tuple(quota_of(quota) for quota in quotas)),
+def access_of(row: Any) -> Access:
+    """Return what a row of the query `find_access` says."""
+    return Access(
+        kind=KeyKind(row.kind),
+        revoked=row.revoked,
+        project=project_of(row),
+        vouchers=tuple(bytes(fingerprint) for fingerprint in row.vouchers or ()),
     )
 
 
-def quota_of(row: Sequence[Any]) -> Quota:
-    """What a row of the query `quotas` says."""
-    quota_id, scope, scope_id, window, keys, hard = row
+def project_of(row: Any) -> Project:
+    """Return what a row of the queries `find_access` and `projects` says of a project."""
+    return Project(
+        id=row.project_id,
+        account_id=row.account_id,
+        account=row.account,
+        name=row.project,
+        origins=OriginRules.parse(row.origins),
+        settings=ProjectSettings(
+            bots=Bots(row.bots),
+            do_not_track=DoNotTrack(row.do_not_track),
+            privacy=Privacy(row.privacy),
+            allow_null_origin=row.allow_null_origin,
+            enabled=row.enabled,
+        ),
+        limits=limits_of(tuple(quota_of(**quota) for quota in row.quotas)),
+    )
+
+
+def quota_of(*, id: str, scope: str, scope_id: str, window: str, keys: str | None, hard: int) -> Quota:
+    """Return a quota, of its columns."""
     return Quota(
-        id=quota_id,
+        id=id,
         scope=Scope(scope),
         scope_id=scope_id,
         window=Window(window),
         keys=None if keys is None else KeyKind(keys),
-        hard=int(hard),
+        hard=hard,
     )

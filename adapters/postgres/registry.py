@@ -33,7 +33,7 @@ class PostgresRegistry:
 
     async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
         rows = await self._links.run("accounts", deleted=deleted)
-        return [Account(id=account_id, name=name, demo=demo) for account_id, name, demo in rows]
+        return [Account(id=row.id, name=row.name, demo=row.demo) for row in rows]
 
     async def rename_account(self, account_id: str, name: str) -> None:
         try:
@@ -81,8 +81,8 @@ class PostgresRegistry:
             raise Invalid("only a project that is disabled can be deleted")
 
     async def delete_stored(self, project_id: str, at_most: int) -> tuple[int, int]:
-        events, others = (await self._links.run("delete_stored", id=project_id, at_most=at_most))[0]
-        return events, others
+        deleted = (await self._links.run("delete_stored", id=project_id, at_most=at_most))[0]
+        return deleted.events, deleted.others
 
     async def stored_events(self, project_id: str) -> int:
         return int((await self._links.run("stored_events", id=project_id))[0][0])
@@ -159,10 +159,10 @@ class PostgresRegistry:
         rows = await self._links.run("remove_quota", id=quota_id)
         if not rows:
             raise NotFound(f"there is no quota {quota_id}; `catchment quota list` shows those there are")
-        return quota_of(rows[0])
+        return quota_of(**rows[0]._asdict())
 
     async def quotas(self) -> Sequence[Quota]:
-        return [quota_of(row) for row in await self._links.run("quotas")]
+        return [quota_of(**row._asdict()) for row in await self._links.run("quotas")]
 
 
 async def _count_window(link: Link, of: Mapping[str, object]) -> tuple[object, int]:
@@ -201,17 +201,16 @@ def _settings(project: Project) -> dict[str, object]:
     }
 
 
-def _key(row: Sequence[Any]) -> Key:
-    key_id, project_id, kind, text, label, created_at, revoked_at, used_at = row
+def _key(row: Any) -> Key:
     return Key(
-        id=key_id,
-        project_id=project_id,
-        kind=KeyKind(kind),
-        text=text,
-        label=label,
-        created_at=created_at,
-        revoked_at=revoked_at,
-        used_at=used_at,
+        id=row.id,
+        project_id=row.project_id,
+        kind=KeyKind(row.kind),
+        text=row.text,
+        label=row.label,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+        used_at=row.used_at,
     )
 
 

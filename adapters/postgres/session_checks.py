@@ -22,6 +22,7 @@ from uuid import uuid4
 from catchment.core.ports import Clock
 
 from .errors import CLOCK, POOLED, PRIMARY, DatabaseError, Refused
+from .named_rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _ALERT_SECONDS = 300.0
 _NOT_TOLD = ("0A", "42", "55")
 """Classes of SQLSTATE: this database, or this role, does not say who it is."""
 
-Ask = Callable[..., Awaitable[list[tuple[Any, ...]]]]
+Ask = Callable[..., Awaitable[Rows]]
 """Runs a named query on the session that is checked."""
 
 
@@ -111,20 +112,20 @@ class SessionChecks:
         first = checked.mark not in self._marks
         self._marks.add(checked.mark)  # before asking: another session may meet it at once
         before_asking = self._clock.now() if self._clock else None
-        ((mark, _, now, *durability),) = await ask("meet", mark=checked.mark)
-        if (mark in self._marks) if first else (mark != checked.mark):
+        met = (await ask("meet", mark=checked.mark))[0]
+        if (met.mark in self._marks) if first else (met.mark != checked.mark):
             raise Refused(
                 POOLED,
                 "the database's address leads to a pooler that pools transactions, and hands one session to several "
                 "clients: set pool_mode = session for this user, or connect to PostgreSQL itself",
             )
-        self._note_durability(*durability)
+        self._note_durability(met.fsync, met.full_page_writes, met.version)
         identity = await identify(ask)
         checked.timeline = identity.timeline if identity is not None else None
         if identity is not None:
             self._check_primary(identity, place)
         if self._clock is not None and before_asking is not None:
-            self._check_time(now, before_asking, self._clock.now())
+            self._check_time(met.clock, before_asking, self._clock.now())
 
     def _note_durability(self, fsync: bool, full_page_writes: bool, version: str) -> None:
         found = {"fsync": fsync, "full_page_writes": full_page_writes, "version": version}
@@ -201,12 +202,14 @@ class SessionChecks:
 async def identify(ask: Ask) -> Identity | None:
     """Return the identity of the primary that answers; None for a standby, and for a database that does not say."""
     try:
-        ((system, timeline, started),) = await ask("identify")
+        found = (await ask("identify"))[0]
     except DatabaseError as error:
         if error.sqlstate.startswith(_NOT_TOLD):
             return None
         raise
-    return Identity(int(system), int(timeline, 16), started) if timeline is not None else None
+    if found.timeline is None:
+        return None
+    return Identity(int(found.system), int(found.timeline, 16), found.started)
 
 
 def _words(time: timedelta) -> str:

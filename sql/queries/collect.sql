@@ -4,12 +4,12 @@ SELECT catchment.log_events(%(batch)s::jsonb, %(limits)s::jsonb)
 
 -- name: find_access
 -- What a key opens: its project with origins, settings, and the quotas that count its events.
-SELECT key.kind, key.revoked_at IS NOT NULL, project.id::text, project.name, account.id::text, account.name,
+SELECT key.kind, key.revoked_at IS NOT NULL AS revoked,
+       project.id::text AS project_id, project.name AS project, account.id::text AS account_id, account.name AS account,
        project.bots, project.do_not_track, project.privacy, project.allow_null_origin, project.enabled,
-       ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule),
-       ARRAY(SELECT ARRAY[quota.id::text, quota.scope, quota.scope_id::text, quota."window", quota.keys, quota.hard::text]
-             FROM catchment.quota
-             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))),
+       ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule) AS origins,
+       ARRAY(SELECT to_jsonb(quota) FROM catchment.quota
+             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))) AS quotas,
        CASE key.kind WHEN 'browser' THEN ARRAY(
            SELECT server.fingerprint FROM catchment.key AS server
            WHERE server.project_id = project.id AND server.kind = 'server' AND server.revoked_at IS NULL
@@ -27,10 +27,6 @@ SELECT fingerprint FROM catchment.key WHERE fingerprint > %(after)s ORDER BY fin
 -- The fingerprints of the keys of some projects.
 SELECT fingerprint FROM catchment.key WHERE project_id = ANY (%(projects)s::uuid[])
 
--- name: listen
--- From now on, what changes is announced to this session.
-LISTEN catchment_changed
-
 -- name: salt_of_day
 -- The key of a day for hashed addresses, made by the first who asks; of a day that is far off, that of today.
 WITH made AS (
@@ -39,11 +35,16 @@ WITH made AS (
 )
 SELECT salt FROM made UNION ALL SELECT salt FROM catchment.salt WHERE day = catchment.today(%(day)s) LIMIT 1
 
--- name: forget_salts
--- A salt is deleted 48 hours after its day began. The database's clock decides, since a server's may be wrong.
-DELETE FROM catchment.salt WHERE day <= catchment.today(%(today)s) - 2
-
 -- name: quarantine
 -- Notes an event that the database could not hold: what it was, never what was in it.
 INSERT INTO catchment.quarantine (project_id, key_kind, name, fields, received_at)
 VALUES (%(project_id)s, %(key_kind)s, %(name)s, %(fields)s, %(received_at)s)
+
+-- name: note_key_uses
+-- Notes that keys were used just now, in one order for all servers; what another one noted a moment ago is enough.
+INSERT INTO catchment.key_use AS known (key_id, used_at)
+SELECT id, now() FROM catchment.key
+WHERE fingerprint = ANY (%(fingerprints)s::bytea[]) AND revoked_at IS NULL
+ORDER BY id
+ON CONFLICT (key_id) DO UPDATE SET used_at = excluded.used_at
+WHERE known.used_at < excluded.used_at - interval '20 seconds'

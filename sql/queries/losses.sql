@@ -5,13 +5,9 @@ SELECT catchment.record_losses(%(project_id)s, %(kind)s, %(report_id)s, %(receiv
 
 -- name: losses
 -- What senders lost, of all projects or of one.
-SELECT account.name, project.name, project.id::text, loss.day, loss.reason, loss.events
+SELECT account.name AS account, project.name AS project, project.id::text AS project_id, loss.day, loss.reason, loss.events
 FROM catchment.loss
 JOIN catchment.project ON project.id = loss.project_id
 JOIN catchment.account ON account.id = project.account_id
 WHERE (%(project)s::uuid IS NULL OR loss.project_id = %(project)s::uuid)
 ORDER BY account.name COLLATE "C", project.name COLLATE "C", loss.day DESC, loss.reason
-
--- name: forget_loss_reports
--- Deletes a bite of the ids of reports that are older than 32 days, as forget_ids does.
-SELECT catchment.forget_loss_reports(catchment.present(%(now)s) - interval '32 days', %(at_most)s)

@@ -6,6 +6,10 @@ INSERT INTO catchment.account (id, name, demo) VALUES (%(id)s, %(name)s, %(demo)
 -- All accounts, by name: those there are, or those that were deleted.
 SELECT id::text, name, demo FROM catchment.account WHERE (deleted_at IS NOT NULL) = %(deleted)s ORDER BY name, id
 
+-- name: rename_account
+-- Gives an account another name; its id stays.
+UPDATE catchment.account SET name = %(name)s WHERE id = %(id)s AND deleted_at IS NULL RETURNING id
+
 -- name: add_project
 -- A new project of an account that is not deleted.
 INSERT INTO catchment.project (id, account_id, name, bots, do_not_track, privacy, allow_null_origin, enabled)
@@ -15,15 +19,18 @@ RETURNING id
 
 -- name: projects
 -- All projects with their origins, by account and name: those there are, or those that were deleted.
-SELECT project.id::text, project.name, account.id::text, account.name, project.bots, project.do_not_track,
-       project.privacy, project.allow_null_origin, project.enabled,
-       ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule),
-       ARRAY(SELECT ARRAY[quota.id::text, quota.scope, quota.scope_id::text, quota."window", quota.keys, quota.hard::text]
-             FROM catchment.quota
-             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id)))
+SELECT project.id::text AS project_id, project.name AS project, account.id::text AS account_id, account.name AS account,
+       project.bots, project.do_not_track, project.privacy, project.allow_null_origin, project.enabled,
+       ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule) AS origins,
+       ARRAY(SELECT to_jsonb(quota) FROM catchment.quota
+             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))) AS quotas
 FROM catchment.project JOIN catchment.account ON account.id = project.account_id
 WHERE (project.deleted_at IS NOT NULL) = %(deleted)s
 ORDER BY account.name, project.name, project.id
+
+-- name: rename_project
+-- Gives a project another name; its id stays.
+UPDATE catchment.project SET name = %(name)s WHERE id = %(id)s AND deleted_at IS NULL RETURNING id
 
 -- name: set_project
 -- Replaces a project's settings.
@@ -59,7 +66,16 @@ WHERE project_id = %(project_id)s ORDER BY created_at, id
 UPDATE catchment.key SET revoked_at = coalesce(revoked_at, now())
 WHERE id::text = %(id)s OR fingerprint = %(fingerprint)s
 RETURNING id::text, project_id::text, kind, text, label, created_at, revoked_at,
-          (SELECT used_at FROM catchment.key_use WHERE key_use.key_id = key.id)
+          (SELECT used_at FROM catchment.key_use WHERE key_use.key_id = key.id) AS used_at
+
+-- name: delete_key
+-- Deletes a key that was revoked, by its id or its fingerprint.
+DELETE FROM catchment.key WHERE (id::text = %(id)s OR fingerprint = %(fingerprint)s) AND revoked_at IS NOT NULL
+RETURNING id::text, project_id::text, kind, text, label, created_at, revoked_at, NULL::timestamptz AS used_at
+
+-- name: has_key
+-- Whether there is such a key.
+SELECT EXISTS (SELECT FROM catchment.key WHERE id::text = %(id)s OR fingerprint = %(fingerprint)s)
 
 -- name: set_quota
 -- The quota of a scope, window and kind of key, in place of one that is there, whose id it keeps.

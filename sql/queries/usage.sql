@@ -1,7 +1,7 @@
 -- name: usage
 -- Usage by account, project and period, of all or of some.
-SELECT usage.account_id::text, usage.account, usage.project_id::text, usage.project, usage.period, usage.events,
-       closed_period.period IS NOT NULL, usage.demo, usage.deleted
+SELECT usage.account_id::text, usage.account, usage.project_id::text, usage.project,
+       usage.period, usage.events, closed_period.period IS NOT NULL AS closed, usage.demo, usage.deleted
 FROM catchment.usage
 LEFT JOIN catchment.closed_period USING (period)
 WHERE (%(account)s::uuid IS NULL OR usage.account_id = %(account)s::uuid)
@@ -15,8 +15,8 @@ SELECT catchment.window_usage(%(scope)s, %(scope_id)s::uuid, %(window)s, %(start
 
 -- name: quota_usage
 -- What is used of each quota in its present window: what every commit adds to, or what is counted if none came by yet.
-SELECT quota.id::text, coalesce(used.events, catchment.window_usage(
-    quota.scope, quota.scope_id, quota."window", present.starts, coalesce(quota.keys, 'both')))
+SELECT quota.id::text AS quota_id, coalesce(used.events, catchment.window_usage(
+    quota.scope, quota.scope_id, quota."window", present.starts, coalesce(quota.keys, 'both'))) AS events
 FROM catchment.quota
 CROSS JOIN LATERAL (
     SELECT date_trunc(quota."window", %(at)s::timestamptz AT TIME ZONE 'UTC')::date AS starts
@@ -45,7 +45,8 @@ WITH stored AS (
     SELECT project_id, period, sum(events)::bigint AS events FROM catchment.usage_count
     WHERE %(project)s::uuid IS NULL OR project_id = %(project)s::uuid GROUP BY 1, 2
 )
-SELECT account.name, project.name, project_id::text, period, coalesce(counted.events, 0), coalesce(stored.events, 0)
+SELECT coalesce(account.name, '') AS account, coalesce(project.name, '') AS project, project_id::text, period,
+       coalesce(counted.events, 0) AS usage, coalesce(stored.events, 0) AS stored
 FROM stored FULL JOIN counted USING (project_id, period)
 LEFT JOIN catchment.project ON project.id = project_id
 LEFT JOIN catchment.account ON account.id = project.account_id

@@ -92,7 +92,7 @@ BREAKAGES = (
     Breakage(
         "synchronous_commit_off",
         "synchronous_commit off",
-        (Change("sql/queries/running.sql", "'synchronous_commit', 'on'", "'synchronous_commit', 'off'"),),
+        (Change("sql/queries/session.sql", "'synchronous_commit', 'on'", "'synchronous_commit', 'off'"),),
         {
             _ON_DISK: "commits are answered that are not on disk",
             _KILLED_AGAIN_AND_AGAIN: "LOST:",
@@ -101,7 +101,7 @@ BREAKAGES = (
     Breakage(
         "synchronous_commit_unset",
         "synchronous_commit left to the server's default",
-        (Change("sql/queries/running.sql", "set_config('synchronous_commit', 'on', false), ", ""),),
+        (Change("sql/queries/session.sql", "set_config('synchronous_commit', 'on', false), ", ""),),
         {
             _ON_DISK: "commits are answered that are not on disk",
             _KILLED_AGAIN_AND_AGAIN: "LOST:",

@@ -183,7 +183,7 @@ def primaries() -> Iterator[TwoPrimaries]:
 
 
 async def _timeline(link: Link) -> int:
-    return int((await link.run("identify"))[0][1], 16)
+    return int((await link.run("identify"))[0].timeline, 16)
 
 
 async def test_a_primary_that_was_replaced_is_not_used_again(primaries: TwoPrimaries) -> None:
