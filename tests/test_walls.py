@@ -14,7 +14,7 @@ CLIENT = CHECKOUT / "clients" / "python" / "src"
 SCRIPTS = CHECKOUT / "clients" / "js" / "src"
 MOST_LINES = 400
 
-CIRCLES_LEFT = {"catchment.core.collecting", "catchment.adapters.http", "catchment.adapters.cli"}
+CIRCLES_LEFT = {"catchment.adapters.http", "catchment.adapters.cli"}
 """Packages that still have a circle within. The list only gets shorter: remove a package with its last circle."""
 LONG_LEFT = {
     "adapters/cli/commands.py",

@@ -27,8 +27,8 @@ from ..project import Access, KeyKind, Scope
 from ..times import UNIX_TIME, read_time, read_unix_time, window_end
 from .charging import Charge
 from .check import Sender, is_clean
-from .losses import take_losses
 from .ports import EventSink, Extensions, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
+from .record_losses import take_losses
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, admit, event_steps, find_project, rate_limited
 from .submission import Answer, Receipt, Submission
 from .turns import Job, Places, Turn

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import keys
 from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
@@ -18,10 +18,8 @@ from ..outcomes import EventWarning, Filtered, Reason, Refusal
 from ..project import Access, Bots, DoNotTrack, KeyKind
 from .charging import Charge
 from .check import Findings, Sender, check_event, check_object
+from .services import Services
 from .submission import Submission, Unreadable
-
-if TYPE_CHECKING:
-    from .collect import Collect
 
 
 @dataclass(slots=True)
@@ -80,16 +78,16 @@ _ADD_IT = "add it with `catchment project set P --add-origin ORIGIN`."
 # The steps of a request
 
 
-async def admit(collect: Collect, submission: Submission) -> Access | Refusal:
+async def admit(services: Services, submission: Submission) -> Access | Refusal:
     """Charge the address for the events, then find the project of the key. A good server key's sender is no stranger:
     its address pays nothing."""
     charge, key = submission.charge, submission.key
     if charge is None:
-        return await find_project(collect, key)
+        return await find_project(services, key)
     wait = charge.count(len(submission.payloads))
     if wait is not None and (key is None or keys.kind_of(key) is not KeyKind.SERVER):
         return rate_limited(wait)
-    access = await find_project(collect, key, charge)
+    access = await find_project(services, key, charge)
     return access if wait is None or isinstance(access, Access) else rate_limited(wait)
 
 
@@ -97,7 +95,7 @@ def rate_limited(wait: int) -> Refusal:
     return Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)
 
 
-async def find_project(collect: Collect, key: str | None, charge: Charge | None = None) -> Access | Refusal:
+async def find_project(services: Services, key: str | None, charge: Charge | None = None) -> Access | Refusal:
     """The project of the key. A text that can't be a key needs no look-up."""
     if not key:
         return Refusal(
@@ -107,10 +105,10 @@ async def find_project(collect: Collect, key: str | None, charge: Charge | None 
     access = None
     if keys.kind_of(key) is not None:
         fingerprint = keys.fingerprint(key)
-        if charge is None or collect.projects.knows(fingerprint):
-            access = await collect.projects.find(fingerprint)
+        if charge is None or services.projects.knows(fingerprint):
+            access = await services.projects.find(fingerprint)
         else:
-            found = await _look_up(collect, fingerprint, charge.share)
+            found = await _look_up(services, fingerprint, charge.share)
             if isinstance(found, Refusal):
                 return found
             access = found
@@ -125,22 +123,22 @@ async def find_project(collect: Collect, key: str | None, charge: Charge | None 
     return access
 
 
-async def _look_up(collect: Collect, fingerprint: bytes, share: str | None) -> Access | Refusal | None:
+async def _look_up(services: Services, fingerprint: bytes, share: str | None) -> Access | Refusal | None:
     """Anybody can make up keys, and each costs a query: so an address has a share of them."""
-    wait = collect.rate_limiter.take_look_up(share)
+    wait = services.rate_limiter.take_look_up(share)
     if wait is not None:
         return rate_limited(wait)
     unknown = False
     try:
-        access = await collect.projects.find(fingerprint)
+        access = await services.projects.find(fingerprint)
         unknown = access is None
         return access
     finally:
         if not unknown:
-            collect.rate_limiter.return_look_up(share)
+            services.rate_limiter.return_look_up(share)
 
 
-def match_origin_header(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
+def match_origin_header(services: Services, submission: Submission, access: Access) -> Refusal | None:
     """With a browser key, an `Origin` header must match a rule of the project; `null` where it allows that."""
     sent = submission.origin
     if access.kind is KeyKind.SERVER or sent is None:
@@ -157,14 +155,14 @@ def match_origin_header(collect: Collect, submission: Submission, access: Access
     )
 
 
-def check_rate(collect: Collect, submission: Submission, access: Access) -> Refusal | None:
+def check_rate(services: Services, submission: Submission, access: Access) -> Refusal | None:
     """Not more events of a key than the installation allows. They are charged after the checks: see `Collect`."""
     events = max(1, len(submission.payloads))  # one without events may report losses
-    wait = collect.rate_limiter.key_wait(keys.fingerprint(submission.key or ""), events)
+    wait = services.rate_limiter.key_wait(keys.fingerprint(submission.key or ""), events)
     return None if wait is None else rate_limited(wait)
 
 
-REQUEST_STEPS: tuple[Callable[[Collect, Submission, Access], Refusal | None], ...] = (
+REQUEST_STEPS: tuple[Callable[[Services, Submission, Access], Refusal | None], ...] = (
     match_origin_header,
     check_rate,
 )
@@ -173,12 +171,12 @@ REQUEST_STEPS: tuple[Callable[[Collect, Submission, Access], Refusal | None], ..
 # The steps of an event
 
 
-def refuse_unreadable(collect: Collect, passage: Passage) -> Verdict:
+def refuse_unreadable(services: Services, passage: Passage) -> Verdict:
     """A line of a batch that is not JSON is refused at its index."""
     return passage.payload.refusal if isinstance(passage.payload, Unreadable) else None
 
 
-def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
+def refuse_another_key(services: Services, passage: Passage) -> Verdict:
     """One request, one project: an event may not name another key than the request's."""
     if isinstance(passage.payload, dict):
         named = passage.payload.get("projectKey")
@@ -192,10 +190,10 @@ def refuse_another_key(collect: Collect, passage: Passage) -> Verdict:
     return None
 
 
-def check_fields(collect: Collect, passage: Passage) -> Verdict:
+def check_fields(services: Services, passage: Passage) -> Verdict:
     """A plain dict becomes a `RawEvent`."""
     checked = check_event(
-        passage.payload, passage.sender, collect.limits, collect.ids.new_id, passage.event_id, passage
+        passage.payload, passage.sender, services.limits, services.ids.new_id, passage.event_id, passage
     )
     if isinstance(checked, Refusal):
         return checked
@@ -203,7 +201,7 @@ def check_fields(collect: Collect, passage: Passage) -> Verdict:
     return None
 
 
-def check_signature(collect: Collect, passage: Passage) -> Verdict:
+def check_signature(services: Services, passage: Passage) -> Verdict:
     """A signed id is one that a back end made: nobody else can take it, or ask whether it is there."""
     signature = passage.submission.id_signature or ""
     if keys.is_signed(passage.checked.event_id, signature, passage.access.vouchers):
@@ -213,7 +211,7 @@ def check_signature(collect: Collect, passage: Passage) -> Verdict:
     return Refusal(reason=Reason.INVALID_EVENT, detail=f"signature: {what}", errors={"signature": [what]})
 
 
-def match_url(collect: Collect, passage: Passage) -> Verdict:
+def match_url(services: Services, passage: Passage) -> Verdict:
     """With a browser key, the page's address must match a rule of the project."""
     if passage.url is not None and passage.access.project.origins.allow(passage.url.origin):
         return None
@@ -223,26 +221,26 @@ def match_url(collect: Collect, passage: Passage) -> Verdict:
     )
 
 
-def drop_do_not_track(collect: Collect, passage: Passage) -> Verdict:
+def drop_do_not_track(services: Services, passage: Passage) -> Verdict:
     """Where the project honours it, a visitor who asks not to be tracked is not."""
     return Filtered(Reason.DO_NOT_TRACK)
 
 
-def meet_visitor(collect: Collect, passage: Passage) -> Verdict | Awaitable[Verdict]:
+def meet_visitor(services: Services, passage: Passage) -> Verdict | Awaitable[Verdict]:
     """A `RawEvent` becomes an `Event`, with what is known of the visitor; a new one goes through `VISITOR_STEPS`."""
     raw = passage.checked
     visitor = passage.visitors.get((raw.user_agent, raw.ip))
     if visitor is None:
-        return _meet_new_visitor(collect, passage)
+        return _meet_new_visitor(services, passage)
     passage.event = make_event(passage, visitor)
     return None
 
 
-async def _meet_new_visitor(collect: Collect, passage: Passage) -> None:
+async def _meet_new_visitor(services: Services, passage: Passage) -> None:
     raw = passage.checked
     visitor = Visitor(raw.user_agent, raw.ip)
     for step in VISITOR_STEPS:
-        await step(collect, passage, visitor)
+        await step(services, passage, visitor)
     passage.visitors[raw.user_agent, raw.ip] = visitor
     passage.event = make_event(passage, visitor)
 
@@ -269,14 +267,14 @@ def make_event(passage: Passage, visitor: Visitor) -> Event:
     return Event.of(columns)
 
 
-def validate(collect: Collect, passage: Passage) -> Awaitable[Verdict]:
+def validate(services: Services, passage: Passage) -> Awaitable[Verdict]:
     """What plugins object to."""
-    return collect.extensions.validate(passage.anonymised, passage.warnings)
+    return services.extensions.validate(passage.anonymised, passage.warnings)
 
 
-async def enrich(collect: Collect, passage: Passage) -> Verdict:
+async def enrich(services: Services, passage: Passage) -> Verdict:
     """What plugins add: campaign tags, the bot flag, properties."""
-    found = await collect.extensions.enrich(passage.anonymised, passage.warnings)
+    found = await services.extensions.enrich(passage.anonymised, passage.warnings)
     if not found:
         return None
     changes: dict[str, Any] = {}
@@ -288,17 +286,17 @@ async def enrich(collect: Collect, passage: Passage) -> Verdict:
             changes["is_bot"] = enrichment.is_bot
         properties.update(enrichment.properties)
     if properties:
-        changes["properties"] = check_object(properties, "properties", collect.limits, passage)
+        changes["properties"] = check_object(properties, "properties", services.limits, passage)
     vars(passage.anonymised).update(changes)  # frozen for everybody else: it is still on its way
     return None
 
 
-def drop_bots(collect: Collect, passage: Passage) -> Verdict:
+def drop_bots(services: Services, passage: Passage) -> Verdict:
     """Where the project filters robots, an event of one is left out."""
     return Filtered(Reason.BOT) if passage.anonymised.is_bot else None
 
 
-EventStep = Callable[["Collect", Passage], Verdict | Awaitable[Verdict]]
+EventStep = Callable[[Services, Passage], Verdict | Awaitable[Verdict]]
 
 EVENT_STEPS: tuple[EventStep, ...] = (
     refuse_unreadable,
@@ -340,25 +338,25 @@ def _event_steps(browser: bool, signed: bool, not_tracked: bool, filters_bots: b
 # The steps of a visitor
 
 
-async def parse_user_agent(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+async def parse_user_agent(services: Services, passage: Passage, visitor: Visitor) -> None:
     """Browser, system and device out of the user agent."""
     if visitor.user_agent:
-        visitor.agent = await collect.extensions.parse_user_agent(visitor.user_agent, visitor.warnings)
+        visitor.agent = await services.extensions.parse_user_agent(visitor.user_agent, visitor.warnings)
 
 
-async def locate(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+async def locate(services: Services, passage: Passage, visitor: Visitor) -> None:
     """Country, region and city."""
     if visitor.address:
-        visitor.place = await collect.extensions.locate(visitor.address, visitor.warnings)
+        visitor.place = await services.extensions.locate(visitor.address, visitor.warnings)
 
 
-async def anonymise(collect: Collect, passage: Passage, visitor: Visitor) -> None:
+async def anonymise(services: Services, passage: Passage, visitor: Visitor) -> None:
     """The address as the project's privacy mode keeps it. The full one is used here for the last time."""
     privacy, now = passage.access.project.settings.privacy, passage.sender.received_at
-    visitor.ip = await collect.anonymizer.anonymise(visitor.address, privacy, now)
+    visitor.ip = await services.anonymizer.anonymise(visitor.address, privacy, now)
 
 
-VISITOR_STEPS: tuple[Callable[[Collect, Passage, Visitor], Awaitable[None]], ...] = (
+VISITOR_STEPS: tuple[Callable[[Services, Passage, Visitor], Awaitable[None]], ...] = (
     parse_user_agent,
     locate,
     anonymise,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from catchment.adapters.memory.parts import NoRateLimit
 from catchment.core.collecting.check import Findings
-from catchment.core.collecting.losses import KNOWN_REASONS, LossOutcome, LossReceipt, check_losses, shown_reason
+from catchment.core.collecting.losses import KNOWN_REASONS, LossOutcome, LossReceipt, shown_reason
+from catchment.core.collecting.record_losses import check_losses
 from catchment.core.collecting.submission import Answer
 from catchment.core.errors import Unavailable
 from catchment.core.limits import Limits

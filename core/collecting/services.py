@@ -1,0 +1,24 @@
+"""The services that the steps of collecting use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+
+from ..limits import Limits
+from ..ports import IdGenerator
+from .ports import Extensions, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
+
+
+class Services(Protocol):
+    """What a step may use beside its arguments. `Collect` offers them."""
+
+    projects: ProjectRepository
+    losses: LossLedger
+    extensions: Extensions
+    anonymizer: IpAnonymizer
+    rate_limiter: RateLimiter
+    ids: IdGenerator
+    limits: Limits
+    reporting: Counter[str | None]
+    """Loss reports that are being recorded, by address."""
