@@ -3,16 +3,16 @@
 ::
 
     CatchmentError
-    ├── NotPossible            the caller asked for something that can't be: said in one line, exit 1
+    ├── NotPossible            the caller asked for something that can't be done: one line, exit 1
     │   ├── AlreadyExists
     │   ├── NotFound
-    │   └── Invalid            a value that breaks a rule, such as an origin
+    │   └── Invalid            a value breaks a rule, such as an origin
     │       └── Misconfigured  the installation's settings are bad: a line for each, exit 2
-    ├── Fault                  a fault of our own while events were collected
-    └── Unavailable            the outside world does not answer now; trying again makes sense
-        └── CommitUnknown      it was sent to the database, and the answer was lost
+    ├── Fault                  a fault of the server itself while events were collected
+    └── Unavailable            the database, for example, does not answer now; try again
+        └── CommitUnknown      the events were sent to the database, and the answer was lost
 
-What becomes of an *event* is never an exception: see `catchment.core.outcomes`.
+The outcome of an *event* is never an exception: see `catchment.core.outcomes`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CatchmentError(Exception):
 
 
 class NotPossible(CatchmentError):
-    """What was asked for can't be done; asking again changes nothing."""
+    """The request can't be done. Trying again changes nothing."""
 
 
 class AlreadyExists(NotPossible):
@@ -39,12 +39,12 @@ class Invalid(NotPossible):
 
 
 class Misconfigured(Invalid):
-    """The settings of the installation are bad; its text has a line for each."""
+    """The settings of the installation are bad. The text has a line for each mistake."""
 
 
 class Fault(CatchmentError):
-    """A fault of our own (its cause) while events were collected; whether they were stored is not known.
-    `event_ids`: the ids to send them again with."""
+    """The server failed (see the cause) while it collected events. It is not known if they were stored.
+    `event_ids`: the ids with which to send them again."""
 
     def __init__(self, event_ids: tuple[str, ...]) -> None:
         super().__init__("a fault of our own")
@@ -52,7 +52,7 @@ class Fault(CatchmentError):
 
 
 class Unavailable(CatchmentError):
-    """The outside world does not answer now. Nothing was stored; try again after `retry_after` seconds."""
+    """The database, for example, does not answer now. Nothing was stored. Try again after `retry_after` seconds."""
 
     def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
         super().__init__(message)
@@ -60,4 +60,4 @@ class Unavailable(CatchmentError):
 
 
 class CommitUnknown(Unavailable):
-    """It was sent to the database and the answer was lost: stored or not, a retry with the same id is safe."""
+    """The events were sent to the database, and the answer was lost. A retry with the same ids is safe."""

@@ -1,7 +1,7 @@
 """Project keys: `pk_…` for browsers, `sk_…` for servers, with a checksum.
 
-A key is its kind, random letters, and a checksum of both, so that a mistyped one needs no look-up. Looking one
-up, and storing it, happens by its SHA-256: the text of a server key is kept nowhere.
+A key is a prefix for its kind, random letters, and a checksum of both, so a mistyped key needs no look-up. Keys are
+stored and looked up by their SHA-256. The text of a server key is stored nowhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PREFIX_OF = {kind: prefix for prefix, kind in PREFIXES.items()}
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM = 6
 LONGEST = 80
-"""Characters. A longer text is no key."""
+"""In characters. A longer text is no key."""
 _RANDOM_BYTES = {KeyKind.BROWSER: 16, KeyKind.SERVER: 32}
 
 
@@ -40,7 +40,7 @@ def random_bytes_needed(kind: KeyKind) -> int:
 
 
 def make_key(kind: KeyKind, randomness: bytes) -> str:
-    """A key of this kind out of `random_bytes_needed(kind)` random bytes."""
+    """Return a key of this kind, made from `random_bytes_needed(kind)` random bytes."""
     needed = _RANDOM_BYTES[kind]
     if len(randomness) != needed:
         raise ValueError(f"a {kind} key takes {needed} random bytes, not {len(randomness)}")
@@ -50,8 +50,8 @@ def make_key(kind: KeyKind, randomness: bytes) -> str:
 
 
 def kind_of(key: str) -> KeyKind | None:
-    """The kind of a well-formed key; None for a text that can't be one."""
-    if len(key) > LONGEST or not key.isascii():  # judged before anything is remembered of it
+    """Return the kind of a well-formed key; None for any other text."""
+    if len(key) > LONGEST or not key.isascii():  # checked before the text gets into a cache
         return None
     return _kind_of(key)
 
@@ -72,22 +72,22 @@ _fingerprint = remember_short(_digest, entries=4096, letters=LONGEST)
 
 
 def fingerprint(key: str) -> bytes:
-    """The SHA-256 under which a key is stored and looked up."""
+    """Return the SHA-256 by which a key is stored and looked up."""
     return _fingerprint(key)
 
 
 def sign_id(event_id: str, fingerprint: bytes) -> str:
-    """The signature by which a back end vouches for an event id: the HMAC-SHA256 of the id, in hexadecimal, under the
-    fingerprint of a server key. Whoever has the project's browser key alone can't make it."""
+    """Return the signature of an event id by a server key: the HMAC-SHA256 of the id in hexadecimal, with the key's
+    fingerprint as its key. It can't be made with the project's browser key alone."""
     return hmac.digest(fingerprint, event_id.encode(), "sha256").hex()
 
 
 def is_signed(event_id: str, signature: str, fingerprints: Iterable[bytes]) -> bool:
     """Return True if a server key with one of these fingerprints made this signature."""
-    sent = signature.lower().encode("utf-8", "replace")  # it may hold what is no text: half surrogates
+    sent = signature.lower().encode("utf-8", "replace")  # it may hold half surrogate pairs
     return any([hmac.compare_digest(sign_id(event_id, one).encode(), sent) for one in fingerprints])
 
 
 def shortened(key: str) -> str:
-    """The first characters of a key, for lists and logs."""
+    """Return the first characters of a key, for lists and logs."""
     return key[:9] + "…"

@@ -2,12 +2,12 @@
 
 A rule is ``https://app.example.com``, ``https://app.example.com:8443``, ``https://*.example.com`` (any
 subdomain, not the bare domain) or ``http://localhost:*``. Apps have schemes of their own: ``capacitor://localhost``,
-``app://-``, ``tauri://localhost``, ``moz-extension://*`` (any host). Scheme, host and port all count. What arrives is
-read strictly, because what a lenient parser reads differently from a browser is a way in: `urllib.parse`
+``app://-``, ``tauri://localhost``, ``moz-extension://*`` (any host). Scheme, host and port all count.
+
+Urls and headers are read strictly. A lenient parser that differs from the browsers is a security hole: `urllib.parse`
 finds ``yourdomain.com`` in ``https://evil.io\\@yourdomain.com/``, and strips tabs and newlines.
 
-Hosts are ASCII here. Bringing an international name into ASCII (IDNA) is the work of an adapter, done once,
-when a rule is written.
+Hosts are ASCII here. An adapter converts international names to ASCII (IDNA) once, when a rule is written.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .remembering import remember_short
 DEFAULT_PORTS = {"http": 80, "https": 443}
 ANY_PORT = -1
 _LONGEST_IDN = 100
-"""Letters of a host beyond ASCII. To bring one into ASCII costs as much as many events, the more letters the more."""
+"""Characters of a host that is not ASCII. Converting a long one to ASCII costs as much as many events."""
 _LONGEST_AUTHORITY = 253 + len(":65535")
 NO_PORT = 0
-"""The port of an app's origin that names none: its scheme has no default."""
+"""The port of an app's origin without a port: its scheme has no default."""
 ANY_HOST = "*"
 
 NO_PAGES = frozenset(
     {"about", "blob", "chrome", "data", "edge", "file", "filesystem", "ftp", "ftps", "intent", "jar", "javascript"}
     | {"mailto", "resource", "tel", "vbscript", "view-source", "ws", "wss"}
 )
-"""Schemes of what is no page, or is a script."""
+"""Schemes that are no pages, or are scripts."""
 
 _SCHEME = "[a-z][a-z0-9+.-]{0,31}"
 _URL = re.compile(rf"({_SCHEME})://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
@@ -45,7 +45,7 @@ _ENDS_IN_PORT = re.compile(r":[0-9]+$")
 _CONTROL_OR_BLANK = re.compile(r"[\x00-\x20\x7f-\xa0]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")
 _AS_IT_IS = "".join(map(chr, range(0x21, 0x7F)))
-"""The characters that are not percent-encoded: all that a url may hold, `%` included."""
+"""Characters that are not percent-encoded: all that a url may hold, with `%`."""
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _AUTHORITY = re.compile(rf"({_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::([0-9]{{1,5}}))?")
 _APP_AUTHORITY = re.compile(r"([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([0-9]{1,5}))?")
@@ -53,7 +53,7 @@ _BEGINNING = re.compile(rf"\s*({_SCHEME})://([^/?#\\]{{1,300}})", re.IGNORECASE)
 
 
 class Origin(NamedTuple):
-    """Scheme, host (lower case, ASCII) and port (a number; `NO_PORT` if the scheme has no default) of a url."""
+    """The scheme, host (lower case, ASCII) and port (a number; `NO_PORT` if the scheme has no default) of a url."""
 
     scheme: str
     host: str
@@ -70,7 +70,7 @@ def _default_port(scheme: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """An absolute url of a page, split. `origin` is None if the authority is not one that a browser sends."""
+    """The parts of an absolute url. `origin` is None if a browser would not send such an authority."""
 
     origin: Origin | None
     path: str
@@ -79,7 +79,7 @@ class Url:
 
 
 def _ipv6(host: str) -> str | None:
-    """An address in brackets as browsers write it (RFC 5952, without dots)."""
+    """Return an address in brackets as browsers write it (RFC 5952, without dots); None if it is no address."""
     try:
         address = IPv6Address(host[1:-1])
     except ValueError:
@@ -91,11 +91,11 @@ def _ipv6(host: str) -> str | None:
 
 
 def read_origin(scheme: str, authority: str) -> Origin | None:
-    """The origin of a scheme and an authority (``host[:port]``), or None if the authority is not plain:
-    userinfo, ``%``, a backslash, a blank, a control character, a host that is not ASCII, an odd port."""
+    """Return the origin of a scheme and an authority (``host[:port]``). Return None if the authority has a user, ``%``,
+    a backslash, a blank, a control character, a host that is not ASCII, or a bad port."""
     scheme = scheme.lower()
     if scheme in NO_PAGES or len(scheme) > 32 or len(authority) > _LONGEST_AUTHORITY or not authority.isascii():
-        return None  # judged before anything is remembered of it
+        return None  # checked before the text gets into a cache
     return _read_origin(scheme, authority)
 
 
@@ -112,8 +112,8 @@ def _read_origin(scheme: str, authority: str) -> Origin | None:
 
 
 def read_url(text: str) -> Url | None:
-    """The absolute url of a page, or None if it is none (relative, ``javascript:``, a control character or a blank
-    in it, a backslash in its path)."""
+    """Return the parts of a page's absolute url. Return None for any other text: relative, ``javascript:``, with a
+    control character or a blank, with a backslash in its path."""
     return _short_url(text)
 
 
@@ -131,9 +131,9 @@ _short_url = remember_short(_read_url, entries=4096)
 
 
 def percent_encoded(text: str) -> str | None:
-    """The url as a browser would send it: blanks around it cut off, blanks and letters beyond ASCII after its host
-    percent-encoded (as UTF-8). None if that does not make a url of it: a control character or U+FFFD is in it, or its
-    host is not ASCII."""
+    """Return the url as a browser would send it: without blanks around it; blanks and letters beyond ASCII after its
+    host are percent-encoded (as UTF-8). Return None if it is still no url: it has a control character, U+FFFD, or a
+    host that is not ASCII."""
     match = _URL.fullmatch(text.strip(" "))
     if match is None or _CONTROL.search(text):
         return None
@@ -142,8 +142,8 @@ def percent_encoded(text: str) -> str | None:
 
 
 def host_of(text: str) -> str | None:
-    """The host of an address with whatever scheme (``android-app://…``) and whatever follows: in lower case, in ASCII
-    (IDNA), without user, port or trailing dot. None if there is none."""
+    """Return the host of an address with any scheme (``android-app://…``) and any path: in lower case, in ASCII (IDNA),
+    without user, port or trailing dot. Return None if there is none."""
     match = _BEGINNING.match(text)
     return None if match is None or match[1].lower() in NO_PAGES else _host(match[2])
 
@@ -167,7 +167,7 @@ _host = remember_short(_read_host, entries=4096, letters=_LONGEST_AUTHORITY)
 
 
 def read_origin_header(text: str) -> Origin | None:
-    """The origin in an ``Origin`` header (nothing after the port), or None where it is none, as with ``null``."""
+    """Return the origin in an ``Origin`` header (nothing after the port), or None if it is none, such as ``null``."""
     scheme, separator, authority = text.partition("://")
     return read_origin(scheme, authority) if separator else None
 
@@ -196,7 +196,7 @@ class OriginRule:
 
     @classmethod
     def parse(cls, text: str) -> OriginRule:
-        """A rule from its text, in canonical form. Raises `Invalid`, saying what is wrong."""
+        """Return the rule of a text, in canonical form. Raise `Invalid`, with the mistake."""
         match = _RULE.fullmatch(text.strip())
         if match is None:
             raise Invalid(f"origin {text!r}: {_EXPECTED}")
@@ -225,7 +225,7 @@ class OriginRule:
 
 @dataclass(frozen=True, slots=True)
 class OriginRules:
-    """All rules of a project, ready to be asked."""
+    """All origin rules of a project, prepared for fast look-ups."""
 
     rules: tuple[OriginRule, ...] = ()
     _exact: frozenset[Origin] = field(init=False, repr=False, compare=False)
@@ -244,7 +244,7 @@ class OriginRules:
         return cls(tuple(OriginRule.parse(text) for text in texts))
 
     def allow(self, origin: Origin | None) -> bool:
-        """Whether an event may come from this origin; never from None."""
+        """Return True if an event may come from this origin. None is never allowed."""
         if origin is None:
             return False
         return origin in self._exact or any(rule.matches(origin) for rule in self._patterns)

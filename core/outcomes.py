@@ -1,6 +1,6 @@
-"""What can become of an event: one outcome, and a reason from one closed list.
+"""The outcomes of events, and the closed list of reasons.
 
-The same words stand in receipts, headers, metrics, the database and the documentation.
+Receipts, headers, metrics, the database and the documentation use the same words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .project import Limit
 
 
 class Outcome(StrEnum):
-    """What became of an event. `DRY_RUN` stands for 'nothing was stored because nothing should be'."""
+    """The outcome of an event. `DRY_RUN`: it was checked only, because the sender asked for that."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -22,9 +22,9 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why an event was not stored. Closed, but for `plugin:NAME:CODE`, a filter of a plugin's own."""
+    """The reason why an event was not stored. The list is closed, except for `plugin:NAME:CODE`, a plugin's filter."""
 
-    # filtered: neither stored nor counted, and the sender did nothing wrong
+    # filtered: neither stored nor counted; the sender did nothing wrong
     BOT = "bot"
     DO_NOT_TRACK = "do_not_track"
     # refused
@@ -70,7 +70,7 @@ IN_WORDS: dict[Reason, str] = {
 
 
 class WarningCode(StrEnum):
-    """What was changed or left out of an event that was accepted all the same."""
+    """A change that was made to an event, or a part that was left out. The event was accepted."""
 
     UNKNOWN_FIELD = "unknown_field"
     CUT = "cut"
@@ -93,19 +93,19 @@ class EventWarning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An event, or a whole request, that is not stored, and why. Failures are values, not exceptions."""
+    """The refusal of an event, or of a whole request, with its reason. Failures are values, not exceptions."""
 
     reason: Reason
     detail: str = ""
     """What was wrong, where, and what to do. Empty: the reason's own words."""
     errors: dict[str, list[str]] = field(default_factory=dict)
-    """By field, what is wrong with it."""
+    """The mistakes, by field."""
     code: str | None = None
     """The plugin's own code, with `REFUSED_BY_PLUGIN`."""
     retry_after: int | None = None
-    """Seconds, where trying again makes sense."""
+    """In seconds; None if a retry makes no sense."""
     event_ids: tuple[str, ...] = ()
-    """With 503: the ids that were assigned, in order, to be sent again with."""
+    """With 503: the assigned ids, in order, with which to send the events again."""
 
     @property
     def words(self) -> str:
@@ -114,7 +114,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """An event that the project, or a plugin, leaves out: neither stored nor counted."""
+    """An event that the project or a plugin left out: neither stored nor counted."""
 
     reason: str
     """`bot`, `do_not_track`, or ``plugin:NAME:CODE``."""
@@ -134,4 +134,4 @@ class StoreOutcome(StrEnum):
     STORED = "stored"
     DUPLICATE = "duplicate"
     INVALID_EVENT = "invalid_event"
-    """The database could not hold this one event; it was put into quarantine."""
+    """The database could not hold this event. It is in quarantine."""

@@ -1,4 +1,4 @@
-"""Text from outside, made safe to print: a name or a user agent must not steer the terminal that shows it."""
+"""Makes text from outside safe to print: a name or a user agent must not control the terminal that shows it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _REPLACEMENT = "\ufffd"
 
 
 def plain(text: str) -> str:
-    """Return the text with U+FFFD in place of every character that a terminal could obey, or that is not seen.
+    """Return the text with U+FFFD for every character that controls a terminal or is invisible.
 
-    These are control characters (ESC, CR, C1), marks that turn the direction of writing, and what no font can show. A
-    line's end is one of them: split the text first if it has several lines.
+    These are control characters (ESC, CR, C1), marks that change the direction of writing, and characters that no font
+    can show. Line ends are replaced, too: split the text first if it has several lines.
     """
     return text if text.isprintable() else "".join(letter if _is_plain(letter) else _REPLACEMENT for letter in text)
 
@@ -23,9 +23,9 @@ def plain_lines(text: str) -> str:
 
 
 def plain_json(document: object, *, ascii_only: bool = False) -> str:
-    """Return a JSON document of one line. What `plain` would replace is escaped, so that nothing is lost.
+    """Return a JSON document of one line. Characters that `plain` would replace are escaped, so nothing is lost.
 
-    What JSON has no type for is written as its text.
+    A value for which JSON has no type is written as its text.
     """
     text = json.dumps(document, ensure_ascii=ascii_only, default=str)
     if text.isascii() and text.isprintable():

@@ -1,7 +1,7 @@
-"""A cache for what is asked about a text that comes from outside.
+"""A cache for results about texts that come from outside.
 
-Such a text may be as long as its sender likes, and a cache that keeps it would be as large as senders like. So the
-length is judged first. A short text in ASCII (a byte a character) is kept; any other is worked out anew each time.
+A sender chooses the length of such a text, so a cache that kept all of them could have any size. Only short ASCII texts
+(one byte a character) are kept. The results for all other texts are computed each time.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 LETTERS = 400
-"""Longer texts are not kept. Nearly all user agents and addresses of pages are shorter."""
+"""Longer texts are not kept. Nearly all user agents and urls are shorter."""
 
 
 def remember_short(work_out: Callable[[str], Found], *, entries: int, letters: int = LETTERS) -> Callable[[str], Found]:
-    """Return `work_out` with a memory for the last `entries` texts of up to `letters` characters."""
+    """Return `work_out` with a cache for the last `entries` texts of up to `letters` characters."""
     remembered = lru_cache(maxsize=entries)(work_out)
 
     def ask(text: str) -> Found:

@@ -1,4 +1,4 @@
-"""Times: reading them, correcting a sender's clock, and how old is too old.
+"""Reads times, and knows which times are too old, the periods of billing, and the windows of quotas.
 
 A billing period is a month in UTC of the arrival (`received_at`), never of the sender's clock.
 """
@@ -16,7 +16,7 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(
 
 
 def read_time(text: object) -> datetime | None:
-    """A moment from its ISO 8601 text, in UTC; without a zone it is UTC. None where it is none."""
+    """Return the moment of an ISO 8601 text, in UTC. Without a zone it is UTC. Return None if the text is no time."""
     if not isinstance(text, str) or len(text) > 40 or not _ISO.fullmatch(text):
         return None
     try:
@@ -33,7 +33,8 @@ _SECONDS_FROM, _MILLISECONDS_FROM = 1e8, 1e11
 
 
 def read_unix_time(value: object) -> datetime | None:
-    """A moment from the seconds or milliseconds since 1970, as a number or its digits. None if it is none."""
+    """Return the moment of the seconds or milliseconds since 1970, given as a number or as its digits. None if it is
+    none."""
     if isinstance(value, str) and len(value) <= 20 and _UNIX.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= _SECONDS_FROM:
@@ -46,18 +47,18 @@ def read_unix_time(value: object) -> datetime | None:
 
 
 def within_window(moment: datetime, received_at: datetime, kind: KeyKind, limits: Limits) -> bool:
-    """Whether a sender with this kind of key may say that its event happened at this moment."""
+    """Return True if an event with this kind of key may have happened at this moment."""
     oldest = EPOCH if kind is KeyKind.SERVER else received_at - limits.oldest_from_browser
     return oldest <= moment <= received_at + limits.furthest_ahead
 
 
 def period_of(moment: datetime) -> date:
-    """The billing period of an arrival: the first day of its month in UTC."""
+    """Return the billing period of an arrival: the first day of its month in UTC."""
     return moment.astimezone(UTC).date().replace(day=1)
 
 
 def read_period(text: str) -> date:
-    """A period from its text, such as ``2026-11``. Raises ValueError."""
+    """Return the period of a text, such as ``2026-11``. Raise ValueError if it is none."""
     if not re.fullmatch(r"\d{4}-\d\d", text, re.ASCII):
         raise ValueError(f"{text!r} is not a period; expected year and month, such as 2026-11")
     return date.fromisoformat(f"{text}-01")
@@ -68,12 +69,12 @@ def next_period(period: date) -> date:
 
 
 def window_start(window: Window, moment: datetime) -> date:
-    """The first day of a quota's window at this moment."""
+    """Return the first day of the quota window that contains this moment."""
     return period_of(moment) if window is Window.MONTH else moment.astimezone(UTC).date()
 
 
 def window_end(window: Window, moment: datetime) -> datetime:
-    """The moment at which the window that this moment is in ends, and the next one begins."""
+    """Return the end of the quota window that contains this moment, which is the beginning of the next one."""
     first = window_start(window, moment)
     past = next_period(first) if window is Window.MONTH else first + timedelta(days=1)
     return datetime(past.year, past.month, past.day, tzinfo=UTC)

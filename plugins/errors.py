@@ -9,10 +9,10 @@
     │       └── PluginErrors      plugins can't be loaded or configured, each with its own line
     ├── NotFound
     │   └── UnknownBackend        no plugin of that name bills
-    └── BillingFailed             a billing backend stopped; what it has, it has
+    └── BillingFailed             a billing backend stopped; the usages before that are kept
 
-A plugin's exception on the way of an event is none of these: it costs the plugin's part, see
-`catchment.plugins.manager`.
+An exception that a plugin raises while an event is collected is none of these. Then only the plugin's own part is
+missing: see `catchment.plugins.manager`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class PluginSettingsError(Invalid):
 
 
 class PluginErrors(Misconfigured):
-    """Plugins can't be used. `errors` has one line for each thing that is wrong, and names the plugin; `raised` holds
-    what the plugins raised themselves."""
+    """Plugins can't be used. `errors` has one line for each mistake, with the plugin's name. `raised` has the
+    exceptions of the plugins themselves."""
 
     def __init__(self, errors: Sequence[str], raised: Sequence[BaseException] = ()) -> None:
         super().__init__("\n".join(errors))
@@ -41,4 +41,4 @@ class UnknownBackend(NotFound):
 
 
 class BillingFailed(NotPossible):
-    """A billing backend did not take a usage. Those before it are there; pushing all of them again is safe."""
+    """A billing backend did not take a usage. It has the usages before that one. Pushing all of them again is safe."""

@@ -1,7 +1,6 @@
-"""What becomes of a plugin's failures: they are counted, and written to the log a bounded number of times.
+"""Counts the failures of plugins, and logs them a bounded number of times.
 
-An exception's text may hold what a visitor sent, so it is never written: the log gets its type and the lines of
-code it came through.
+The text of an exception may hold data of a visitor, so it is never logged. The log gets its type and the lines of code.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ logger = logging.getLogger("catchment.plugins")
 EVERY = 60.0
 """Seconds between two lines about the same failure."""
 MAX_KINDS = 1_000
-"""Kinds of failure that are told apart in the log."""
+"""Kinds of failures that the log distinguishes."""
 
 
 @dataclass(slots=True)
@@ -36,12 +35,13 @@ class Failures:
         self._told: dict[tuple[str, str, str], _Told] = {}
 
     def note(self, plugin: str, hook: str, what: str, error: BaseException | None = None) -> None:
-        """One call that failed. `what` says how, without data; `error` is what was raised, if anything was."""
+        """Count and log one failed call. `what` says how it failed, without data; `error` is the exception, if there is
+        one."""
         self.counts[plugin, hook] += 1
         self.tell(plugin, hook, what, error)
 
     def tell(self, plugin: str, hook: str, what: str, error: BaseException | None = None) -> None:
-        """One line in the log, at once for a failure of a new kind, and then once a minute how many more."""
+        """Log a failure of a new kind at once, and then the number of further ones once a minute."""
         kind = (plugin, hook, what)
         told = self._told.get(kind)
         if told is None:

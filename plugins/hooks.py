@@ -1,4 +1,4 @@
-"""The hooks: what a plugin may implement, and everything an author imports. The smallest plugin::
+"""The hooks that a plugin may implement, and everything that an author imports. The smallest plugin::
 
     from catchment.plugins.hooks import Event, hookimpl
 
@@ -6,16 +6,16 @@
     def catchment_enrich(event: Event) -> dict[str, str]:
         return {"greeting": "hello"}
 
-A plugin is a module or an object whose functions are marked with `hookimpl`. Each may be a plain function or
-an ``async def``, and may leave out the argument. A plain function runs in the event loop and must not wait for
-anything; what waits is an ``async def``.
+A plugin is a module or an object whose functions are marked with `hookimpl`. Each is a plain function or an
+``async def``, and may leave out the argument. A plain function runs in the event loop and must not wait: use an
+``async def`` for everything that waits.
 
-Order, of every hook: first those marked ``@hookimpl(tryfirst=True)``, then the unmarked, then ``trylast=True``;
-among equals by the plugin's name. The shipped plugins that answer go last, and those that add go first, so that
-an unmarked plugin has its way.
+The order of every hook: first the functions marked ``@hookimpl(tryfirst=True)``, then the unmarked ones, then
+``trylast=True``; among equals by the plugin's name. The shipped plugins that answer go last, and those that add go
+first, so an unmarked plugin overrides them.
 
-A plugin that raises, or returns what the hook does not allow, loses its part of that event and nothing else: the
-event goes on, its receipt has the warning `plugin_failed`.
+If a plugin raises, or returns what the hook does not allow, only its own part is missing: the event goes on, and its
+receipt has the warning `plugin_failed`.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ def _check_code(code: object) -> None:
 class Refuse:
     """The event is wrong: the sender gets 422 `refused_by_plugin` with this code and these words.
 
-    Raises ValueError for a code that is not 1 to 40 of ``a-z 0-9 _``, and for words that are no text.
+    Raises ValueError if the code is not 1 to 40 of ``a-z 0-9 _``, or if the words are no text.
     """
 
     code: str
-    """For programs, such as ``forbidden_name``. It stays the same, as a name does."""
+    """For programs, such as ``forbidden_name``. Never change it: senders rely on it."""
     words: str = ""
-    """For people: what is wrong and what to do; cut to 500 characters. Empty: the reason's own words."""
+    """For people: what is wrong and what to do. Cut to 500 characters. If empty, the reason's own words are used."""
 
     def __post_init__(self) -> None:
         _check_code(self.code)
@@ -104,7 +104,7 @@ class Filter:
 
 
 def check_settings(settings: Mapping[str, Any], **known: type) -> None:
-    """Raises `PluginSettingsError` where `settings` hold a key that is not `known`, or a value of another type::
+    """Raise `PluginSettingsError` if `settings` hold a key that is not `known`, or a value of another type::
 
     check_settings(settings, database=str)
     """
@@ -118,17 +118,17 @@ def check_settings(settings: Mapping[str, Any], **known: type) -> None:
 
 @hookspec
 def catchment_configure(settings: Mapping[str, Any]) -> None:
-    """Read the settings, open files, build tables. Called once in each process, before any other hook.
+    """Starts the plugin: reads its settings, opens files, builds tables. Called first, once in each process.
 
     Arguments: `settings`, the plugin's own section of the settings, ``[plugins.NAME]``; empty if there is none.
-    Returns: None. It raises `PluginSettingsError` with one clear line on a bad setting, which stops the start.
+    Returns: None. If a setting is bad, it raises `PluginSettingsError` with one clear line; the server does not start.
     Order: every plugin is called, and all their errors are shown at once.
     """
 
 
 @hookspec
 def catchment_close() -> None:
-    """Close what `catchment_configure` opened. Called once in each process, when all that was taken is written.
+    """Closes what `catchment_configure` opened. Called once in each process, after every event is written.
 
     Arguments: none.
     Returns: None. An error is logged and stops nothing.
@@ -138,23 +138,23 @@ def catchment_close() -> None:
 
 @hookspec(firstresult=True)
 def catchment_parse_user_agent(user_agent: str) -> UserAgent | None:
-    """Says what a user agent string says.
+    """Reads a user agent string.
 
     Arguments: `user_agent`, as it was sent; never empty.
-    Returns: a `UserAgent`, whose fields are None where it does not say, and at most 200 characters.
+    Returns: a `UserAgent`. A field is None if the text does not tell it, and has at most 200 characters.
     Order: the first plugin that answers wins; those after it are not asked.
-    None: this plugin does not know; the next is asked.
+    None: this plugin does not know it; the next plugin is asked.
     """
 
 
 @hookspec(firstresult=True)
 def catchment_locate(address: str) -> Place | None:
-    """Says where an address is. The only hook that ever sees the full address: it is not kept or logged here.
+    """Locates an address. The only hook that ever sees the full address: do not keep or log it.
 
-    Arguments: `address`, IPv4 or IPv6 in text, before it is anonymised.
-    Returns: a `Place`, whose fields are None where it does not know, and at most 200 characters.
+    Arguments: `address`, IPv4 or IPv6 as text, before it is anonymized.
+    Returns: a `Place`. A field is None if it is not known, and has at most 200 characters.
     Order: the first plugin that answers wins; those after it are not asked.
-    None: this plugin does not know; the next is asked.
+    None: this plugin does not know it; the next plugin is asked.
     """
 
 
@@ -162,10 +162,10 @@ def catchment_locate(address: str) -> Place | None:
 def catchment_validate(event: Event) -> Refuse | Filter | None:
     """Objects to an event.
 
-    Arguments: `event`, anonymised, with browser, system, device and place, not yet enriched.
-    Returns: `Refuse` where the sender must mend it, `Filter` where it is to be left out.
+    Arguments: `event`, anonymized, with browser, system, device and place, not yet enriched.
+    Returns: `Refuse` if the sender must fix the event, `Filter` if it should be left out.
     Order: the first objection wins; the plugins after it are not asked.
-    None: no objection. Nor is there one where the plugin fails: the event goes on.
+    None: no objection. A plugin that fails does not object either: the event goes on.
     """
 
 
@@ -173,10 +173,10 @@ def catchment_validate(event: Event) -> Refuse | Filter | None:
 def catchment_enrich(event: Event) -> Enrichment | Mapping[str, Any] | None:
     """Adds to an event.
 
-    Arguments: `event`, which no plugin objected to. It is the same for all: none sees what another adds.
-    Returns: an `Enrichment` (campaign, bot flag, properties), or a mapping, which is its properties: keys that are
-    text, values that JSON holds, within the limits of `event_data`.
-    Order: every plugin is called; where two add the same, the later one wins.
+    Arguments: `event`, to which no plugin objected. All plugins get the same event: none sees what another adds.
+    Returns: an `Enrichment` (campaign, bot flag, properties), or a mapping of properties: keys are text, values are
+    JSON values, within the limits of `event_data`.
+    Order: every plugin is called; if two add the same, the later one wins.
     None: nothing to add.
     """
 
@@ -185,9 +185,9 @@ def catchment_enrich(event: Event) -> Enrichment | Mapping[str, Any] | None:
 def catchment_bill(usage: Usage) -> None:
     """Takes a usage for billing.
 
-    Arguments: `usage`, the events stored of one project in one period. `usage.idempotency_key` names account,
-    project and period: a usage whose key is there already replaces what was there, it never adds.
+    Arguments: `usage`, the number of stored events of one project in one period. `usage.idempotency_key` names account,
+    project and period: a usage with a known key replaces the earlier one, and never adds to it.
     `usage.closed`: the period is over and its number final.
-    Returns: None, once the usage is safely kept. It raises where it is not: the command stops and says so.
-    Order: only the plugin that ``catchment billing push --backend NAME`` names is called, once per usage.
+    Returns: None, after the usage is safely kept. If it can't be kept, it raises: the command stops and says so.
+    Order: only the plugin that ``catchment billing push --backend NAME`` names is called, once for each usage.
     """

@@ -1,4 +1,4 @@
-"""A limit of time for a plain function of a plugin, which nothing else can cut off."""
+"""A time limit for a plain function of a plugin, which nothing else can cut off."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from types import FrameType
 
 
 class TooLong(BaseException):
-    """Raised inside of a function that took too long. No `Exception`, so that ``except Exception`` lets it through."""
+    """Raised inside a function that took too long. It is no `Exception`, so ``except Exception`` does not catch it."""
 
 
 @contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
-    """Raise `TooLong` in what runs inside after so many seconds, by an alarm signal. Only the main thread gets signals:
-    in others nothing is interrupted, and neither is a library in C that does not look for signals."""
+    """Raise `TooLong` in the body of the ``with`` after so many seconds, by an alarm signal. Only the main thread gets
+    signals, so nothing is interrupted in other threads. A library in C that does not check for signals is not
+    either."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return

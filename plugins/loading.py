@@ -1,7 +1,7 @@
-"""Finding plugins, and finding out what is wrong with them before they are used.
+"""Finds plugins, and their mistakes before they are used.
 
-Nothing is half loaded: either every plugin is found, imported and agrees with the hooks, or `load_plugins` raises
-one `PluginErrors` with a line for each thing that is wrong.
+Either every plugin is found, imported and agrees with the hooks, or `load_plugins` raises one `PluginErrors` with a
+line for each mistake.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GROUP = hooks.PROJECT
 PREFIX = f"{hooks.PROJECT}_"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _TAKEN = frozenset({"disabled", "trace"})
-"""Keys of the settings' section ``[plugins]``, where each plugin's own section stands too."""
+"""Keys of the settings' section ``[plugins]``, which also has each plugin's own section."""
 _SEE = "see docs/plugins.md"
 
 
@@ -34,22 +34,22 @@ class Loaded:
     name: str
     plugin: object
     distribution: str | None
-    """Of the entry point; None for a plugin that was handed in."""
+    """Of the entry point; None for a plugin that was passed in."""
     version: str | None
     module: str
-    """Where it stands."""
+    """Its module."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugins:
-    """What was loaded: the registry, and where each plugin came from, by name."""
+    """The loaded plugins: pluggy's registry, and the source of each plugin, by name."""
 
     registry: pluggy.PluginManager
     loaded: Mapping[str, Loaded]
     disabled: frozenset[str]
 
     def implementations(self, hook: str) -> list[pluggy.HookImpl]:
-        """The implementations of a hook, in the order in which they are called."""
+        """Return the implementations of a hook, in the order of their calls."""
         return sorted(
             getattr(self.registry.hook, hook).get_hookimpls(),
             key=lambda impl: (impl.trylast - impl.tryfirst, impl.plugin_name),
@@ -59,10 +59,10 @@ class Plugins:
 def load_plugins(
     given: Mapping[str, object] | None = None, *, disabled: Collection[str] = (), installed: bool = True
 ) -> Plugins:
-    """The plugins of the entry-point group ``catchment`` (where `installed`), and those `given` by name.
+    """Return the plugins of the entry-point group ``catchment`` (if `installed`), and those `given` by name.
 
-    One that is named in `disabled` is not even imported. A plugin is a module or an object and taken as it is; a
-    class is called without arguments. Raises `PluginErrors`, with everything that is wrong.
+    A plugin whose name is in `disabled` is not even imported. A plugin is a module, an object, or a class, which is
+    called without arguments. Raises `PluginErrors`, with all mistakes.
     """
     plugins, problems = find_plugins(given, disabled=disabled, installed=installed)
     if problems:
@@ -71,13 +71,13 @@ def load_plugins(
 
 
 Problem = tuple[str, str]
-"""The name of a plugin, and one line that says what is wrong with it."""
+"""The name of a plugin, and one line about its mistake."""
 
 
 def find_plugins(
     given: Mapping[str, object] | None = None, *, disabled: Collection[str] = (), installed: bool = True
 ) -> tuple[Plugins, list[Problem]]:
-    """Return the plugins as `load_plugins` does, those that are right, and what is wrong with the others."""
+    """Return the plugins without mistakes, as `load_plugins` does, and the mistakes of the others."""
     registry = pluggy.PluginManager(hooks.PROJECT)
     registry.add_hookspecs(hooks)
     errors: list[Problem] = []
@@ -104,14 +104,14 @@ def find_plugins(
 
 
 def hook_names() -> tuple[str, ...]:
-    """Every hook there is."""
+    """Return the names of all hooks."""
     return tuple(name for name, value in vars(hooks).items() if hasattr(value, f"{hooks.PROJECT}_spec"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Installed:
-    """An entry point, whatever its class: where the backport `importlib_metadata` was imported, the standard library
-    hands out that one's."""
+    """An entry point of any class: if the backport `importlib_metadata` was imported, the standard library returns
+    the backport's class."""
 
     point: EntryPoint
 
@@ -170,11 +170,11 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-# What is wrong with a plugin
+# The mistakes of a plugin
 
 
 def _problems(registry: pluggy.PluginManager, name: str, plugin: object) -> list[str]:
-    """What is wrong with a plugin. It is registered where nothing is."""
+    """Return the mistakes of a plugin. Without any, register it."""
     problems = []
     if name in _TAKEN:
         problems.append(f"{name} is a key of the settings' section [plugins]; rename it")
@@ -221,5 +221,5 @@ def _problems_of(hook: str, function: Callable[..., Any], options: Mapping[str, 
             if parameter.default is parameter.empty:
                 yield f"{wanted}, and no {parameter.name}; {_SEE}"
         elif parameter.kind is parameter.KEYWORD_ONLY or parameter.default is not parameter.empty:
-            # pluggy would call it without the argument, in silence.
+            # pluggy would call it without the argument, and say nothing.
             yield f"{wanted}: {parameter.name} is positional and has no default; {_SEE}"

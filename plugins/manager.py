@@ -1,4 +1,4 @@
-"""The plugin manager: what the core sees of all plugins, and the place where one of them may fail.
+"""The plugin manager: calls the plugins for the core, and handles their failures.
 
 ::
 
@@ -6,17 +6,20 @@
     await extensions.configure({"geography": {"database": "GeoLite2-City.mmdb"}})
     place = await extensions.locate("81.2.69.160", warnings)
 
-pluggy holds the plugins and checks them against the hooks; the calls are made here, one by one, so that a
-plugin that fails costs its own part alone, and so that a call costs next to nothing.
+pluggy keeps the plugins and checks them against the hooks. The calls are made here, one by one. So if a plugin fails,
+only its own part is missing, and a call costs very little.
 
-A call may fail in four ways. It raises. It returns what it may not. It changes the event it was given: the event
-is put back as it was, and what the call returned is not used. It takes longer than `budget` seconds: an
-``async def`` is cut off then, or left behind if it takes no end; a plain function can't be, so its result is used,
-late. After three calls in a row that took too long the plugin's hook rests for 30 s: its part is missing at once then,
-instead of late.
+A call may fail in four ways:
 
-What this does not hold: a plain function that never returns holds the whole process, and a plugin that keeps an
-event to change it later changes what is stored.
+- It raises.
+- It returns something that the hook does not allow.
+- It changes its event. The event is restored, and the result is not used.
+- It takes longer than `budget` seconds. An ``async def`` is cancelled, and left behind if it does not end. A plain
+  function can't be stopped, so its late result is used. After three such calls in a row the plugin's hook is not called
+  for 30 s: its part is missing at once, instead of late.
+
+Two things are not prevented: a plain function that never returns blocks the process, and a plugin that keeps an event
+can change it later.
 """
 
 from __future__ import annotations
@@ -47,13 +50,13 @@ logger = logging.getLogger("catchment.plugins")
 BUDGET = 0.5
 """Seconds that one call may take."""
 OVERRUNS = 3
-"""Calls in a row that take too long, before the hook rests."""
+"""Calls in a row that take too long before the hook is paused."""
 REST = 30.0
 """Seconds."""
 CLOSE = 2.0
 """Seconds that all plugins together have to close."""
 _LEAST = 0.1
-"""Seconds that a plugin has to close, even if those before it took all of the time."""
+"""Seconds that a plugin has to close, even if the plugins before it took all of the time."""
 
 
 class Call:
@@ -84,10 +87,10 @@ class PluginDescription:
 
 
 class PluginExtensions:
-    """The port `Extensions`, served by plugins. One object a process; belongs to one event loop.
+    """The port `Extensions`, implemented by plugins. Each process has one, for one event loop.
 
-    `trace` writes every call to the log, by plugin and hook, without data. `budget` is in seconds. `failures`
-    counts, for the metrics: `failures.counts[plugin, hook]`.
+    `trace` logs every call, by plugin and hook, without data. `budget` is in seconds. `failures` counts for the
+    metrics: `failures.counts[plugin, hook]`.
     """
 
     def __init__(
@@ -107,13 +110,13 @@ class PluginExtensions:
         self._configure = calls["catchment_configure"]
         self._close = calls["catchment_close"]
         self._started: set[str] = set()
-        """Plugins that were configured, and not closed since."""
+        """Plugins that are configured and not closed."""
         self._parse = calls["catchment_parse_user_agent"]
         self._locate = calls["catchment_locate"]
         self._validate = calls["catchment_validate"]
         self._enrich = calls["catchment_enrich"]
         self._left: set[asyncio.Future[Any]] = set()
-        """Asynchronous calls that have not ended, so that nobody forgets them."""
+        """Asynchronous calls that have not ended. The event loop itself keeps only weak references to tasks."""
         self._bill = {call.plugin: call for call in calls["catchment_bill"]}
 
     # The start, and commands
@@ -121,8 +124,8 @@ class PluginExtensions:
     async def configure(
         self, settings: Mapping[str, Mapping[str, Any]], *, only: Collection[str] | None = None
     ) -> None:
-        """Hands every plugin, or `only` those named, its own section. Raises `PluginErrors` with a line for each
-        plugin that can't work with it, and each section that no plugin takes; the other plugins are closed then."""
+        """Give every plugin, or `only` the named ones, its own section. If a plugin can't work with it, or no plugin
+        takes a section, close the other plugins and raise `PluginErrors` with a line for each mistake."""
         errors = []
         raised: list[BaseException] = []
         failed = set()
@@ -153,8 +156,8 @@ class PluginExtensions:
             raise PluginErrors(errors, raised)
 
     async def close(self, *, within: float = CLOSE) -> None:
-        """Calls `catchment_close` of the plugins that were configured. Raises nothing, and returns after `within`
-        seconds whatever they do."""
+        """Call `catchment_close` of the configured plugins. It raises nothing, and returns after `within` seconds at
+        the latest."""
         calls = [call for call in self._close if call.plugin in self._started]
         self._started = set()
         loop = asyncio.get_running_loop()
@@ -175,7 +178,7 @@ class PluginExtensions:
                 self._not_closed(tasks[task], TooLong())
 
     async def _close_one(self, call: Call) -> None:
-        # Caught in here: a task that ends with SystemExit ends the event loop.
+        # Caught here: a task that ends with SystemExit ends the event loop.
         try:
             await call.function(None)
         except BaseException as error:
@@ -187,7 +190,7 @@ class PluginExtensions:
         self.failures.note(call.plugin, call.hook, what, error)
 
     def describe(self) -> tuple[PluginDescription, ...]:
-        """Every plugin that is loaded, by name."""
+        """Return a description of every loaded plugin, by name."""
         hooks_of: dict[str, list[str]] = {name: [] for name in self.plugins.loaded}
         for hook in hook_names():
             for impl in self.plugins.implementations(hook):
@@ -209,10 +212,9 @@ class PluginExtensions:
         return tuple(self._bill)
 
     async def bill(self, backend: str, usages: Iterable[Usage]) -> int:
-        """Hands each usage to the billing backend of this name; how many it took.
+        """Pass each usage to the billing backend of this name. Return the number of usages that it took.
 
-        Raises `UnknownBackend`, and `BillingFailed` at the first one that it did not take. No budget: it may
-        take its time.
+        Raises `UnknownBackend`, and `BillingFailed` at the first usage that it did not take. There is no time limit.
         """
         call = self._bill.get(backend)
         if call is None:
@@ -225,7 +227,7 @@ class PluginExtensions:
             except BaseException as error:
                 _pass_cancellation(error)
                 self.failures.counts[call.plugin, call.hook] += 1
-                # A disk or a network is the operator's to mend: one sentence. Else the author wants to know where.
+                # An operator fixes disks and networks: one sentence is enough. For all else the author needs the place.
                 if not isinstance(error, CatchmentError | OSError):
                     self.failures.tell(call.plugin, call.hook, type(error).__qualname__, error)
                 what = _line(error) if isinstance(error, CatchmentError) else f"{type(error).__name__}: {_line(error)}"
@@ -237,7 +239,7 @@ class PluginExtensions:
             taken += 1
         return taken
 
-    # On the way of every event
+    # Called for every event
 
     async def parse_user_agent(self, user_agent: str, warnings: list[EventWarning]) -> UserAgent:
         for call in self._parse:
@@ -305,7 +307,7 @@ class PluginExtensions:
     # One call
 
     def _run(self, call: Call, argument: object, warnings: list[EventWarning]) -> Any:
-        """The result of a plain function; None where it failed."""
+        """Return the result of a plain function; None if it failed."""
         started = self._now()
         if started < call.rests_until:
             return self._resting(call, warnings)
@@ -321,10 +323,10 @@ class PluginExtensions:
         return result
 
     async def _wait_for(self, call: Call, argument: object, warnings: list[EventWarning]) -> Any:
-        """The result of an ``async def``; None where it failed."""
+        """Return the result of an ``async def``; None if it failed."""
         if self._now() < call.rests_until:
             return self._resting(call, warnings)
-        # A task of its own: one that does not take its cancellation is left behind, and the request goes on.
+        # A separate task: if it ignores its cancellation it is left behind, and the request goes on.
         task = asyncio.ensure_future(_outcome(call.function, argument))
         self._left.add(task)
         task.add_done_callback(self._left.discard)
@@ -369,13 +371,13 @@ class PluginExtensions:
     def _changed(
         self, call: Call, event: Event, before: tuple[JsonObject, JsonObject], warnings: list[EventWarning]
     ) -> bool:
-        """Whether the call changed the event, which is put back then."""
+        """Return True if the call changed the event, after restoring the event."""
         data, properties = before
         try:
             if event.data == data and event.properties == properties:
                 return False
             error: BaseException = ValueError()
-        except BaseException as failed:  # the comparison itself, of whatever it put there
+        except BaseException as failed:  # the comparison itself failed, because of a plugin's object
             _pass_cancellation(failed)
             error = failed
         event.data.clear()
@@ -391,7 +393,7 @@ class PluginExtensions:
 
 
 def _contents(event: Event) -> tuple[JsonObject, JsonObject]:
-    """What of an event could be changed, all else being frozen: a copy, which costs less than a read-only event."""
+    """Return a copy of the parts of an event that are not frozen. It costs less than a read-only event."""
     return copy_json(event.data), copy_json(event.properties) if event.properties else {}
 
 
@@ -421,7 +423,7 @@ def _traced(function: Callable[[Any], Any], plugin: str, hook: str) -> Callable[
 
 
 async def _outcome(function: Callable[[Any], Any], argument: object) -> tuple[Any, BaseException | None]:
-    """Return an ``async def``'s result, and what it raised: a task that ended with SystemExit would end the loop."""
+    """Return the result of an ``async def``, or its exception: a task that ends with SystemExit would end the loop."""
     try:
         return await function(argument), None
     except BaseException as error:
@@ -433,13 +435,13 @@ async def _finished(result: Any) -> Any:
 
 
 def _pass_cancellation(error: BaseException) -> None:
-    """Raise what ends the task that the plugin was called in. All else is the plugin's own error, SystemExit and
-    KeyboardInterrupt too: a library that calls ``sys.exit()`` is no reason to stop."""
+    """Raise the exception if it cancels the task in which the plugin was called. All others are the plugin's own
+    errors, also SystemExit and KeyboardInterrupt: a library that calls ``sys.exit()`` must not stop the server."""
     if isinstance(error, Exception):
         return
     try:
         task = asyncio.current_task()
-    except RuntimeError:  # no loop runs any more: a coroutine is being thrown away
+    except RuntimeError:  # no loop runs any more: a coroutine is being discarded
         task = None
     ends = isinstance(error, asyncio.CancelledError | GeneratorExit)
     if ends and (task is None or task.cancelling()):

@@ -1,4 +1,4 @@
-"""What a hook may return: a result that could hurt the event it belongs to is found here, before it is used."""
+"""Checks the results of hooks before they are used: a bad result must not harm its event."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from catchment.core.event import Campaign, Enrichment, JsonObject, Place, UserAg
 MAX_TEXT = 200
 """Characters of a text in a `UserAgent`, a `Place` or a `Campaign`."""
 MAX_VALUES = 10_000
-"""Values in the properties of one plugin for one event, all levels together; ends endless ones, too."""
+"""Values in the properties of one plugin for one event, on all levels. It also stops endless ones."""
 MAX_BITS = 1024
-"""Of an integer: some 300 digits. Beyond 4,300 Python does not write them."""
+"""Of an integer: some 300 digits. Python does not write more than 4,300."""
 MAX_DEPTH = 64
-"""Levels of properties. The core keeps fewer; this ends endless ones before Python does."""
+"""Levels of properties. The core keeps fewer. It stops endless ones before Python does."""
 
 
 class BadResult(Exception):
-    """A hook returned what it may not. Its text says what is wrong, and holds no value."""
+    """A hook returned something that it may not. The text says what is wrong, and holds no value."""
 
 
 _KEPT_RESULTS = 4_000
@@ -28,8 +28,8 @@ _KEPT_LETTERS = 400
 
 
 class _Good:
-    """Results that were found good: plugins hand out the same frozen ones again and again. It holds them, so that
-    none of them is another object by the same id. Long ones are not held: what is in them comes from senders."""
+    """Results that were checked and good: plugins return the same frozen objects again and again. They are kept alive,
+    so that no other object gets the same id. Long ones are not kept, because their contents come from senders."""
 
     def __init__(self) -> None:
         self._results: dict[int, object] = {}
@@ -53,7 +53,7 @@ def _is_text(value: object) -> bool:
 
 
 def check_agent(result: object) -> UserAgent:
-    """The result of `catchment_parse_user_agent`. Raises `BadResult`."""
+    """Return the result of `catchment_parse_user_agent` if it is good. Raise `BadResult` otherwise."""
     if type(result) is UserAgent and result in _good:
         return result
     if not isinstance(result, UserAgent):
@@ -71,7 +71,7 @@ def check_agent(result: object) -> UserAgent:
 
 
 def check_place(result: object) -> Place:
-    """The result of `catchment_locate`. Raises `BadResult`."""
+    """Return the result of `catchment_locate` if it is good. Raise `BadResult` otherwise."""
     if type(result) is Place and result in _good:
         return result
     if not isinstance(result, Place):
@@ -83,7 +83,8 @@ def check_place(result: object) -> Place:
 
 
 def check_enrichment(result: object) -> Enrichment:
-    """The result of `catchment_enrich`; its properties are a copy that is the event's own. Raises `BadResult`."""
+    """Return the result of `catchment_enrich` if it is good, with a copy of its properties. Raise `BadResult`
+    otherwise."""
     if type(result) is Enrichment and result in _good and not result.properties:
         return result
     if not isinstance(result, Enrichment):
@@ -118,7 +119,7 @@ def _check_campaign(campaign: object) -> None:
 
 
 def _properties(properties: object) -> JsonObject:
-    """A copy, so that a plugin that keeps its mapping and changes it later changes nothing here."""
+    """Return a copy: the plugin may keep its mapping and change it later."""
     if not isinstance(properties, Mapping):
         raise BadResult(_expected("a mapping as properties", properties))
     copied: JsonObject = _Copier().copy(dict(properties))
@@ -126,7 +127,7 @@ def _properties(properties: object) -> JsonObject:
 
 
 class _Copier:
-    """Copies what JSON holds, and counts it."""
+    """Copies JSON values, and counts them."""
 
     def __init__(self) -> None:
         self.left = MAX_VALUES
@@ -156,7 +157,7 @@ class _Copier:
 
 
 def copy_json(value: JsonObject) -> JsonObject:
-    """A copy of what came out of JSON, all levels. Values are not checked; this is on the way of every event."""
+    """Return a deep copy of decoded JSON. It checks nothing, because it runs for every event."""
     copied = value.copy()
     for key, item in copied.items():
         kind = type(item)

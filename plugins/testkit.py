@@ -1,4 +1,4 @@
-"""The test kit for plugin authors: runs a plugin as the server would, and shows what came of it.
+"""The test kit for plugin authors: runs a plugin as the server would, and returns the result.
 
 ::
 
@@ -50,25 +50,25 @@ __all__ = [
 ]
 
 NAME = "tested"
-"""The name that a plugin has here, unless another is given."""
+"""The default name of a plugin in tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookRun:
-    """What came of one hook."""
+    """The result of one call of a hook."""
 
     result: Any
-    """What the server goes on with: a `UserAgent`, a `Place`, a `Refusal`, a `Filtered` or None, a sequence of
-    `Enrichment`; None of `catchment_configure`, `catchment_bill` and `catchment_close`, and if the plugin could not be
-    configured."""
+    """The value that the server would use: a `UserAgent`, a `Place`, a `Refusal`, a `Filtered` or None, or a sequence
+    of `Enrichment`. None for `catchment_configure`, `catchment_bill` and `catchment_close`, and if the plugin could not
+    be configured."""
     warnings: tuple[EventWarning, ...] = ()
-    """On the event's receipt; one `plugin_failed` for each failure."""
+    """The warnings on the event's receipt: one `plugin_failed` for each failure."""
     errors: tuple[BaseException, ...] = ()
-    """The exceptions that the plugin raised in any of its hooks, and the errors in what it returned."""
+    """The exceptions of the plugin in any of its hooks, and the errors in its results."""
 
 
 def check_plugin(plugin: object, name: str = NAME) -> tuple[str, ...]:
-    """The hooks that a plugin implements. Raises `PluginErrors`, with everything that is wrong with it."""
+    """Return the names of the hooks that a plugin implements. Raise `PluginErrors` with all mistakes."""
     return PluginExtensions(load_plugins({name: plugin}, installed=False)).describe()[0].hooks
 
 
@@ -81,11 +81,11 @@ def run_hook(
     name: str = NAME,
     budget: float = BUDGET,
 ) -> HookRun:
-    """Runs one hook of a plugin, plain or async, as the server would, configured with `settings` before and closed
-    after it. Whatever the plugin raises stands in `errors` of the result, also about its settings.
+    """Run one hook of a plugin, plain or async, as the server would. The plugin is configured with `settings` before,
+    and closed after it. Its exceptions are in `errors` of the result, also those about its settings.
 
-    Raises `PluginErrors` for a plugin that is not one, and ValueError for a hook that there is not. Not in a running
-    event loop: use `call_hook`.
+    Raises `PluginErrors` if the object is no plugin, and ValueError if there is no such hook. In a running event loop
+    use `call_hook`.
     """
     return asyncio.run(call_hook(plugin, hook, argument, settings=settings, name=name, budget=budget))
 
@@ -99,7 +99,7 @@ async def call_hook(
     name: str = NAME,
     budget: float = BUDGET,
 ) -> HookRun:
-    """`run_hook`, in a running event loop."""
+    """Do the same as `run_hook`, in a running event loop."""
     if hook not in hook_names():
         raise ValueError(f"there is no hook {hook}")
     failures = _KeptFailures()
@@ -141,8 +141,8 @@ class _KeptFailures(Failures):
 
 
 def sample_event(**changes: Any) -> Event:
-    """An event as validators and enrichers see it, with `changes` to its fields; its data and properties are
-    its own."""
+    """Return an event as validators and enrichers see it, with `changes` to its fields. Its data and properties are not
+    shared with other samples."""
     event = Event(
         project_id="0197f2c4-8f3a-7cc1-9d3e-5b8f0a6b1c2d",
         key_kind=KeyKind.BROWSER,
@@ -171,7 +171,7 @@ def sample_event(**changes: Any) -> Event:
 
 
 def sample_usage(**changes: Any) -> Usage:
-    """A usage as a billing backend sees it, with `changes` to its fields."""
+    """Return a usage as a billing backend sees it, with `changes` to its fields."""
     usage = Usage(
         account_id="0197f2c4-0000-7000-8000-000000000001",
         account="acme",

@@ -1,4 +1,4 @@
-"""The demo's website: a few pages on a port of their own, which load the collector's script as any website does."""
+"""The website of the demo: some pages on their own port. They load the tracker's script as any website does."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PAGES: dict[str, dict[str, Any]] = {
         "buttons": [{"event": "SignUp", "category": "Club", "label": "Join the club", "value": 1}],
     },
 }
-"""A path below one of these is the same page: the tour's stops."""
+"""A path below one of these is the same page: a stop of the tour."""
 
 
 def _file(name: str) -> str:
@@ -63,7 +63,7 @@ class _Page(RequestHandler):
         page = PAGES.get(f"/{where}")
         if page is None or (stop and stop not in page.get("stops", ())):
             raise HTTPError(404)
-        # A policy as strict as any: no inline code, nothing from anywhere but this site and the collector.
+        # A strict policy: no inline code, and only this site and the collector.
         self.set_header(
             "Content-Security-Policy",
             f"default-src 'self'; script-src 'self' {self._collector}; connect-src {self._collector};"
@@ -90,7 +90,7 @@ class _File(RequestHandler):
 
 
 class DemoSite:
-    """The website, on sockets that are bound already. `collector`: the address its pages load the script from."""
+    """The website, on bound sockets. `collector`: the address from which its pages load the script."""
 
     def __init__(self, collector: str, key: str, sockets: list[socket.socket]) -> None:
         loader = DictLoader({"page.html": _file("page.html")})

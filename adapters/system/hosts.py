@@ -1,4 +1,4 @@
-"""International host names into ASCII, as browsers do it (UTS 46, non-transitional)."""
+"""Converts international host names to ASCII, as browsers do (UTS 46, non-transitional)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _AUTHORITY = re.compile(r"^(\s*https?://(?:\*\.)?)([^/:\[\]]+)(.*)$", re.IGNOREC
 
 
 def ascii_origin(text: str) -> str:
-    """An origin rule with its host in ASCII: ``https://müller.example`` as ``https://xn--mller-kva.example``.
+    """Return an origin rule with its host in ASCII: ``https://xn--mller-kva.example`` for ``https://müller.example``.
 
-    Raises `Invalid` for a host that IDNA does not know.
+    Raises `Invalid` if IDNA does not allow the host.
     """
     match = _AUTHORITY.match(text.strip())
     if match is None or match[2].isascii():

@@ -1,4 +1,4 @@
-"""Ids and randomness from the operating system."""
+"""Ids and random bytes from the operating system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid_utils import uuid7
 
 
 class SystemIds:
-    """`catchment.core.ports.IdGenerator`: UUIDv7 (RFC 9562), and the system's randomness."""
+    """`catchment.core.ports.IdGenerator` with UUIDv7 (RFC 9562) and the system's random bytes."""
 
     def new_id(self) -> str:
         return str(uuid7())

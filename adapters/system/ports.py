@@ -1,4 +1,4 @@
-"""Tells if a port of this machine is free, and which Catchment or process has it."""
+"""Checks whether a port of this machine is free, and finds the Catchment or the process that has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
 def try_port(host: str, port: int) -> None:
-    """Take the port for a moment, without listening on it: nobody can connect meanwhile. Raises OSError."""
+    """Bind the port for a moment, without listening on it: nobody can connect meanwhile. Raise OSError."""
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in dict.fromkeys(found):
         with socket.socket(family, kind, protocol) as trying:
@@ -27,7 +27,7 @@ def try_port(host: str, port: int) -> None:
 
 
 def catchment_at(host: str, port: int) -> str | None:
-    """Return the version of the Catchment that answers there ('' if it does not say); None for anything else."""
+    """Return the version of the Catchment that answers there ('' if it does not tell it), or None if there is none."""
     reached = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     connection = http.client.HTTPConnection(reached, port, timeout=_SECONDS)
     try:
@@ -47,7 +47,7 @@ def who_listens(port: int) -> str | None:
     """Return the process that listens on a port, such as ``nginx (process 812)``; None if that can't be seen."""
     inodes = {inode for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / table, port)}
     for process in Path("/proc").glob("[0-9]*") if inodes else ():
-        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             for descriptor in (process / "fd").iterdir():
                 found = _SOCKET.fullmatch(os.readlink(descriptor))
                 if found and found[1] in inodes:

@@ -1,4 +1,4 @@
-"""Token buckets, one process's own."""
+"""Token buckets. Each process has its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Bucket:
 
 
 class _Buckets:
-    """The buckets of one kind: a name's fills at `rate` tokens a second up to `full`. A rate of 0 is no limit."""
+    """The buckets of one kind. A bucket fills at `rate` tokens a second, up to `full`. A rate of 0 means no limit."""
 
     def __init__(self, rate: float, burst: float, monotonic: Callable[[], float]) -> None:
         self.rate = rate
@@ -44,16 +44,18 @@ class _Buckets:
 
 
 class TokenBuckets:
-    """`catchment.core.ports.RateLimiter`: so many events a second of a key, and of a client address.
+    """`catchment.core.collecting.ports.RateLimiter`: limits the events a second with a key and from a client address.
 
-    What is wanted: a flood from one key or address must not use up the server of all others. How: each has a bucket,
-    which fills at its rate. A key's holds ten seconds' worth of events, an address's as many as `address_burst` says
-    (else ten seconds' worth, too). More than a bucket holds passes when the bucket is full, and leaves it in debt: an
-    address's in the whole of it, a key's never in more than one bucket, since strangers can post to it. The price:
-    each process counts for itself, so that N workers let up to N times the rate pass. Of the least recently seen
-    buckets beyond 20,000 of a kind the count is forgotten. It fails open.
+    Requirement: a flood with one key or from one address must not use up the server.
 
-    An address may look up 200 keys that are not known at once, and 20 a second.
+    Solution: each key and each address has a token bucket, which fills at its rate. A key's bucket holds ten seconds of
+    its rate. An address's holds `address_burst` events, or ten seconds of its rate if that is 0. A request with more
+    events than that passes if the bucket is full, and leaves it in debt: an address in debt for the whole request, a
+    key for at most one bucket, because strangers can post with it. An address may look up 200 unknown keys at once, and
+    20 a second.
+
+    Trade-off: each process counts for itself, so N workers let up to N times the rate pass. Over 20,000 buckets of one
+    kind, the least recently used ones are forgotten. It fails open.
     """
 
     BURST_SECONDS = 10

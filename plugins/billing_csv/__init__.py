@@ -1,9 +1,9 @@
 """The shipped plugin that bills into a CSV file: one row for each account, project and period.
 
-Pushing a usage again replaces its row. The file is never half written: a new one is written beside it, and takes
-its place in one step. The setting `path` says where; ``catchment-billing.csv`` in the current directory otherwise.
+Pushing a usage again replaces its row. The file is never half written: a new file is written beside it, and replaces
+it in one step. The setting `path` is its path; the default is ``catchment-billing.csv`` in the current directory.
 
-Cells that a spreadsheet would take for a formula begin with a ``'``.
+If a spreadsheet would take a cell for a formula, a ``'`` is put before it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ForeignFile(Invalid):
-    """The file is there, and this plugin did not write it."""
+    """The file exists, but this plugin did not write it."""
 
 
 class NotWritable(Invalid):
@@ -84,7 +84,7 @@ def _row(usage: Usage) -> list[str]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One run at a time: another one waits here, for the time it takes to write a file."""
+    """Hold the file's lock: one run at a time. Another run waits here while the file is written."""
     import fcntl  # not on Windows, where everything but this plugin may run
 
     with open(path.with_name(f"{path.name}.lock"), "w", encoding="utf-8") as lock:
@@ -93,7 +93,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> dict[str, list[str]]:
-    """The rows as they stand there, by idempotency key. Raises `ForeignFile`."""
+    """Return the rows of the file, by idempotency key. Raise `ForeignFile`."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             head, *rows = list(csv.reader(file, strict=True)) or [list(COLUMNS)]

@@ -1,11 +1,11 @@
 """The shipped plugin that recognises crawlers, by the expressions of crawler-user-agents.
 
-The library's own `is_crawler` takes 175 µs for a browser's user agent and up to 3 ms for a long one, which a
-single batch of 1,000 made-up ones would turn into seconds. So its 1,500 expressions are handed to the matcher
-written in Rust that comes with ua-parser: 2 µs, 9 µs for a long one.
+The library's own `is_crawler` takes 175 µs for a browser's user agent, and up to 3 ms for a long one: a batch of 1,000
+made-up ones would take seconds. So ua-parser's matcher, which is written in Rust, gets its 1,500 expressions: 2 µs, and
+9 µs for a long one.
 
-The list takes some people for robots: `CORRECTIONS` replaces the expressions that do, and the name of an Android
-device is not looked at (a ViewSonic is no "Sonic"). The tests ask it about tens of thousands of real browsers.
+The list takes some people for robots. `CORRECTIONS` replaces those expressions, and the name of an Android device is
+ignored (a ViewSonic is no "Sonic"). The tests try tens of thousands of real browsers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ..hooks import Enrichment, Event, check_settings, clean, hookimpl, remember
 logger = logging.getLogger("catchment.plugins")
 
 _REMEMBERED = 10_000
-"""User agents whose answer is kept, a process; long ones are not."""
+"""User agents whose answer each process caches. Long ones are not cached."""
 _READ = 1_024
-"""Characters of a user agent that are looked at."""
+"""Characters of a user agent that are read."""
 _A_BOT = Enrichment(is_bot=True)
 
 CORRECTIONS: Mapping[str, str | None] = {
@@ -30,25 +30,25 @@ CORRECTIONS: Mapping[str, str | None] = {
     "Fluid": None,  # a browser that makes an app of one site
     "Sogou": r"Sogou[-\w ]*[Ss]pider",  # not its browsers
     r"008\/": r"(?:^|[^0-9A-Za-z])008/",  # not phones such as TS1008
-    # Messengers fetch previews under their bare name. Behind a browser's string it is a person in their app.
+    # Messengers fetch previews under their name alone. After a browser's string it is a person in their app.
     "WhatsApp": "^WhatsApp",
     "Viber": "^Viber",
     r"Notion\/": r"^Notion\/",
     "Feedly": r"^\w*Feedly|compatible; *\w*Feedly",
     r"Bluesky\/": r"^Bluesky\/|compatible; Bluesky\/",
 }
-"""By an expression of the list, what is looked for instead; None: nothing."""
+"""By expression of the list: the expression to use instead; None: none."""
 
 _ANDROID = re.compile(
     r"(Mozilla/5\.0 \((?=[^()]*\))(?:Linux|X11|U|Android|Mobile)[^()]*?Android[^;()]*)((?:;[^;()]*)+)\)"
 )
-"""Looks for the closing bracket first: without one, each `Android` in a made-up text would be a try of its own."""
+"""Looks for the closing bracket first. Without one, each `Android` in a made-up text would start a search."""
 _DEVICE = re.compile(r"; *(?:[^;/]*|[^;]* build/[^;]*)(?=;|$)", re.IGNORECASE)
 _ROBOTS_WORD = re.compile("bot|spider|crawl|compatible", re.IGNORECASE)
 
 
 class Bots:
-    """Adds first: what any other plugin says of robots wins."""
+    """Sets the bot flag. It is called first, so any other plugin overrides it."""
 
     def __init__(self) -> None:
         self._is_crawler: Callable[[str], bool] | None = None
@@ -68,7 +68,7 @@ class Bots:
 
 
 def _matcher() -> Callable[[str], bool]:
-    # Imported here, since an import does nothing but import: this reads the library's list.
+    # Imported here, because importing the plugin must not read the library's list.
     import crawleruseragents
     from ua_parser import Domain
     from ua_parser.matchers import UserAgentMatcher
@@ -78,7 +78,7 @@ def _matcher() -> Callable[[str], bool]:
     expressions = [said for pattern in listed if (said := CORRECTIONS.get(pattern, pattern)) is not None]
     try:
         resolve = Resolver(([UserAgentMatcher(expression, "bot") for expression in expressions], [], []))
-    except ValueError:  # an expression that Rust does not know, such as one that looks behind
+    except ValueError:  # an expression that Rust does not know, such as a look-behind
         logger.warning("plugin bots: crawler-user-agents has an expression that only Python reads; matching is slow")
         is_crawler: Callable[[str], bool] = crawleruseragents.is_crawler
         return is_crawler
@@ -86,7 +86,7 @@ def _matcher() -> Callable[[str], bool]:
 
 
 def _without_device(user_agent: str) -> str:
-    """The user agent without the name of an Android device: makers call theirs as they like."""
+    """Return the user agent without the name of an Android device, which may be any word."""
     found = _ANDROID.match(user_agent)
     if found is None or _ROBOTS_WORD.search(found[2]):
         return user_agent

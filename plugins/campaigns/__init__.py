@@ -1,8 +1,9 @@
-"""The shipped plugin that reads campaign parameters (``utm_…``) out of the page's address.
+"""The shipped plugin that reads campaign parameters (``utm_…``) from the page's address.
 
-Percent-encoded UTF-8, ``+`` is a blank, the first of a name that is not empty counts, 200 characters are kept. The case
-of a name does not count, and neither does an ``amp;`` before it, which mail programs leave there. A query behind ``#``
-(``#/page?utm_source=x``, ``#utm_source=x``) is read if the address has no campaign before it.
+Values are percent-encoded UTF-8, and ``+`` is a blank. If a name is repeated, its first value that is not empty counts.
+200 characters of a value are kept. The case of a name does not matter. An ``amp;`` before a name, which mail programs
+leave there, is ignored. A query after ``#`` (``#/page?utm_source=x``, ``#utm_source=x``) is read if there is no
+campaign before it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from urllib.parse import parse_qsl
 from ..hooks import Campaign, Enrichment, Event, clean, hookimpl, remember_short
 
 _REMEMBERED = 2_000
-"""Queries whose campaign is kept, a process."""
+"""Queries whose campaign each process caches."""
 _FIELDS = 1_000
-"""A query of more fields is not read."""
+"""A query with more fields is not read."""
 _KEPT = 200
 """Characters of a value."""
 _PREFIX = "utm_"
@@ -22,12 +23,12 @@ _NAMES = ("source", "medium", "campaign", "term", "content")
 
 
 class Campaigns:
-    """Adds first: what any other plugin says of the campaign wins."""
+    """Sets the campaign. It is called first, so any other plugin overrides it."""
 
     @hookimpl(tryfirst=True)
     def catchment_enrich(self, event: Event) -> Enrichment | None:
         url = event.url
-        # A name could be written with %75 for its u, but nobody does, and this is asked of every event.
+        # A name could have %75 for its u, but nobody writes that, and this check runs for every event.
         if url is None or (_PREFIX not in url and _PREFIX not in url.lower()):
             return None
         page, _, fragment = url.partition("#")

@@ -1,10 +1,10 @@
 """The shipped plugin that locates an address.
 
-Without settings it reads the map of countries that is in the package (country alone). The setting `database` is
-the path of a GeoLite2, GeoIP2 or DB-IP file, City or Country, which adds region and city, in English.
+Without settings it reads the map of countries in the package (country only). The setting `database` is the path of a
+GeoLite2, GeoIP2 or DB-IP file, City or Country, which adds region and city, in English.
 
-The file may be replaced while the server runs: it is looked at once a minute. One that is broken or gone leaves
-the country empty, says so in the log once, and is taken up again when it is back.
+The file may be replaced while the server runs: the plugin checks it once a minute. If it is broken or missing, events
+have no country, and the log says so once. When it is back, it is read again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .database import Database, WrongKind
 
 PACKAGED = Path(__file__).parent / "data" / "geo-whois-asn-country.mmdb"
 
-# What no map knows: this host, private networks, links. The library's `is_global` takes longer than the look-up.
+# Addresses that no map knows: this host, private networks, links. `is_global` takes longer than the look-up.
 _NOWHERE = re.compile(
     r"(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\."
     r"|::1?$|f[cd][0-9a-f]{2}:|fe[89ab][0-9a-f]:",
@@ -29,7 +29,7 @@ _IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 
 class Geography:
-    """Answers last: any other plugin that knows where an address is goes first."""
+    """Locates addresses. It is called last, so any other plugin that knows the address overrides it."""
 
     def __init__(self) -> None:
         self._database: Database | None = None

@@ -1,4 +1,4 @@
-"""A map of addresses in a file that may be cut off, replaced or removed while it is read."""
+"""A map of addresses in a file. The file may be cut off, replaced or removed while it is read."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from ..hooks import Place
 logger = logging.getLogger("catchment.plugins")
 
 EVERY = 60.0
-"""Seconds between two looks at the file."""
+"""Seconds between two checks of the file."""
 _MODELS = ("City", "Enterprise", "Country")
-"""The kinds that geoip2 reads, as its methods are named; a database says its kind in its type."""
+"""The kinds that geoip2 reads, by the names of its methods. The type of a database contains its kind."""
 
 Lookup = Callable[[str], Place | None]
 Reading = tuple[Lookup, Callable[[], None]]
-"""A look-up, and what closes its file."""
+"""A look-up, and a function that closes its file."""
 
 
 class WrongKind(Exception):
-    """A good database that does not say where an address is."""
+    """A good database without places."""
 
 
 class Database:
-    """The places of one file. A file that can't be read now is no error: `find` knows nothing until it can.
+    """The places of one file. If the file can't be read, that is no error: `find` returns None until it can.
 
-    Raises `WrongKind` at the start for a database of something else, such as networks.
+    Raises `WrongKind` at the start if the database holds something else, such as networks.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -50,14 +50,14 @@ class Database:
         self._open(starting=True)
 
     def find(self, address: str) -> Place | None:
-        """Where an address is; None where the file does not say, and for a text that is no address."""
+        """Return the place of an address; None if the file does not have it, or if the text is no address."""
         if self._now() >= self._look_again:
             self._look_again = self._now() + EVERY
             if _state_of(self._path) != self._state:
                 self._open()
         try:
             return self._lookup(address)
-        except ValueError:  # no address, which the library says in words that hold it
+        except ValueError:  # no address. The library's message holds the text, so it is not logged
             return None
         except Exception as error:
             self._drop()
@@ -65,7 +65,7 @@ class Database:
             return None
 
     def close(self) -> None:
-        """Close the file. `find` knows nothing from then on."""
+        """Close the file. From then on `find` returns None."""
         self._look_again = float("inf")
         self._drop()
 
@@ -113,9 +113,9 @@ def _state_of(path: Path) -> tuple[int, int, int] | None:
 
 
 def _open(path: Path) -> Reading:
-    """A look-up in a copy of the file. The fast reader maps its file into memory, and to read beyond the end of a
-    mapped file that was cut off would kill the process: so it gets a copy that nobody else has, which lives as
-    long as the map. Where there is no room for one, the file is read into memory, and looked up more slowly."""
+    """Return a look-up in a copy of the file. The fast reader maps the file into memory. If a mapped file is cut off,
+    reading beyond its end kills the process. So the reader gets a private copy, which lives as long as the map. If
+    there is no space for a copy, the file is read into memory, and look-ups are slower."""
     with open(path, "rb") as source:
         try:
             with tempfile.NamedTemporaryFile(prefix="catchment-", suffix=".mmdb") as copy:

@@ -1,19 +1,19 @@
 """The shipped plugin that parses the user agent: browser, system, device.
 
-The library is ua-parser, with its expressions in Rust (15 µs a text, long and hostile ones too). The kind of
-device is decided here, the first of these that holds:
+The library is ua-parser, with its expressions in Rust (15 µs a text, also for long and hostile ones). The kind of
+device is decided here; the first condition that holds counts:
 
 =========== =============================================================================================
 bot         ua-parser knows a spider
 tv          the text names a television or a box beside one
 console     the text names a games console
-tablet      an iPad, a Kindle, something that calls itself a tablet, or Android without ``Mobile``
+tablet      an iPad, a Kindle, a device that calls itself a tablet, or Android without ``Mobile``
 mobile      ``Mobile`` or ``Mobi`` in the text, or a system that only telephones have
 desktop     a system of desktop computers
-(none)      nothing of that
+(none)      none of these
 =========== =============================================================================================
 
-An iPad that asks for desktop pages says that it is a Mac, and so it is `desktop` here.
+An iPad that asks for desktop pages says that it is a Mac, so it is `desktop` here.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import Any
 from ..hooks import UserAgent, check_settings, clean, hookimpl, remember_short
 
 _REMEMBERED = 10_000
-"""Texts whose answer is kept, a process; long ones are not."""
+"""Texts whose answer each process caches. Long ones are not cached."""
 _READ = 1_024
-"""Characters of a text that are looked at."""
+"""Characters of a text that are read."""
 _KEPT = 200
 """Characters of a field."""
 
@@ -46,7 +46,7 @@ _DESKTOP_SYSTEMS = re.compile(
 
 
 class UserAgentPlugin:
-    """Answers last: any other plugin that knows a user agent goes first."""
+    """Reads user agents. It is called last, so any other plugin that knows a user agent overrides it."""
 
     def __init__(self) -> None:
         self._parse: Callable[[str], UserAgent] | None = None
@@ -64,7 +64,7 @@ class UserAgentPlugin:
 
 
 def _parser() -> Callable[[str], UserAgent]:
-    # Imported here, since an import does nothing but import: this reads thousands of expressions.
+    # Imported here, because importing the plugin must not read thousands of expressions.
     from ua_parser import Domain, load_lazy_builtins
     from ua_parser.regex import Resolver
 
