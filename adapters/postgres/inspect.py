@@ -1,4 +1,4 @@
-"""Looking at a database without starting, making or changing anything."""
+"""Facts about a database, read without a change to it."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class DatabaseFacts:
     fsync: bool
     full_page_writes: bool
     read_only: bool
-    """A standby, or a role or database whose transactions only read."""
+    """True for a standby, and if the transactions of this role or database only read."""
     encoding: str
     may_create: bool
-    """True if the role may make a schema."""
+    """True if the role may create a schema."""
     may_use_schema: bool | None
-    """True if the role has a right in the schema `catchment`; None before the first migration."""
+    """True if the role may use the schema `catchment`; None before the first migration."""
     most_sessions: int
     keeps_statements_out_of_its_log: bool
     clock_ahead: float
-    """Seconds by which its clock is ahead of ours."""
+    """Seconds by which the database's clock is ahead of ours."""
     behind_pooler: bool
     """True if something other than the database answered the connection."""
 
 
 def inspect_database(dsn: str) -> DatabaseFacts:
-    """Return what the database says of itself. Raises `Unavailable`, with PostgreSQL's own reason."""
+    """Return the facts about a database. Raises `Unavailable`, with PostgreSQL's own reason."""
     try:
         with closing(psycopg2.connect(dsn, connect_timeout=_SECONDS)) as connection:
             connection.autocommit = True
@@ -65,7 +65,7 @@ def embedded_is_installed() -> bool:
 
 
 def running_embedded(directory: Path) -> str | None:
-    """Return the address of the embedded database in a folder, None unless it runs. Raises OSError."""
+    """Return the address of the embedded database in a folder; None if it does not run. Raises OSError."""
     try:
         lines = (directory / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""What senders lost, in the database."""
+"""Reports of events that senders lost, in the database."""
 
 from __future__ import annotations
 

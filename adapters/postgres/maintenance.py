@@ -1,4 +1,4 @@
-"""What a running installation does for itself: partitions ahead, old ids and salts away."""
+"""The upkeep of an installation: it makes partitions ahead, and deletes old ids, salts and quota windows."""
 
 from __future__ import annotations
 
@@ -21,28 +21,32 @@ log = logging.getLogger(__name__)
 _EVERY_SECONDS = 3600.0
 _START_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
-_BITE = 10_000
+_AT_ONCE = 10_000
+"""Rows that one statement deletes at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upkeep:
-    """What was done."""
+    """The result of one run."""
 
     partitions: tuple[str, ...] = ()
-    """Made now."""
+    """Partitions that were made."""
     ids_forgotten: int = 0
-    """Of events, and of reports of losses."""
+    """Ids of events and of reports of losses that were deleted."""
     misplaced: tuple[date, ...] = ()
     """Months whose events are in the default partition."""
 
 
 class Busy(Unavailable):
-    """Another session is at it."""
+    """Another session does the maintenance."""
 
 
 class Maintenance:
-    """Runs every hour, beside what else a server does; of several servers one at a time does it. `link`: a session of
-    its own, made for each run and ended after it. `wait`: for how many seconds it waits where another one is at it."""
+    """Runs every hour in a server. If there are several servers, one at a time does it.
+
+    `link` is a session for this alone: made for each run, and ended after it. `wait` is how many seconds a run waits
+    for another one.
+    """
 
     def __init__(self, link: Link, clock: Clock, *, wait: float = 0.0) -> None:
         self._link = link
@@ -51,8 +55,8 @@ class Maintenance:
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        """Sees to it that this month has its partition, before the first event comes; where that can not be done at
-        once, the default partition takes them."""
+        """Make this month's partition before the first event comes. If that is not possible at once, events go to the
+        default partition."""
         today = self._clock.now().date()
         try:
             async with asyncio.timeout(_START_SECONDS):
@@ -60,8 +64,8 @@ class Maintenance:
                     await self._link.run("keep_partitions", today=today, months_ahead=0)
         except (DatabaseError, TimeoutError) as error:
             log.warning(
-                "this month's partition could not be made (%s): events go to the default partition, out of which "
-                "`catchment maintain` moves them",
+                "this month's partition could not be made (%s): events go to the default partition; "
+                "`catchment maintain` moves them out of it",
                 str(error) or "no answer in time",
             )
         finally:
@@ -89,13 +93,15 @@ class Maintenance:
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def once(self) -> Upkeep:
-        """Does what is done every hour: all of it, also where a part fails. Raises `Busy` where another session is at
-        it, and the `DatabaseError` of the first part that failed."""
+        """Do one run. A part that fails does not stop the others.
+
+        Raises `Busy` if another session is at it, and the `DatabaseError` of the first part that failed.
+        """
         now = self._clock.now()
         failed: list[DatabaseError] = []
         made: list[str] = []
         misplaced: list[date] = []
-        forgotten = 0
+        ids = 0
         async with self._alone() as link:
             with _noting(failed):
                 rows = await link.run("keep_partitions", today=now.date(), months_ahead=MONTHS_AHEAD)
@@ -103,26 +109,25 @@ class Maintenance:
             with _noting(failed):
                 await link.run("forget_salts", today=now.date())
             with _noting(failed):
-                bite = _BITE
-                while bite == _BITE:
-                    bite = (await link.run("forget_ids", now=now, at_most=_BITE))[0][0]
-                    forgotten += bite
+                async for deleted in _deleting(link, "forget_ids", now=now):
+                    ids += deleted
             with _noting(failed):
-                bite = _BITE
-                while bite == _BITE:
-                    bite = (await link.run("forget_loss_reports", now=now, at_most=_BITE))[0][0]
-                    forgotten += bite
+                async for deleted in _deleting(link, "forget_loss_reports", now=now):
+                    ids += deleted
+            with _noting(failed):
+                async for _ in _deleting(link, "forget_quota_windows", today=now.date()):
+                    pass
             with _noting(failed):
                 misplaced = [month for (month,) in await link.run("misplaced_months")]
             if failed and not link.connected:
                 raise failed[0]
         if failed:
             raise failed[0]
-        return Upkeep(partitions=tuple(made), ids_forgotten=forgotten, misplaced=tuple(misplaced))
+        return Upkeep(partitions=tuple(made), ids_forgotten=ids, misplaced=tuple(misplaced))
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[Link]:
-        """The session, while it is the only one of all servers' that does the maintenance. Raises `Busy`."""
+        """Lend the session, locked against the maintenance of all other servers. Raises `Busy`."""
         try:
             async with self._link.one_session():
                 until = self._clock.monotonic() + self._wait
@@ -135,14 +140,22 @@ class Maintenance:
             self._link.drop()
 
     async def place(self, month: date) -> int:
-        """Moves a month's events out of the default partition; returns how many. Writers wait while it does."""
+        """Move a month's events out of the default partition, and return how many. Writers wait for it."""
         async with self._link.patience():
             return int((await self._link.run("place_month", first_day=month))[0][0])
 
 
+async def _deleting(link: Link, query: str, **parameters: object) -> AsyncIterator[int]:
+    """Run a query that deletes a part of what is old until nothing is left. Yield the size of each part."""
+    deleted = _AT_ONCE
+    while deleted == _AT_ONCE:
+        deleted = (await link.run(query, **parameters, at_most=_AT_ONCE))[0][0]
+        yield deleted
+
+
 @contextlib.contextmanager
 def _noting(failed: list[DatabaseError]) -> Iterator[None]:
-    """What fails inside is noted, and what comes after it is done all the same."""
+    """Note a failure of the part inside, so that the next part is done all the same."""
     try:
         yield
     except DatabaseError as error:

@@ -1,4 +1,4 @@
-"""Usage, read and audited."""
+"""Usage, quotas and the audit, in the database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .link import Links
 from .rows import BOTH_KEYS
 
 _STRAGGLERS = timedelta(hours=1)
-"""What arrived before a month's end is committed within seconds; an hour is beyond any clock's error."""
+"""How long after a month's end its events may still be committed. It takes seconds; an hour is more than any clock is
+wrong."""
 
 
 class PostgresMeter:

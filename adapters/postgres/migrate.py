@@ -1,4 +1,4 @@
-"""Bringing a database to this version, by yoyo-migrations."""
+"""Migrations: they bring a database to this version, by yoyo-migrations."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from catchment.core.errors import Invalid, Unavailable
 from .errors import why_not_connected
 
 MONTHS_AHEAD = 3
+"""Months after this one that have their partition before they begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaStatus:
-    """How a database differs from this version."""
+    """The difference between a database and this version."""
 
     missing: tuple[str, ...]
-    """Migrations it has not had."""
+    """Migrations that were not applied."""
     unknown: tuple[str, ...]
-    """Migrations of a later version."""
+    """Applied migrations of a later version."""
 
     @property
     def current(self) -> bool:
@@ -36,7 +37,7 @@ class SchemaStatus:
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]
-    """yoyo's, on a connection by the address as PostgreSQL's own library reads it, its tables in our schema."""
+    """yoyo's backend, with two changes: libpq reads the address, and yoyo's tables are in our schema."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -71,12 +72,12 @@ def _connect(dsn: str) -> Any:
 
 
 def _check(cursor: Any) -> None:
-    """Raise `Invalid` if the database can't hold every text, or the schema is somebody else's."""
+    """Raise `Invalid` if the database can't hold every text, or if the schema belongs to another role."""
     cursor.execute(sql.query("encoding"))
     encoding = cursor.fetchone()[0]
     if encoding != "UTF8":
         raise Invalid(
-            f"the database stores text as {encoding}, and events are UTF-8: make it anew with "
+            f"the database stores text as {encoding}, and events are UTF-8: create a new one with "
             "`CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
         )
     cursor.execute(sql.query("foreign_schema"))
@@ -88,7 +89,7 @@ def _check(cursor: Any) -> None:
 
 
 def schema_status(dsn: str) -> SchemaStatus:
-    """How the database differs from this version; changes nothing. Raises `Unavailable`."""
+    """Return the difference between the database and this version. Changes nothing. Raises `Unavailable`."""
     with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(sql.query("was_migrated"))
         applied: set[str] = set()
@@ -103,10 +104,12 @@ def schema_status(dsn: str) -> SchemaStatus:
 
 
 def migrate(dsn: str, today: date | None = None, said: Callable[[str], None] = lambda _: None) -> list[str]:
-    """Applies what is missing, one migration a transaction, and makes the partitions from `today` on: the database's
-    day, if none is given, since this machine's clock may be wrong. Returns what it applied; a second run applies
-    nothing. Two at the same time wait for each other. Raises `Unavailable`, and `Invalid` for a database that can't be
-    used."""
+    """Apply the missing migrations, each in a transaction, and make the partitions from `today` on. Return the names of
+    the migrations that were applied.
+
+    Without `today` it is the database's day, since this machine's clock may be wrong. Two runs at the same time wait
+    for each other. Raises `Unavailable`, and `Invalid` if the database can't be used.
+    """
     with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
         _check(cursor)
         cursor.execute(sql.query("migrate_lock"))

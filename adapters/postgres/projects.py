@@ -1,4 +1,4 @@
-"""What a key opens: looked up, kept for a while, and dropped at once when it changes."""
+"""A cache of keys and their projects: it drops an entry at once when the entry changes."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ from .link import Link, Links, end
 log = logging.getLogger(__name__)
 
 _PAGE = 5_000
-"""Keys that are loaded at once: a few milliseconds of the event loop."""
+"""Keys that are loaded at once. A page takes a few milliseconds of the event loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheLives:
-    """How long an answer is kept, in seconds, and how many are."""
+    """How long entries live, in seconds, and how many there are."""
 
     known: float = 60
-    """Then it is asked anew, and served meanwhile; not asked for twice as long, it is not served any more."""
+    """A known key's entry. After that it is served once more while it is looked up again. After twice the time it is
+    not served."""
     unknown: float = 10
+    """An unknown key's entry."""
     unheard: float = 5
-    """Either, while nobody tells what changes; then it is not served any more."""
+    """Any entry, while changes are not heard."""
     entries: int = 10_000
-    """Of keys that are known, and as many of others."""
+    """Entries of known keys at most, and as many of unknown ones."""
 
 
 @dataclass(slots=True)
@@ -60,21 +62,20 @@ class _Entry:
 class CachedProjects:
     """`catchment.core.ports.ProjectRepository` on PostgreSQL.
 
-    What is wanted: no query per event, a revoked key refused at once, and customers who do not notice that somebody
-    makes up keys. How: answers are kept, and the database announces every change (`catchment.announce`) to a session
-    that listens. While that session is lost the cache was emptied once and its entries live 5 s. An answer of a minute
-    is served once more while it is asked anew.
+    The aims: no query per event, a revoked key is refused at once, and made-up keys do not delay customers. Entries are
+    kept, and the database announces every change (`catchment.announce`) to a session that listens. While that session
+    is lost, the cache is emptied once and entries live 5 s. An entry that is a minute old is served once more while it
+    is looked up again.
 
-    The keys that exist are known by a small set (`KnownKeys`). A look-up of any other goes to `strangers`, sessions of
-    its own with `MOST_STRANGERS` places, each of which is taken for `STRANGE_SECONDS` at least. So no number of made-up
-    keys stands before a good one. Who finds no place is told so after `patience` seconds, not at once: whoever sends
-    made-up keys without a pause would else keep the event loop busy with being told. What was found of them is kept
-    apart and shorter, so that guessing can't push out the good ones.
+    `KnownKeys`, a small set, holds all keys that exist. The look-up of any other key goes to `strangers`: separate
+    sessions with `MOST_STRANGERS` places, and each look-up takes its place for `STRANGE_SECONDS` at least. So made-
+    up keys never stand before a good one. If there is no free place, the refusal comes after `patience` seconds: at
+    once, it would keep the event loop busy with senders who never pause. Entries of unknown keys are kept apart and
+    live shorter, so guessing can't push out good keys.
 
-    A look-up takes no longer than `patience` seconds, and none is begun while the database is `down`: whoever asks is
-    told so at once. The price: a change is seen when its announcement arrives, within milliseconds, and within about
-    7 s in the worst case: a session that is lost without a word is noticed when it was quiet for `HEARTBEAT_SECONDS`
-    and then does not answer in time (2 s).
+    A look-up takes at most `patience` seconds. None is begun while the database is `down`: it is refused at once. The
+    price: a change is seen when its announcement arrives. That takes milliseconds, and about 7 s in the worst case: the
+    loss of a silent session is noticed after `HEARTBEAT_SECONDS` and an answer that does not come in 2 s.
     """
 
     HEARTBEAT_SECONDS = 5.0
@@ -118,7 +119,7 @@ class CachedProjects:
         self._task = asyncio.get_running_loop().create_task(self._listen(), name="listener")
 
     async def wait_until_listening(self, within: float) -> None:
-        """Returns when changes are heard and the keys are known, or after so many seconds."""
+        """Wait until changes are heard and the keys are known, at most so many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._heard.wait()
@@ -137,7 +138,7 @@ class CachedProjects:
         if task is None:
             if fingerprint not in self._keys and self._strange >= self.MOST_STRANGERS:
                 await asyncio.sleep(self._patience)
-                if fingerprint not in self._keys:  # else it was made a moment ago
+                if fingerprint not in self._keys:  # it may have been made a moment ago
                     raise Unavailable("too many unknown keys are looked up at this moment")
             task = self._asked.get(fingerprint) or self._look_up(fingerprint, strange=fingerprint not in self._keys)
         try:
@@ -150,7 +151,7 @@ class CachedProjects:
         return fingerprint in self._keys or fingerprint in self._asked or fingerprint in self._unknown
 
     def _kept(self, fingerprint: bytes) -> _Entry | None:
-        """The answer that may be served. One of a key that is known is asked anew when it is aged."""
+        """Return the entry that may be served; None if there is none. Look an old entry of a known key up again."""
         entry, entries, life = self._known.get(fingerprint), self._known, self._lives.known
         if entry is None:
             entry, entries, life = self._unknown.get(fingerprint), self._unknown, self._lives.unknown
@@ -168,7 +169,7 @@ class CachedProjects:
         return None
 
     def _look_up(self, fingerprint: bytes, *, strange: bool) -> asyncio.Task[Access | None]:
-        """Begins a look-up. Raises `Unavailable` if none can be begun."""
+        """Begin a look-up. Raises `Unavailable` while the database is down."""
         if (why := self._down()) is not None:
             raise Unavailable(why)
         loop, links = asyncio.get_running_loop(), self._strangers if strange else self._links
@@ -185,7 +186,7 @@ class CachedProjects:
                 loop.call_at(free_from, leave)
             del self._asked[fingerprint]
             if not task.cancelled():
-                task.exception()  # nobody may be waiting for it
+                task.exception()  # perhaps nobody waits for it
 
         task.add_done_callback(ended)
         return task
@@ -198,7 +199,7 @@ class CachedProjects:
             self._used(fingerprint)
         if access is not None and fingerprint not in self._keys:
             self._keys.add((fingerprint,))
-        if changes == self._changes:  # else the answer may be older than what was announced
+        if changes == self._changes:  # if not, the answer may be older than the change
             self._known.pop(fingerprint, None)
             entries = self._unknown if access is None else self._known
             entries[fingerprint] = _Entry(access, self._clock.monotonic())
@@ -225,7 +226,7 @@ class CachedProjects:
                 await asyncio.sleep(0.2)
 
     async def _load_keys(self) -> None:
-        """Learns all keys, a page at a time. What is made meanwhile is announced after it."""
+        """Load all keys, a page at a time. Keys that are made meanwhile are announced afterwards."""
         loaded: array[int] = array("Q")
         page: Sequence[bytes] = (b"",)
         while page:
@@ -235,11 +236,11 @@ class CachedProjects:
         self._keys.replace(loaded)
 
     async def _hear(self) -> None:
-        """Drops what is announced, until the session ends. A quiet session is asked whether it lives."""
+        """Drop the entries that are announced, until the session ends. Check the session whenever it is quiet."""
         while True:
             notice = asyncio.ensure_future(self._listener.notifies.get())
             try:
-                # not wait_for: what it cancels can have taken an announcement already
+                # not wait_for: it may cancel a task that has taken an announcement
                 while not (await asyncio.wait((notice,), timeout=self.HEARTBEAT_SECONDS))[0]:
                     await self._look_at_listener()
                 first = notice.result()
@@ -254,7 +255,7 @@ class CachedProjects:
                 changed.add(self._listener.notifies.get_nowait().payload)
             self._forget(changed)
             projects = sorted(one.removeprefix("project ") for one in changed if one.startswith("project "))
-            if projects:  # after what changed was forgotten: that waits for no query
+            if projects:  # last, so that no entry waits for a query to be dropped
                 rows = await self._listener.run("known_keys_of", projects=projects)
                 self._keys.add(fingerprint for (fingerprint,) in rows)
 
@@ -264,7 +265,7 @@ class CachedProjects:
             raise Refused(POOLED, "the session does not listen any more: a pooler gave it to somebody else")
 
     def _forget(self, changed: set[str]) -> None:
-        """Drops what is kept of these projects and accounts, and of all keys that nobody had."""
+        """Drop the entries of these projects and accounts, and of all unknown keys."""
         self._changes += 1
         self._unknown.clear()
         for fingerprint, entry in list(self._known.items()):

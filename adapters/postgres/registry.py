@@ -166,11 +166,12 @@ class PostgresRegistry:
 
 
 async def _count_window(link: Link, of: Mapping[str, object]) -> tuple[object, int]:
-    """Makes the row of a quota's present window before there is the quota; its first day, and what it lacks.
+    """Make the row of a quota's present window before the quota exists. Return the window's first day, and the number
+    of events that the row lacks.
 
-    Nobody is stopped: the row begins with 0, and every commit adds to it from then on. Whoever was storing just then
-    may not have seen it, and is waited for. What is stored after that, and not in the row, came before it; one
-    statement, which has one snapshot, tells how much that is.
+    No writer is stopped. The row begins with 0, and every commit adds to it from then on. Transactions that were adding
+    to usage just then may not have seen the row, so this waits for them. After that, events that are stored but not in
+    the row came before it. One statement, with one snapshot, counts them.
     """
     starts = (await link.run("begin_counting", **of))[0][0]
     before = set(await link.run("writers"))
@@ -215,5 +216,5 @@ def _key(row: Any) -> Key:
 
 
 def _taken(error: DatabaseError, taken: str) -> Exception:
-    """Return what a statement's failure means to a person."""
+    """Return the error to raise for a failed statement: `AlreadyExists` if a name or key is taken."""
     return AlreadyExists(taken) if error.sqlstate == _UNIQUE_VIOLATION else error

@@ -1,11 +1,12 @@
-"""Checks that a session must pass before anything is stored by it, and again while it is used.
+"""Checks that a session must pass before it stores anything, and again while it is used.
 
-- **A session of our own.** A pooler that pools transactions hands one session to many clients: `LISTEN`, settings and
-  locks get lost without an error. Every session carries a mark; one that carries the mark of another is shared.
-- **On the present primary.** After a failover the old primary may come back, and be written to. Whoever was promoted
-  is on a higher timeline: the highest one that was seen is remembered, by all workers, and an older one is refused.
-- **With a database whose clock agrees with ours.** Months, days and the age of ids come from the arrival, which is the
-  server's time. Billing reads them, so a server whose clock is wrong stores nothing.
+- **The session is ours alone.** A pooler that pools transactions gives one session to many clients: `LISTEN`,
+  settings and locks are lost without an error. Every session carries a mark; a session with the mark of another is
+  shared.
+- **It is on the present primary.** After a failover the old primary may come back and take writes. A promoted standby
+  is on a higher timeline. All workers remember the highest timeline that they saw, and refuse an older one.
+- **The database's clock agrees with ours.** Months, days and the age of ids come from the arrival, which is the
+  server's time. Billing reads them, so a server with a wrong clock stores nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ log = logging.getLogger(__name__)
 CLOCK_TOLERANCE = timedelta(minutes=2)
 _ALERT_SECONDS = 300.0
 _NOT_TOLD = ("0A", "42", "55")
-"""Classes of SQLSTATE: this database, or this role, does not say who it is."""
+"""Classes of SQLSTATE of a database or role that does not tell its identity."""
 
 Ask = Callable[..., Awaitable[Rows]]
-"""Runs a named query on the session that is checked."""
+"""A function that runs a named query on the session that is checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,15 @@ class Identity:
     """The identity of a primary."""
 
     system: int
-    """The identifier of its cluster: the same after a failover, another after a dump was restored."""
+    """The identifier of its cluster: a failover keeps it, restoring a dump does not."""
     timeline: int
     """Grows by one when a standby is promoted."""
     started: datetime
-    """The start of this database server: two servers differ."""
+    """The time of the server's start, which tells two servers apart."""
 
 
 class PrimaryMemory:
-    """The present primary as far as it is known: of one process, and of all that it forks."""
+    """The present primary, as far as it is known. A process shares it with all that it forks."""
 
     _LAYOUT = struct.Struct("=qQ")
 
@@ -56,7 +57,7 @@ class PrimaryMemory:
         self._shared = mmap.mmap(-1, self._LAYOUT.size)
 
     def get(self) -> tuple[int, int] | None:
-        """The system's identifier and the highest timeline; None if nothing was seen yet."""
+        """Return the system's identifier and the highest timeline; None if no primary was seen yet."""
         system, timeline = self._LAYOUT.unpack_from(self._shared)
         return (system, timeline) if timeline else None
 
@@ -70,11 +71,11 @@ class Checked:
 
     mark: str = field(default_factory=lambda: uuid4().hex)
     timeline: int | None = None
-    """None if it is not on a primary, or the database does not say."""
+    """None for a standby, and for a database that does not tell."""
 
 
 class SessionChecks:
-    """Checks every session of a process, and remembers what they say. `clock`: None if the time does not matter."""
+    """Checks every session of a process, and remembers the results. Without a `clock` the time is not checked."""
 
     def __init__(self, clock: Clock | None, memory: PrimaryMemory | None = None) -> None:
         self._clock = clock
@@ -82,19 +83,19 @@ class SessionChecks:
         self._marks: set[str] = set()
         self._alerts: dict[str, float] = {}
         self.durability: dict[str, Any] = {}
-        """fsync and full_page_writes, whether they are on, and the server's version."""
+        """fsync and full_page_writes (true if on), and the server's version."""
         self.refusal: Refused | None = None
-        """The reason why no session may be used at all: the clock. None if there is none."""
+        """The reason to use no session at all: a wrong clock. None if there is none."""
 
     @property
     def timeline(self) -> int | None:
-        """The highest one that was seen."""
+        """The highest timeline that was seen."""
         seen = self._memory.get()
         return seen[1] if seen is not None else None
 
     @property
     def alert(self) -> str | None:
-        """The alert for an operator: another primary that was met within the last minutes."""
+        """An alert for an operator: another primary was met within the last minutes."""
         now = self._monotonic()
         self._alerts = {text: since for text, since in self._alerts.items() if now - since < _ALERT_SECONDS}
         return next(iter(self._alerts), None)
@@ -104,11 +105,11 @@ class SessionChecks:
         return checked.timeline is not None and checked.timeline < (self.timeline or 0)
 
     def end(self, checked: Checked) -> None:
-        """The session was closed."""
+        """Forget a session that was closed."""
         self._marks.discard(checked.mark)
 
     async def check(self, checked: Checked, place: str, ask: Ask) -> None:
-        """Checks a session, at its beginning or later. Raises `Refused` if it must not be used."""
+        """Check a session, new or used. Raises `Refused` if it must not be used."""
         first = checked.mark not in self._marks
         self._marks.add(checked.mark)  # before asking: another session may meet it at once
         before_asking = self._clock.now() if self._clock else None
@@ -155,8 +156,8 @@ class SessionChecks:
             self._memory.put(system, found.timeline)
 
     def note_primaries(self, found: Iterable[tuple[str, Identity]]) -> None:
-        """Takes what all hosts of the address say: the first cluster named is ours, on its highest timeline. Any other
-        primary is an alert."""
+        """Learn from the primaries among all hosts of the address. Ours is the cluster named first, on its highest
+        timeline. Any other primary is an alert."""
         primaries = list(found)
         if not primaries:
             return
@@ -175,7 +176,7 @@ class SessionChecks:
             self._refused(f"two primaries on one timeline ({newest}): {' and '.join(twins.values())}; stop one of them")
 
     def _refused(self, text: str) -> Refused:
-        """An error that is an alert for a while, whatever other sessions meet."""
+        """Return an error, and keep it as an alert for a while, even if other sessions are fine."""
         if text not in self._alerts:
             log.critical("%s", text)
         self._alerts[text] = self._monotonic()
@@ -185,7 +186,7 @@ class SessionChecks:
         return self._clock.monotonic() if self._clock is not None else 0.0
 
     def _check_time(self, database: datetime, before: datetime, after: datetime) -> None:
-        """The time between asking and the answer is nobody's error."""
+        """Refuse a clock that is wrong. The time between question and answer is not an error."""
         behind, ahead = database - after, before - database
         if max(behind, ahead) <= CLOCK_TOLERANCE:
             self.refusal = None
@@ -200,7 +201,7 @@ class SessionChecks:
 
 
 async def identify(ask: Ask) -> Identity | None:
-    """Return the identity of the primary that answers; None for a standby, and for a database that does not say."""
+    """Return the identity of the primary that answers; None for a standby, and for a database that does not tell."""
     try:
         found = (await ask("identify"))[0]
     except DatabaseError as error:

@@ -113,4 +113,19 @@ BEGIN
 END
 $body$;
 
+CREATE FUNCTION catchment.forget_quota_windows(ended_before date, at_most integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+-- Deletes what was used of windows that ended before a day, at most so many rows; returns how many.
+DECLARE
+    deleted integer;
+BEGIN
+    DELETE FROM catchment.quota_usage WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM catchment.quota_usage
+        WHERE starts + CASE "window" WHEN 'day' THEN interval '1 day' ELSE interval '1 month' END <= ended_before
+        LIMIT at_most));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$body$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA catchment FROM PUBLIC;

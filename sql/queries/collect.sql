@@ -1,9 +1,9 @@
 -- name: log_events
--- Stores and counts a group of events; an outcome for each.
+-- Store and count a group of events; return an outcome for each.
 SELECT catchment.log_events(%(batch)s::jsonb, %(limits)s::jsonb)
 
 -- name: find_access
--- What a key opens: its project with origins, settings, and the quotas that count its events.
+-- Return what a key opens: its project with origins, settings, and the quotas that count its events.
 SELECT key.kind, key.revoked_at IS NOT NULL AS revoked,
        project.id::text AS project_id, project.name AS project, account.id::text AS account_id, account.name AS account,
        project.bots, project.do_not_track, project.privacy, project.allow_null_origin, project.enabled,
@@ -20,15 +20,16 @@ JOIN catchment.account ON account.id = project.account_id
 WHERE key.fingerprint = %(fingerprint)s
 
 -- name: known_keys
--- The fingerprints of all keys after this one, in rising order, a page of them.
+-- Return a page of the fingerprints of all keys, in rising order, after a given one.
 SELECT fingerprint FROM catchment.key WHERE fingerprint > %(after)s ORDER BY fingerprint LIMIT %(at_most)s
 
 -- name: known_keys_of
--- The fingerprints of the keys of some projects.
+-- Return the fingerprints of the keys of some projects.
 SELECT fingerprint FROM catchment.key WHERE project_id = ANY (%(projects)s::uuid[])
 
 -- name: salt_of_day
--- The key of a day for hashed addresses, made by the first who asks; of a day that is far off, that of today.
+-- Return the salt of a day for hashed addresses. The first server that asks makes it. For a day that is far from the
+-- database's clock, return that of today.
 WITH made AS (
     INSERT INTO catchment.salt (day, salt) VALUES (catchment.today(%(day)s), %(salt)s)
     ON CONFLICT DO NOTHING RETURNING salt
@@ -36,12 +37,13 @@ WITH made AS (
 SELECT salt FROM made UNION ALL SELECT salt FROM catchment.salt WHERE day = catchment.today(%(day)s) LIMIT 1
 
 -- name: quarantine
--- Notes an event that the database could not hold: what it was, never what was in it.
+-- Note an event that the database could not hold: which fields it had, never what was in them.
 INSERT INTO catchment.quarantine (project_id, key_kind, name, fields, received_at)
 VALUES (%(project_id)s, %(key_kind)s, %(name)s, %(fields)s, %(received_at)s)
 
 -- name: note_key_uses
--- Notes that keys were used just now, in one order for all servers; what another one noted a moment ago is enough.
+-- Note that keys were used just now, in the same order on all servers. A use that another server noted a moment ago is
+-- enough.
 INSERT INTO catchment.key_use AS known (key_id, used_at)
 SELECT id, now() FROM catchment.key
 WHERE fingerprint = ANY (%(fingerprints)s::bytea[]) AND revoked_at IS NULL

@@ -1,10 +1,10 @@
 -- name: record_losses
--- Counts a report of losses, once; what was done.
+-- Count a report of losses, once; return what was done.
 SELECT catchment.record_losses(%(project_id)s, %(kind)s, %(report_id)s, %(received_at)s, %(counts)s::jsonb,
                                   %(known)s::text[], %(most_words)s, %(most_reports)s)
 
 -- name: losses
--- What senders lost, of all projects or of one.
+-- Return what senders lost, of all projects or of one.
 SELECT account.name AS account, project.name AS project, project.id::text AS project_id, loss.day, loss.reason, loss.events
 FROM catchment.loss
 JOIN catchment.project ON project.id = loss.project_id

@@ -1,6 +1,6 @@
 -- name: begin_migrating
--- How a session that migrates behaves: nothing that other roles have made is seen, nothing takes too long, and what
--- fails says so.
+-- Set how a session that migrates behaves: nothing that other roles have made is found, nothing takes too long, and
+-- hidden rows are an error.
 SET search_path = pg_catalog, pg_temp;
 SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),
        set_config('idle_in_transaction_session_timeout', '0', false), set_config('TimeZone', 'UTC', false),
@@ -8,40 +8,41 @@ SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '
        set_config('row_security', 'off', false)
 
 -- name: migrate_lock
--- One migration at a time; let go at the end of the session.
+-- Take the lock of migrations, until the end of the session: one at a time.
 SELECT pg_advisory_lock(hashtext('catchment migrate'))
 
 -- name: encoding
--- How this database stores text.
+-- Return how this database stores text.
 SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()
 
 -- name: foreign_schema
--- The role that owns the schema, if it is one that this role does not belong to.
+-- Return the role that owns the schema, if this role does not belong to it.
 SELECT pg_get_userbyid(nspowner) FROM pg_namespace
 WHERE nspname = 'catchment' AND NOT pg_has_role(nspowner, 'USAGE')
 
 -- name: make_schema
--- Where everything lives.
+-- Create the schema that holds everything.
 CREATE SCHEMA IF NOT EXISTS catchment
 
 -- name: see_own_tables
--- For yoyo, which does not name the schema of its tables. What is the system's still comes first, unnamed.
+-- Let yoyo find its own tables, whose schema it does not name. The system's tables still come first.
 SET search_path = catchment, pg_temp
 
 -- name: was_migrated
--- Whether this database was ever migrated.
+-- True if this database was ever migrated.
 SELECT to_regclass('catchment._yoyo_migration') IS NOT NULL
 
 -- name: applied_migrations
--- The migrations that this database has had.
+-- Return the migrations that were applied.
 SELECT migration_id FROM catchment._yoyo_migration ORDER BY migration_id
 
 -- name: today
--- The database's day in UTC.
+-- Return the database's day in UTC.
 SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date
 
 -- name: inspect_database
--- What `catchment config check` looks at; changes nothing. There is no schema (null) before the first migration.
+-- Return what `catchment config check` looks at. Changes nothing. The schema's column is null before the first
+-- migration.
 SET search_path = pg_catalog, pg_temp;
 SELECT current_setting('server_version_num')::integer AS version_number, current_setting('server_version') AS version,
        current_setting('fsync') = 'on' AS fsync, current_setting('full_page_writes') = 'on' AS full_page_writes,

@@ -1,9 +1,9 @@
 -- name: begin_session
--- How every session of the server behaves. Nothing that other roles have made is seen (first of all: what follows calls
--- functions); a commit that is answered is on disk; every statement has its own snapshot, on which exact quotas rely; rows
--- that a policy hides are an error, not left out; and no event's text gets into the database's log. What the role may not
--- set is left as it is, each by itself. What runs is not tracked, since the postmaster logs the statement of a session
--- that was killed.
+-- Set how every session of the server behaves. First the search_path: what follows calls functions, and nothing that
+-- other roles have made may be found. A commit that is answered is on disk. Every statement has its own snapshot; exact
+-- quotas rely on it. Rows that a policy hides are an error, not left out. No event's text gets into the database's log.
+-- The settings in the loop are tried one by one, since the role may not be allowed to set them. Statements are not
+-- tracked, because the postmaster logs the statement of a session that was killed.
 SET search_path = pg_catalog, pg_temp;
 SELECT set_config('synchronous_commit', 'on', false), set_config('TimeZone', 'UTC', false),
        set_config('default_transaction_isolation', 'read committed', false),
@@ -28,38 +28,39 @@ BEGIN
 END $$
 
 -- name: meet
--- What a session is: the mark that it carries (and carries ours from now on), the database's time, and what a committed
--- row is worth here (fsync, full page writes, the server's version).
+-- Return the mark that a session carries (from now on it carries ours), the database's time, and whether a committed
+-- row is safe here (fsync, full page writes, the server's version).
 SELECT current_setting('catchment.session', true) AS mark, set_config('catchment.session', %(mark)s, false),
        clock_timestamp() AS clock, current_setting('fsync') = 'on' AS fsync,
        current_setting('full_page_writes') = 'on' AS full_page_writes, current_setting('server_version') AS version
 
 -- name: identify
--- Who the primary is: its cluster, its timeline (eight hexadecimal digits; null on a standby), and its start.
+-- Return the identity of the primary: its cluster, its timeline (eight hexadecimal digits; null on a standby), and its
+-- start.
 SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system,
        CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline,
        pg_postmaster_start_time() AS started
 
 -- name: heartbeat
--- Whether the other side is there.
+-- Ask whether the other side is there.
 SELECT 1
 
 -- name: listen
--- From now on, what changes is announced to this session.
+-- Announce changes to this session from now on.
 LISTEN catchment_changed
 
 -- name: listens
--- Whether this session is still told what changes.
+-- True if changes are still announced to this session.
 SELECT 'catchment_changed' = ANY (ARRAY(SELECT pg_listening_channels()))
 
 -- name: take_your_time
--- In this transaction no statement is too slow; one that nobody waits for any more ends.
+-- Let statements of this transaction take any time. A statement that nobody waits for any more ends.
 SELECT set_config('statement_timeout', '0', true), set_config('client_connection_check_interval', '10s', true)
 
 -- name: try_lock
--- Whether this session is the only one that holds the lock of this name; let go at the end of the session.
+-- Take the lock of this name, until the end of the session; false if another session has it.
 SELECT pg_try_advisory_lock(hashtext(%(name)s))
 
 -- name: let_go
--- Lets go of what this session has locked.
+-- Release all locks of this session.
 SELECT pg_advisory_unlock_all()

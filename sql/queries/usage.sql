@@ -1,5 +1,5 @@
 -- name: usage
--- Usage by account, project and period, of all or of some.
+-- Return usage by account, project and period, of all or of some.
 SELECT usage.account_id::text, usage.account, usage.project_id::text, usage.project,
        usage.period, usage.events, closed_period.period IS NOT NULL AS closed, usage.demo, usage.deleted
 FROM catchment.usage
@@ -10,11 +10,11 @@ WHERE (%(account)s::uuid IS NULL OR usage.account_id = %(account)s::uuid)
 ORDER BY usage.account, usage.project, usage.period
 
 -- name: window_usage
--- The events of a scope in one window, counted anew.
+-- Count the events of a scope in one window anew.
 SELECT catchment.window_usage(%(scope)s, %(scope_id)s::uuid, %(window)s, %(starts)s, %(keys)s)
 
 -- name: quota_usage
--- What is used of each quota in its present window: what every commit adds to, or what is counted if none came by yet.
+-- Return what is used of each quota in its present window: its row, or a new count if there is no row yet.
 SELECT quota.id::text AS quota_id, coalesce(used.events, catchment.window_usage(
     quota.scope, quota.scope_id, quota."window", present.starts, coalesce(quota.keys, 'both'))) AS events
 FROM catchment.quota
@@ -26,12 +26,12 @@ LEFT JOIN catchment.quota_usage AS used
  AND used.starts = present.starts AND used.keys = coalesce(quota.keys, 'both')
 
 -- name: close_period
--- Makes a period final.
+-- Make a period final.
 SELECT catchment.close_period(%(period)s)
 
 -- name: audit
--- Where usage is not the number of rows that were stored: by project and period, in UTC months of the arrival; of all
--- projects or of one. Rows that were deleted on purpose were counted then.
+-- Return the projects and periods whose usage differs from the rows that were stored, in UTC months of the arrival; of
+-- all projects or of one. Rows that were deleted on purpose are added.
 WITH stored AS (
     SELECT project_id, period, sum(events)::bigint AS events
     FROM (

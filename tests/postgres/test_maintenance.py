@@ -131,6 +131,29 @@ async def test_salts_are_forgotten_48_hours_after_their_day_began(database: Data
 
 
 @pytest.mark.gen_test
+async def test_quota_windows_are_deleted_62_days_after_their_end(database: Database) -> None:
+    starts = [
+        ("day", date(2026, 8, 31)),
+        ("day", date(2026, 9, 1)),
+        ("month", date(2026, 8, 1)),
+        ("month", date(2026, 9, 1)),
+    ]
+    for window, day in (*starts, *[("day", date(2025, 1, day)) for day in range(1, 11)]):
+        database.execute(
+            'INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, keys, events)'
+            " VALUES ('project', %s, %s, %s, 'both', 7)",
+            PROJECT,
+            window,
+            day,
+        )
+    assert database.one("SELECT catchment.forget_quota_windows('2026-01-01', 8)") == 8
+    async with open_link(database, "maintenance") as link:
+        assert await Maintenance(link, ToldClock(NOON)).once() == Upkeep()
+    kept = database.execute('SELECT "window", starts FROM catchment.quota_usage ORDER BY 1')
+    assert kept == [("day", date(2026, 9, 1)), ("month", date(2026, 9, 1))]
+
+
+@pytest.mark.gen_test
 async def test_servers_agree_on_the_salt_of_a_day(database: Database) -> None:
     async with open_links(database) as links:
         servers = [SaltedAnonymizer(links, CountingIds()) for _ in range(3)]
@@ -240,10 +263,14 @@ async def test_a_clock_that_is_ahead_forgets_nothing(database: Database) -> None
         "INSERT INTO catchment.loss_report SELECT project_id, key_kind, event_id, received_at FROM catchment.event_id"
     )
     database.execute("INSERT INTO catchment.salt SELECT (now() AT TIME ZONE 'UTC')::date, ''")
+    database.execute(
+        "INSERT INTO catchment.quota_usage SELECT 'project', project_id, 'day', current_date - 30, 'both', 1"
+        " FROM catchment.event_id"
+    )
     async with open_link(database) as link:
         done = await Maintenance(link, ToldClock(now + timedelta(days=100))).once()
     assert done.ids_forgotten == 0
-    for table in ("event_id", "loss_report", "salt"):
+    for table in ("event_id", "loss_report", "salt", "quota_usage"):
         assert database.one(f"SELECT count(*) FROM catchment.{table}") == 1  # noqa: S608
 
 
