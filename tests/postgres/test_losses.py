@@ -112,12 +112,3 @@ async def test_ids_of_reports_are_known_for_32_days_and_counts_for_good(embedded
         assert await record(losses, "old") is Recorded.NOW
         assert sum(loss.events for loss in await losses.losses(project=PROJECT)) == 0  # of a project that is gone
     assert embedded_database.one("SELECT sum(events) FROM catchment.loss") == 12
-
-
-async def test_ids_of_reports_are_forgotten_in_bites(embedded_database: Database) -> None:
-    embedded_database.execute(
-        "INSERT INTO catchment.loss_report SELECT %s, 'browser', n::text, '2026-09-01' FROM generate_series(1, 25) n",
-        PROJECT,
-    )
-    forget = "SELECT catchment.forget_loss_reports('2026-10-01', %s)"
-    assert [embedded_database.one(forget, 10) for _ in range(4)] == [10, 10, 5, 0]

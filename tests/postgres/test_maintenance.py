@@ -1,4 +1,4 @@
-"""What an installation does for itself."""
+"""The upkeep of an installation: partitions, old ids and salts, the end of a month, and clocks that are wrong."""
 
 from __future__ import annotations
 
@@ -51,60 +51,48 @@ async def store(database: Database, *batch: object) -> None:
 # partitions
 
 
-def test_partitions_are_made_once(database: Database) -> None:
+def test_partitions_are_made_once_with_the_indexes_of_the_table(database: Database) -> None:
     assert made(database, date(2026, 11, 30), 3) == []
     assert made(database, date(2026, 12, 31), 4) == ["event_2027_03", "event_2027_04"]
     assert made(database, date(2026, 12, 1), 4) == []
     assert made(database, date(2028, 2, 29), 0) == ["event_2028_02"]
+    for partition in ("event_2026_12", "event_2028_02"):
+        ((index,),) = database.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s", partition)
+        assert "(project_id, received_at)" in index
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
-def test_partitions_are_months_in_utc_whatever_the_sessions_zone(database: Database, zone: str) -> None:
+def test_partitions_are_months_in_utc_whatever_the_time_zone_of_the_session(database: Database) -> None:
     with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('TimeZone', %s, false)", (zone,))
-        cursor.execute(_KEEP, (date(2027, 6, 1), 1))
-        assert cursor.fetchall() == [("event_2027_06",), ("event_2027_07",)]
-        cursor.execute("SET TimeZone = 'UTC'")
-        cursor.execute(_BOUNDS, (True,))
-        bounds = dict(cursor.fetchall())
-    assert bounds["event_2027_06"] == "FOR VALUES FROM ('2027-06-01 00:00:00+00') TO ('2027-07-01 00:00:00+00')"
-    assert bounds["event_2027_07"] == "FOR VALUES FROM ('2027-07-01 00:00:00+00') TO ('2027-08-01 00:00:00+00')"
+        for year, zone in ((2027, "UTC"), (2028, "Pacific/Kiritimati"), (2029, "America/Los_Angeles")):
+            cursor.execute("SELECT set_config('TimeZone', %s, false)", (zone,))
+            cursor.execute(_KEEP, (date(year, 6, 1), 1))
+            assert cursor.fetchall() == [(f"event_{year}_06",), (f"event_{year}_07",)]
+            cursor.execute("SET TimeZone = 'UTC'")
+            cursor.execute(_BOUNDS, (True,))
+            bounds = dict(cursor.fetchall())
+            for n in (6, 7):
+                first, past = f"{year}-{n:02}-01 00:00:00+00", f"{year}-{n + 1:02}-01 00:00:00+00"
+                assert bounds[f"event_{year}_{n:02}"] == f"FOR VALUES FROM ('{first}') TO ('{past}')"
 
 
 @pytest.mark.gen_test
-async def test_an_event_is_stored_in_the_month_of_its_arrival(database: Database) -> None:
+async def test_an_event_is_stored_in_the_month_of_its_arrival_or_in_the_default_partition(database: Database) -> None:
     ends = datetime(2026, 12, 1, tzinfo=UTC)
-    for name, arrival in (("last", ends - timedelta(microseconds=1)), ("first", ends)):
+    far = datetime(2030, 5, 31, 23, 59, tzinfo=UTC)
+    for name, arrival in (("last", ends - timedelta(microseconds=1)), ("first", ends), ("far", far)):
         await store(database, an_event(PROJECT, name, received_at=arrival))
-    assert where(database, "last") == "catchment.event_2026_11"
-    assert where(database, "first") == "catchment.event_2026_12"
-
-
-@pytest.mark.gen_test
-async def test_the_default_partition_catches_what_no_month_takes(database: Database) -> None:
-    await store(database, an_event(PROJECT, "far", received_at=datetime(2030, 5, 31, 23, 59, tzinfo=UTC)))
-    assert where(database, "far") == "catchment.event_default"
-    # its month can't be attached any more: it is left out, and the others are made
+    assert [where(database, name) for name in ("last", "first", "far")] == [
+        "catchment.event_2026_11",
+        "catchment.event_2026_12",
+        "catchment.event_default",
+    ]
+    # the month of `far` can't be attached any more: it is left out, and the others are made
     assert made(database, date(2030, 4, 1), 2) == ["event_2030_04", "event_2030_06"]
     await store(database, an_event(PROJECT, "again", received_at=datetime(2030, 5, 1, tzinfo=UTC)))
     assert where(database, "again") == "catchment.event_default"
 
 
-def test_a_partition_has_the_indexes_of_the_table(database: Database) -> None:
-    indexes = database.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'event_2026_12'")
-    assert len(indexes) == 1
-    assert "(project_id, received_at)" in indexes[0][0]
-
-
 # ids and salts
-
-
-@pytest.mark.gen_test
-async def test_ids_are_forgotten_in_bites(database: Database) -> None:
-    await store(database, *events(PROJECT, 25, "old", received_at=NOON - timedelta(days=40)), *events(PROJECT, 5))
-    forget = "SELECT catchment.forget_ids(%s, %s)"
-    assert [database.one(forget, NOON - timedelta(days=32), 10) for _ in range(4)] == [10, 10, 5, 0]
-    assert database.one("SELECT count(*) FROM catchment.event_id") == 5
 
 
 @pytest.mark.gen_test
@@ -209,7 +197,7 @@ async def test_events_are_moved_out_of_the_default_partition(database: Database)
 
 @pytest.mark.gen_test
 async def test_of_several_servers_one_does_it(database: Database) -> None:
-    """From the first part to the last, and whoever has it lets it go when he has ended, or failed, or died."""
+    """One session has the lock from the first part to the last, and releases it if it ends, fails or dies."""
     async with open_link(database) as link, open_link(database, "other") as other:
         maintenance, others = Maintenance(link, ToldClock()), Maintenance(other, ToldClock())
         with locked(database, "catchment.loss_report"):  # one of the last parts
@@ -254,46 +242,30 @@ async def test_a_part_that_fails_does_not_stop_the_others(database: Database) ->
         assert (await Maintenance(link, clock).once()).partitions[-1] == "event_2027_04"
 
 
-@pytest.mark.gen_test
-async def test_a_clock_that_is_ahead_forgets_nothing(database: Database) -> None:
-    now = datetime.now(UTC)
-    await store(database, an_event(PROJECT, "young", received_at=now - KNOWN_IDS + timedelta(minutes=1)))
-    database.let_clocks_differ("10 minutes")
-    database.execute(
-        "INSERT INTO catchment.loss_report SELECT project_id, key_kind, event_id, received_at FROM catchment.event_id"
-    )
-    database.execute("INSERT INTO catchment.salt SELECT (now() AT TIME ZONE 'UTC')::date, ''")
-    database.execute(
-        "INSERT INTO catchment.quota_usage SELECT 'project', project_id, 'day', current_date - 30, 'both', 1"
-        " FROM catchment.event_id"
-    )
-    async with open_link(database) as link:
-        done = await Maintenance(link, ToldClock(now + timedelta(days=100))).once()
-    assert done.ids_forgotten == 0
-    for table in ("event_id", "loss_report", "salt", "quota_usage"):
-        assert database.one(f"SELECT count(*) FROM catchment.{table}") == 1  # noqa: S608
-
-
 # what it costs
 
 
-@pytest.mark.parametrize("old_ones", [0, 7, 5000])
-def test_a_bite_of_ids_costs_in_proportion_to_its_size(database: Database, old_ones: int) -> None:
-    """Old ids and new ones lie mixed, as they do when the space of those that were deleted has been used again."""
-    for table in ("event_id", "loss_report"):
-        database.execute(
-            f"INSERT INTO catchment.{table} SELECT %s, 'browser', n::text,"  # noqa: S608
-            " now() - CASE WHEN n %% 4 = 0 AND n <= 4 * %s THEN interval '40 days' ELSE interval '1 day' END"
-            " FROM generate_series(1, 20000) AS n",
-            PROJECT,
-            old_ones,
-        )
+@pytest.mark.parametrize(
+    ("tables", "function"), [("^event_id_", "forget_ids"), ("^loss_report", "forget_loss_reports")]
+)
+def test_old_ids_are_deleted_in_parts_that_cost_in_proportion_to_their_size(
+    database: Database, tables: str, function: str
+) -> None:
+    """Old and new ids lie mixed, as they do after the space of deleted ones was used again."""
+    table = "event_id" if "event" in tables else "loss_report"
+    database.execute(
+        f"INSERT INTO catchment.{table} SELECT %s, 'browser', n::text,"  # noqa: S608
+        " now() - CASE WHEN n %% 4 = 0 AND n <= 4 * 207 THEN interval '40 days' ELSE interval '1 day' END"
+        " FROM generate_series(1, 20000) AS n",
+        PROJECT,
+    )
+    for expected in (100, 100, 7, 0):
         database.execute(f"VACUUM ANALYZE catchment.{table}")
-    for tables, function in (("^event_id_", "forget_ids"), ("^loss_report", "forget_loss_reports")):
         call = f"SELECT catchment.{function}(now() - interval '32 days', 100)"
         read, deleted = reads(database, tables, call)
-        assert deleted == min(old_ones, 100)
+        assert deleted == expected == database.one(call)
         assert read <= 3 * deleted
+    assert database.one(f"SELECT count(*) FROM catchment.{table}") == 20000 - 207  # noqa: S608
 
 
 @pytest.mark.gen_test
@@ -420,35 +392,41 @@ async def test_who_closes_a_period_waits_for_those_that_add_to_it(database: Data
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("off", [timedelta(days=-40), timedelta(minutes=-11), timedelta(minutes=11)])
-async def test_an_arrival_that_is_far_from_the_databases_clock_is_refused(database: Database, off: timedelta) -> None:
-    """It would be forgotten too early, or be billed in another month."""
+async def test_an_arrival_that_is_far_from_the_databases_clock_is_refused(database: Database) -> None:
+    """Its id would be forgotten too early, or it would be billed in another month."""
     database.let_clocks_differ("10 minutes")
     now = datetime.now(UTC)
-    async with open_sink(database) as sink:
-        near = [an_event(PROJECT, str(n), received_at=now + n * timedelta(minutes=9)) for n in (-1, 1)]
-        assert await sink.store(near, (), deadline=30) == [StoreOutcome.STORED] * 2
-        with pytest.raises(Unavailable):
-            await sink.store([*near, an_event(PROJECT, "far", received_at=now + off)], (), deadline=30)
-        assert "CA001" in str(sink.alert)
+    near = [an_event(PROJECT, str(n), received_at=now + n * timedelta(minutes=9)) for n in (-1, 1)]
+    await store(database, *near)
+    for off in (timedelta(days=-40), timedelta(minutes=-11), timedelta(minutes=11)):
+        async with open_sink(database) as sink:
+            with pytest.raises(Unavailable):
+                await sink.store([*near, an_event(PROJECT, "far", received_at=now + off)], (), deadline=30)
+            assert "CA001" in str(sink.alert)
     assert database.one("SELECT count(*) FROM catchment.event_id") == 2
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("off", [timedelta(days=-20000), timedelta(days=20000)])
-async def test_upkeep_goes_by_the_databases_clock_where_a_servers_is_wrong(database: Database, off: timedelta) -> None:
+@pytest.mark.parametrize("off", [timedelta(days=-20000), timedelta(days=100), timedelta(days=20000)])
+async def test_upkeep_goes_by_the_databases_clock_if_a_servers_is_wrong(database: Database, off: timedelta) -> None:
     now = datetime.now(UTC)
-    await store(database, an_event(PROJECT, "old", received_at=now - KNOWN_IDS - timedelta(hours=1)))
-    await store(database, an_event(PROJECT, "young", received_at=now - KNOWN_IDS + timedelta(hours=1)))
+    for name, age in (("old", KNOWN_IDS + timedelta(hours=1)), ("young", KNOWN_IDS - timedelta(minutes=2))):
+        await store(database, an_event(PROJECT, name, received_at=now - age))
     database.let_clocks_differ("10 minutes")
-    database.execute(
-        "INSERT INTO catchment.salt SELECT (now() AT TIME ZONE 'UTC')::date - n, '' FROM (VALUES (0), (3)) AS v (n)"
-    )
+    for rows in (
+        "loss_report SELECT project_id, key_kind, event_id, received_at FROM catchment.event_id",
+        "salt SELECT (now() AT TIME ZONE 'UTC')::date - n, '' FROM (VALUES (0), (3)) AS v (n)",
+        "quota_usage SELECT 'project', gen_random_uuid(), 'day', (now() AT TIME ZONE 'UTC')::date - n, 'both', 1"
+        " FROM (VALUES (30), (64)) AS v (n)",
+    ):
+        database.execute(f"INSERT INTO catchment.{rows}")
     async with open_link(database) as link:
         done = await Maintenance(link, ToldClock(now + off)).once()
+    assert done.ids_forgotten == 2
     assert not [name for name in done.partitions if abs(int(name[6:10]) - now.year) > 1]
     assert database.execute("SELECT event_id FROM catchment.event_id") == [("young",)]
-    assert database.one("SELECT count(*) FROM catchment.salt") == 1
+    for table in ("loss_report", "salt", "quota_usage"):
+        assert database.one(f"SELECT count(*) FROM catchment.{table}") == 1  # noqa: S608
 
 
 @pytest.mark.gen_test

@@ -39,30 +39,20 @@ def calls() -> list[tuple[str, ast.Call]]:
     ]
 
 
-def test_there_are_queries() -> None:
+def test_every_query_says_what_it_does() -> None:
     assert len(NAMES) > 20
+    assert [name for name in NAMES if not re.fullmatch(r"-- [A-Z].*", sql.query(name).splitlines()[0])] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_query_says_what_it_does(name: str) -> None:
-    first = sql.query(name).splitlines()[0]
-    assert re.fullmatch(r"-- [A-Z].*", first), first
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_query_is_used(name: str) -> None:
+def test_every_query_is_used_and_every_query_that_is_used_is_there() -> None:
     texts = {
         node.value
         for tree in CODE.values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert name in texts
-
-
-@pytest.mark.parametrize("name", sorted({name for name, _ in calls()}))
-def test_a_query_that_is_used_is_there(name: str) -> None:
-    assert name in NAMES
+    assert set(NAMES) - texts == set()
+    assert {name for name, _ in calls()} - set(NAMES) == set()
 
 
 def test_a_query_gets_the_parameters_that_it_names() -> None:
@@ -78,12 +68,12 @@ def test_a_query_gets_the_parameters_that_it_names() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("file", sorted(FOLDER.iterdir()), ids=lambda file: file.name)
-def test_a_file_holds_queries_and_nothing_before_them(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
-    assert re.fullmatch(r"[a-z_]+\.sql", file.name)
-    assert text.startswith("-- name: ")
-    assert text.count("-- name:") == len(re.findall(r"^-- name: [a-z_]+$", text, re.MULTILINE))
+def test_a_file_holds_queries_and_nothing_before_them() -> None:
+    for file in FOLDER.iterdir():
+        text = file.read_text(encoding="utf-8")
+        assert re.fullmatch(r"[a-z_]+\.sql", file.name)
+        assert text.startswith("-- name: "), file
+        assert text.count("-- name:") == len(re.findall(r"^-- name: [a-z_]+$", text, re.MULTILINE)), file
 
 
 def test_a_name_that_is_not_there_is_said() -> None:
