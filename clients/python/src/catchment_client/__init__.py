@@ -5,9 +5,9 @@
     client = Client("https://events.example.com", "sk_…")
     client.track("Invoice", {"value": 12.5, "currency": "EUR"}, user_id="42")
 
-`track` returns at once; a thread sends what was tracked, in batches, until the server has answered every event. An
-event keeps its id over all attempts, so that it is stored once. `send` waits for the receipt. `AsyncClient` is the
-same for asyncio. For your own tests there is `catchment_client.testing`.
+`track` returns at once. A thread sends the tracked events in batches, until the server has answered every event. An
+event keeps its id over all attempts, so it is stored once. `send` waits for the receipt. `AsyncClient` is the same for
+asyncio. `catchment_client.testing` has clients for your own tests.
 """
 
 from ._events import Fields

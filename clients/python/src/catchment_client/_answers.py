@@ -1,5 +1,5 @@
-"""What an answer means. Only Catchment's own words are final: what a proxy or another server says instead is a reason
-to try again."""
+"""Reads answers. Only Catchment's own answers are final. The answer of a proxy or another server is a reason to try
+again."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .receipts import EventWarning, Receipt
 NOT_UNDERSTOOD = "not_understood"
 _OUTCOMES = frozenset({"stored", "duplicate", "filtered", "refused", "dry_run"})
 _PASSING = frozenset({"unavailable", "commit_unknown", "rate_limited"})
-"""Codes that say 'send it again'."""
+"""Codes that mean: send it again."""
 _PROBLEM = "urn:catchment:problem:"
 _OF_THE_CONTENT = frozenset({400, 403, 406, 413, 422})
-"""What a proxy or a firewall answers for the sake of what is in a request: the rest of it may pass. Some say so with
-200 and a page."""
+"""Answers of a proxy or a firewall that dislikes a part of a request: the rest may pass. Some answer 200 with a page
+instead."""
 
 
 class Reply(NamedTuple):
-    """What came back over HTTP."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,35 +30,35 @@ class Reply(NamedTuple):
 
 
 class Again(NamedTuple):
-    """The same has to be sent again."""
+    """The events must be sent again."""
 
     reason: str
     after: float | None = None
     """Seconds that the server asks to wait."""
     detail: str | None = None
-    """The reason in words, if they say more."""
+    """More about the reason, in words."""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 class Verdict(NamedTuple):
-    """What became of the events of one request."""
+    """The meaning of an answer for the events of one request."""
 
     receipts: Sequence[Receipt | None] = ()
-    """One for every event, None where it has to be sent again; or none at all."""
+    """One for every event, None for an event that must be sent again; or empty."""
     again: Again | None = None
     """Why some have no receipt."""
     split: bool = False
-    """What is in it may be the reason, and its parts may pass. Where there is no more than one event: it may be this
-    one's own fault."""
+    """The contents may be the reason, and parts of the request may pass. With a single event, this event may be the
+    reason."""
     too_large: bool = False
     losses: str | None = None
-    """What became of the report of losses: ``recorded`` or ``refused``, and there is no more to say."""
+    """The final answer to the report of losses: ``recorded`` or ``refused``."""
 
 
 def read_batch(reply: Reply, ids: Sequence[str]) -> Verdict:
-    """The answer to a batch of events with these ids."""
+    """Read the answer to a batch of events with these ids."""
     if reply.status == 200:
         return _results(reply, ids)
     refusal = _problem(reply)
@@ -69,7 +69,7 @@ def read_batch(reply: Reply, ids: Sequence[str]) -> Verdict:
 
 
 def read_single(reply: Reply, event_id: str) -> Verdict:
-    """The answer to one event."""
+    """Read the answer to one event."""
     if reply.status == 200:
         said = _object(reply.body)
         if said is None or _text(said.get("outcome")) not in _OUTCOMES:
@@ -99,7 +99,7 @@ def _results(reply: Reply, ids: Sequence[str]) -> Verdict:
 
 
 def _whole(reply: Reply, refusal: dict[str, Any] | None, ids: Sequence[str]) -> Verdict:
-    """An answer that is the same for all events."""
+    """Read an answer that is the same for all events."""
     status = reply.status
     code = _text(refusal.get("code")) if refusal else None
     if refusal is None or code is None:
@@ -116,7 +116,7 @@ def _wait(reply: Reply) -> float | None:
 
 
 def _problem(reply: Reply) -> dict[str, Any] | None:
-    """What the server says, if it was Catchment."""
+    """Return the problem, if the answer is Catchment's."""
     said = _object(reply.body)
     if said is None or not str(said.get("type")).startswith(_PROBLEM):
         return None

@@ -1,7 +1,7 @@
-"""The sending thread: batches what was tracked, sends it until there is an answer, and counts what is lost.
+"""The sending thread: batches the tracked events, sends them until there is an answer, and counts losses.
 
-One thread and one request at a time. An event is released from the queue by its final answer, and by nothing else but
-its loss. No callback is called and nothing logged while the lock is held.
+There is one thread, with one request at a time. Only a final answer or a loss releases an event from the queue. No
+callback is called and nothing is logged while the lock is held.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from .receipts import EventWarning, Receipt
 
 _NAMED = WIRE_NAMES | {f"event_data.{column}" for column in ("category", "label", "value")}
 LAST_CALL = 1.0
-"""Seconds before the end of a close, at most, from which on it only reports what something on the way still refuses."""
+"""The last seconds of a close. In them it only reports events that something on the way still refuses."""
 REPORTS = 10
-"""Reports of losses that are sent in a row, at most."""
+"""The most reports of losses that are sent in a row."""
 
 
 class Background:
-    """The queue, and the thread that empties it. The thread starts with the first event, in a fork's child anew."""
+    """The queue, and the thread that empties it. The thread starts with the first event, and again in the child of a
+    fork."""
 
     def __init__(self, settings: Settings, connect: Callable[[], Transport], endpoint: str = "the server") -> None:
         self._endpoint = endpoint
@@ -64,7 +65,7 @@ class Background:
         self._flushes = Flushes()
         self._losses = Losses()
         self.refused: Counter[str] = Counter()
-        """Events that the server refused, by its code."""
+        """The number of events that the server refused, by code."""
         self._last_again: Again | None = None
         self._telling = threading.local()
         self._deadline = self._last_call = float("inf")
@@ -75,7 +76,7 @@ class Background:
     # from other threads
 
     def lose(self, event_id: str, reason: str, why: str) -> None:
-        """Counts an event that can't even be sent."""
+        """Count an event that can't be sent."""
         check()
         with self._lock:
             self._losses.add(reason, 1)
@@ -155,7 +156,7 @@ class Background:
             return self._buffer.events
 
     def after_fork(self) -> None:
-        """The parent sends what the parent was given; its connection is nothing to us."""
+        """Begin anew in the child of a fork. The parent keeps its events and its connection."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.abandon()
@@ -171,7 +172,7 @@ class Background:
     # the thread
 
     def _start(self) -> None:
-        """With the lock. Where no thread can be started the next event tries again."""
+        """Start the thread; the lock is held. If no thread can be started, the next event tries again."""
         if self._thread is not None and self._thread.is_alive():
             return
         hold(self)
@@ -189,7 +190,7 @@ class Background:
                 if part is None:
                     break
                 self._deliver(part)
-            except Exception as error:  # a mistake of ours must not end the deliveries
+            except Exception as error:  # a bug here must not end the deliveries
                 log.error("a fault in the sending thread: %s; it goes on", type(error).__name__)
                 with self._lock:
                     now = time.monotonic()
@@ -200,7 +201,7 @@ class Background:
             transport.close()
 
     def _next(self) -> list[Pending] | None:
-        """Waits for something to send: a batch, or a part of one; empty where it is nothing but a report of losses.
+        """Wait for something to send. Return a batch, or a part of one; an empty list for a report of losses alone;
         None at the end."""
         while True:
             with self._lock:
@@ -229,7 +230,8 @@ class Background:
         self._wake.wait(None if until == float("inf") else max(0.0, until - now))
 
     def _choose(self, now: float) -> tuple[list[Pending] | None, float | None]:
-        """With the lock: what to send now; else when to look again, None where there is nothing to wait for."""
+        """Return what to send now, else the time of the next look (None: there is nothing to wait for). The lock is
+        held."""
         course, buffer = self._course, self._buffer
         if course.not_before > now and (course.has_parts or course.aside_due is not None or len(buffer)):
             return None, course.not_before
@@ -250,13 +252,14 @@ class Background:
         return None, due
 
     def _is_last_call(self, now: float) -> bool:
-        """With the lock: whether there is time for no more than to report what something on the way still refuses."""
+        """Return True if only a report of events that something on the way refuses can still be sent. The lock is
+        held."""
         course = self._course
         is_held_up = course.aside_due is not None and not course.has_parts and not len(self._buffer)
         return is_held_up and self._last_call <= now < self._deadline
 
     def _has_to_report(self, now: float) -> bool:
-        """With the lock: whether a flush shall not end before the losses were reported, or it was tried."""
+        """Return True if a flush must wait for a report of losses, or for a try of it. The lock is held."""
         can_report = not self._settings.dry_run and not self._gave_up and now >= self._course.not_before
         return can_report and self._losses.are_unsaid
 
@@ -290,7 +293,7 @@ class Background:
         return verdict
 
     def _apply(self, part: list[Pending], verdict: Verdict) -> None:
-        """Releases what was answered, and keeps the rest for the next attempt."""
+        """Release the answered events, and keep the rest for the next attempt."""
         receipts = verdict.receipts or [None] * len(part)
         answered = [one for one, receipt in zip(part, receipts) if receipt is not None]
         with self._lock:
@@ -310,7 +313,7 @@ class Background:
                 self._flushes.settle(answered)
 
     def _plan(self, part: list[Pending], answered: Sequence[Pending], verdict: Verdict) -> None:
-        """With the lock: what the answer means for what is sent next."""
+        """Decide by the answer what is sent next. The lock is held."""
         course, again = self._course, verdict.again
         if part and verdict.too_large:
             self._buffer.too_large(part)
@@ -336,7 +339,7 @@ class Background:
     # losses
 
     def _drop(self, which: Callable[[Pending], bool], reason: str) -> bool:
-        """Loses what is being sent, or is set aside, and is such a one. Whether there is any."""
+        """Drop the in-flight and set-aside events that match `which`. Return True if there were any."""
         with self._lock:
             lost = self._course.drop(which)
             self._lose(lost, reason)
@@ -346,7 +349,7 @@ class Background:
         return bool(lost)
 
     def _give_up(self) -> None:
-        """Everything that has no answer is lost."""
+        """Drop all events without an answer."""
         with self._lock:
             if self._gave_up:
                 return
@@ -410,7 +413,7 @@ class Background:
             log.info("the server answers again, after %d attempts", failures)
 
     def _tell_error(self, error: Refused | Lost) -> None:
-        """What `on_error` itself tracks and loses is not told to it: it would go on for ever."""
+        """Call `on_error`, but not for an event that `on_error` itself tracked and lost: that would never end."""
         if getattr(self._telling, "is_on", False):
             return
         self._telling.is_on = True
@@ -431,12 +434,12 @@ class Background:
 
 
 def _what(warning: EventWarning) -> str:
-    """The warning, with the part of the field's name that is ours: the rest may be data."""
+    """Return the warning for the log, with the known part of the field's name: the rest may be data."""
     field = warning.field if warning.field in _NAMED else warning.field.partition(".")[0]
     return f"{warning.code} {field} ({warning.detail})" if field in _NAMED else warning.code
 
 
 def _why(receipt: Receipt) -> str:
-    """The reason, and the fields that are wrong: those that are ours to name."""
+    """Return the reason for the log, with those wrong fields whose names are known: other names may be data."""
     fields = sorted(WIRE_NAMES.intersection(receipt.errors))
     return f"{receipt.reason} ({', '.join(fields)})" if fields else str(receipt.reason)

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from ._events import Item
 
 OVERHEAD = 250
-"""Bytes that one event takes here beside its body, about: objects, id, links."""
+"""Bytes that one event takes here beside its body, estimated: objects, id, links."""
 ENVELOPE = 2048
-"""Bytes of a batch that are kept free for all that is not events."""
+"""Bytes of a batch that are kept free for everything but events."""
 MOST_PATIENCE = 64
-"""Full batches that have to pass, at most, before larger ones are tried again."""
+"""The most full batches that must pass before larger ones are tried again."""
 
 
 class Pending(NamedTuple):
@@ -24,17 +24,17 @@ class Pending(NamedTuple):
     added: float
     """When it was tracked, by the monotonic clock."""
     number: int = 0
-    """Of all that the queue took, in order."""
+    """Its number in the order of the queue."""
 
 
 class Buffer:
-    """What waits to be sent, and what was sent and waits for its answer: both count until they are released.
+    """The events that wait to be sent, and those that wait for their answer. Both count until they are released.
 
-    Batches are as large as the settings say. Where one was too large, for the server or for a proxy before it, and not
-    for the sake of a single event, the next ones are as large as the largest part of it that passed. They double again
-    when full ones pass; each time that was wrong, twice as many have to pass first.
+    Batches are as large as the settings allow. If one is too large for the server or for a proxy, and not because of a
+    single event, the next ones are as large as the largest part of it that passed. When full batches pass, the size
+    doubles again. Each time that fails, twice as many must pass before the next try.
 
-    Not for several threads at once.
+    Not thread-safe.
     """
 
     def __init__(self, *, most_events: int, most_bytes: int, batch_events: int, batch_bytes: int) -> None:
@@ -44,22 +44,22 @@ class Buffer:
         self.batch_events = batch_events
         self.batch_bytes = batch_bytes
         self._last = 0
-        """Events of the last batch, if it was a full one."""
+        """The number of events of the last batch, if it was full."""
         self._passed = 0
-        """Full batches that passed since the size has changed."""
+        """Full batches that passed since the last change of size."""
         self._patience = 1
-        """How many have to."""
+        """Full batches that must pass before the size grows."""
         self._has_grown = False
         self._refused: list[tuple[int, int]] = []
-        """Of the last batch: the first and the last number of each part that was too large."""
+        """The parts of the last batch that were too large: the first and the last number of each."""
         self._giants: list[int] = []
-        """And the numbers of the events that were too large alone."""
+        """The numbers of the events that were too large alone."""
         self._largest_events = self._largest_bytes = 0
-        """Of its parts that passed."""
+        """The size of the largest part of the last batch that passed."""
         self._waiting: deque[Pending] = deque()
         self._waiting_bytes = 0
         self.events = 0
-        """All that is not released yet."""
+        """All events that are not released."""
         self.bytes = 0
 
     def has_room(self, item: Item) -> bool:
@@ -67,7 +67,7 @@ class Buffer:
         return self.events < self._most_events and self.bytes + size + OVERHEAD <= self._most_bytes
 
     def add(self, pending: Pending) -> None:
-        """Where there is room for it."""
+        """Add an event. Check `has_room` first."""
         size = len(pending.item.body)
         self._waiting.append(pending)
         self._waiting_bytes += size
@@ -79,7 +79,7 @@ class Buffer:
 
     @property
     def oldest(self) -> Pending:
-        """The first that waits."""
+        """The first event that waits."""
         return self._waiting[0]
 
     @property
@@ -90,7 +90,7 @@ class Buffer:
         )
 
     def take(self) -> list[Pending]:
-        """The next batch: the oldest, as many as fit, at least one."""
+        """Return the next batch: the oldest events, as many as fit, at least one."""
         self._resize()
         batch: list[Pending] = []
         room = self.batch_bytes - ENVELOPE
@@ -105,26 +105,26 @@ class Buffer:
         return batch
 
     def release(self, done: Sequence[Pending]) -> None:
-        """These have their answer, or will get none: their room is free."""
+        """Free the space of events that have their answer, or will get none."""
         self.events -= len(done)
         self.bytes -= sum(len(one.item.body) + OVERHEAD for one in done)
 
     def too_large(self, part: Sequence[Pending]) -> None:
-        """The last batch, or this part of it, was."""
+        """Note that the last batch, or this part of it, was too large."""
         if len(part) == 1:
             self._giants.append(part[0].number)
         else:
             self._refused.append((part[0].number, part[-1].number))
 
     def passed(self, part: Sequence[Pending]) -> None:
-        """The last batch, or this part of it, was not."""
+        """Note that the last batch, or this part of it, passed."""
         self._largest_events = max(self._largest_events, len(part))
         self._largest_bytes = max(self._largest_bytes, sum(len(one.item.body) + 1 for one in part) + ENVELOPE)
         if len(part) == self._last:
             self._passed += 1
 
     def _resize(self) -> None:
-        """By what became of the last batch."""
+        """Change the size of batches by the result of the last one."""
         most_events, most_bytes = self._most_batch
         spoiled = (any(first <= giant <= last for giant in self._giants) for first, last in self._refused)
         if not all(spoiled):
@@ -144,7 +144,7 @@ class Buffer:
 
 
 def envelope(batch: Sequence[Pending], losses: dict[str, Any] | None) -> bytes:
-    """The body of a batch."""
+    """Return the body of a batch."""
     events = b",".join(one.item.body for one in batch)
     tail = b"" if losses is None else b',"losses":' + json.dumps(losses, separators=(",", ":")).encode()
     return b'{"events":[' + events + b"]" + tail + b"}"

@@ -1,9 +1,9 @@
-"""What is sent next, and when: a batch, the parts that it was split into, and events that something on the way refuses.
+"""Decides what is sent next, and when: a batch, its parts, or events that something on the way refuses.
 
-A firewall that dislikes one event refuses every batch that holds it, in words that are not Catchment's. Such a batch is
-split until what is good got through, and the event that is left is set aside: it is tried alone, ever more rarely, and
-holds up no other. Whether it is the events or the way (a proxy that refuses everything) only a success tells: after a
-few refusals in a row a single event goes first, and each further one waits longer.
+A firewall that dislikes one event refuses every batch with it; its answer is not Catchment's. Such a batch is split
+until the good events got through. The event that is left is set aside: it is tried alone, at growing intervals, and
+does not delay others. Only a success tells whether the events are the reason, or a proxy that refuses everything. So
+after a few refusals in a row a single event goes first, and each further one waits longer.
 
 No I/O, no clock: times are those of the monotonic clock, in seconds.
 """
@@ -17,27 +17,27 @@ from ._backoff import delay
 from ._buffer import Pending
 
 FREE = 2
-"""Refusals in a row that cost no pause. Halves are sent in turn, so one bad event makes no more than these."""
+"""Refusals in a row without a pause. Halves are sent alternately, so one bad event causes no more than these."""
 HURRY = 0.5
-"""Seconds between attempts, at most, once the client is being closed."""
+"""The most seconds between attempts while the client is being closed."""
 
 
 class Course:
-    """What was taken from the queue and has no answer yet. Not for several threads at once.
+    """The events that were taken from the queue and have no answer. Not thread-safe.
 
-    A part that was handed out stays here until `done`, `split` or `refused` is told of it.
+    A part that was returned for sending stays here until `done`, `split` or `refused` is called for it.
     """
 
     def __init__(self) -> None:
         self.failures = 0
-        """Pauses since something got through."""
+        """Pauses since the last success."""
         self.not_before = 0.0
-        """When the next attempt may be made."""
+        """The time of the next attempt."""
         self._is_asked = False
-        """Whether the server has named that time."""
+        """True if the server asked for that time."""
         self._is_hurried = False
         self._refusals = 0
-        """In a row, by others than Catchment."""
+        """Refusals in a row that were not Catchment's."""
         self._parts: deque[list[Pending]] = deque()
         self._aside: deque[Pending] = deque()
         self._aside_due = 0.0
@@ -49,15 +49,15 @@ class Course:
 
     @property
     def aside_due(self) -> float | None:
-        """When the next event that was set aside may be tried; None where there is none."""
+        """The time when the next event that was set aside may be tried; None if there is none."""
         return self._aside_due if self._aside else None
 
     def begin(self, batch: list[Pending]) -> None:
-        """A batch that shall be sent now."""
+        """Add a batch, to be sent now."""
         self._parts.append(batch)
 
     def part(self) -> list[Pending]:
-        """What to send next, where there are parts."""
+        """Return the next part to send. There must be parts."""
         first = self._parts[0]
         if self._refusals > FREE and len(first) > 1:
             self._parts[0] = first[1:]
@@ -65,23 +65,23 @@ class Course:
         return self._parts[0]
 
     def aside(self) -> list[Pending]:
-        """The event that was set aside longest ago, alone."""
+        """Return the event that was set aside first, alone."""
         return [self._aside[0]]
 
     def done(self, part: list[Pending], rest: list[Pending]) -> None:
-        """Catchment has answered: all of it, or all but the rest, which has to be sent again."""
+        """Remove a part that Catchment has answered, except for the rest, which must be sent again."""
         if self._remove(part):
             self._aside_failures, self._aside_due = 0, 0.0
         if rest:
             self._parts.appendleft(rest)
 
     def split(self, part: list[Pending]) -> None:
-        """This one can't pass as a whole: its halves come next."""
+        """Replace a part that can't pass as a whole by its halves."""
         self._remove(part)
         self._parts.extendleft(reversed(_halves(part)))
 
     def refused(self, part: list[Pending], now: float, after: float | None, *, too_large: bool) -> None:
-        """Something on the way does not let this one through."""
+        """Split or set aside a part that something on the way refused."""
         was_aside = self._remove(part)
         if len(part) == 1:
             self._aside += part
@@ -98,7 +98,7 @@ class Course:
             self.failed(now, after)
 
     def passed(self) -> None:
-        """Catchment has answered: nothing is wrong with the way. What was set aside while there was is tried soon."""
+        """Note an answer of Catchment: the way is open. Events that were set aside before are tried soon."""
         if self._refusals > FREE:
             self._aside_failures, self._aside_due = 0, 0.0
         self.failures = self._refusals = 0
@@ -106,13 +106,14 @@ class Course:
         self._is_asked = False
 
     def failed(self, now: float, after: float | None) -> None:
-        """No attempt before this one's pause is over. `after`: as the server asks."""
+        """Begin a pause before the next attempt. `after`: the server's `Retry-After`."""
         self.failures += 1
         self.not_before = now + self._delay(self.failures, after)
         self._is_asked = after is not None
 
     def hurry(self) -> None:
-        """The client is being closed: one attempt at once, then haste, unless the server has named a time."""
+        """Hurry, because the client is being closed: one attempt at once, then short pauses, unless the server asked
+        for one."""
         if not self._is_hurried:
             self._is_hurried = True
             self._aside_due = 0.0
@@ -120,7 +121,7 @@ class Course:
                 self.not_before = 0.0
 
     def drop(self, which: Callable[[Pending], bool]) -> list[Pending]:
-        """Takes these out."""
+        """Remove and return the events that match `which`."""
         dropped = [one for part in self._parts for one in part if which(one)]
         dropped += [one for one in self._aside if which(one)]
         if dropped:
@@ -130,7 +131,7 @@ class Course:
         return dropped
 
     def _remove(self, part: list[Pending]) -> bool:
-        """Whether it had been set aside."""
+        """Remove a part. Return True if it had been set aside."""
         if self._parts and self._parts[0] is part:
             self._parts.popleft()
             return False

@@ -1,4 +1,4 @@
-"""Where events go. `Client` knows no more of it than this: here a disabled client and the test double differ."""
+"""The interface between `Client` and the ways to deliver: the real one, a disabled one, and the test double."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from .receipts import Receipt
 
 
 class Delivery(Protocol):
-    """Takes events, and says what became of them."""
+    """Takes events, and returns their results."""
 
     def add(self, item: Item) -> None:
-        """To be sent when there is time. Never blocks, never raises."""
+        """Queue an event. Never blocks, never raises."""
 
     def send(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
-        """Sends it now. Raises `Refused`, `Unavailable` and `ClientClosed`. Ends early where `stop` is set."""
+        """Send an event now. Raise `Refused`, `Unavailable` or `ClientClosed`. End early if `stop` is set."""
 
     def check(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
-        """As `send`, by a dry run."""
+        """Do the same as `send`, by a dry run."""
 
     def lose(self, event_id: str, reason: str, why: str) -> None:
-        """Counts an event that can't be sent, and says so."""
+        """Count and report an event that can't be sent."""
 
     def settled(self) -> Future[bool]:
-        """Done when all that was added before has been answered (True) or lost (False)."""
+        """Return a future that ends when all events added before are answered (True) or lost (False)."""
 
     def begin_close(self, timeout: float) -> Future[bool]:
-        """As `settled`; takes nothing any more, and hurries."""
+        """Return a future as `settled` does. Take no more events, and hurry."""
 
     def finish_close(self, *, wait: bool) -> None:
-        """Gives up what is not settled. `wait`: until the thread has ended, if it is not this one."""
+        """Give up the events that are not settled. `wait`: wait for the end of the thread, unless it is this one."""
 
     @property
     def losses(self) -> Mapping[str, int]: ...
@@ -47,7 +47,7 @@ class Delivery(Protocol):
 
 
 class Nowhere:
-    """A client that is disabled."""
+    """The delivery of a disabled client: it sends nothing."""
 
     losses: Mapping[str, int] = {}
     refused: Mapping[str, int] = {}
@@ -76,14 +76,14 @@ class Nowhere:
 
 
 def done(result: bool) -> Future[bool]:
-    """A future with its result."""
+    """Return a future that has its result."""
     future: Future[bool] = Future()
     future.set_result(result)
     return future
 
 
 def result_of(future: Future[bool], timeout: float | None) -> bool:
-    """The future's result, False where it has none in time."""
+    """Return the future's result, or False if there is none in time."""
     try:
         return future.result(timeout)
     except (TimeoutError, concurrent.futures.TimeoutError):  # two before Python 3.11

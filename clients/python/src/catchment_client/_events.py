@@ -1,8 +1,8 @@
-"""Events: arguments in, an id and JSON out. Encoded at once, so that the caller may change its data, and so that the
-queue knows its bytes.
+"""Makes events: an id and JSON from arguments. They are encoded at once, so the caller may change its data, and the
+queue knows their size.
 
-Judged here is what no server takes: types, blanks, what JSON can't say. Lengths are the operator's settings, and the
-server's to judge.
+The checks here find what every server refuses: wrong types, blanks, values that JSON can't hold. The server checks
+lengths, because they are settings of its operator.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class Fields(TypedDict, total=False):
-    """What may be said of an event beside its name and data. None is the same as left out."""
+    """The fields of an event beside its name and data. None means that the field is missing."""
 
     event_id: str | UUID | None
-    """Your own id, up to 64 characters: a second event with it is a duplicate. Default: a new UUIDv7."""
+    """Your own id, up to 64 characters. A second event with it is a duplicate. Default: a new UUIDv7."""
     user_id: str | int | UUID | None
     """Your own id of the person."""
     session_id: str | UUID | None
-    """Groups events. Default: the server gives every event one of its own."""
+    """Groups events. Default: the server gives every event its own."""
     timestamp: datetime | str | None
     """When it happened: a datetime with a time zone, or ISO 8601. Default: now."""
     url: str | None
@@ -40,7 +40,7 @@ class Fields(TypedDict, total=False):
     page_path: str | None
     referrer: str | None
     ip: str | IPv4Address | IPv6Address | None
-    """The visitor's address, for the country; the server anonymises it."""
+    """The visitor's address, for the country. The server anonymizes it."""
     user_agent: str | None
     """The visitor's browser, for browser, system and device, and for finding robots."""
 
@@ -63,16 +63,16 @@ _WIRE: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "ip": ("ip", (str, IPv4Address, IPv6Address)),
     "user_agent": ("userAgent", (str,)),
 }
-"""By argument: the name on the wire, and the types that it may have."""
+"""By argument: the name in the request, and the allowed types."""
 WIRE_NAMES = frozenset({"event_name", "eventId", "timestamp", "event_data", *(wire for wire, _ in _WIRE.values())})
 _SPELLINGS = {name.replace("_", ""): name for name in (*_WIRE, "event_id", "timestamp")}
 _SPELLINGS.update(eventname="name", eventdata="data", properties="data", title="page_title", path="page_path")
-"""The argument that a caller means, by a spelling used elsewhere."""
+"""By a spelling that other libraries use: the argument that the caller means."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def build(name: object, data: object, fields: Mapping[str, Any]) -> Item:
-    """The event of these arguments. Raises `InvalidEvent`."""
+    """Return the event of these arguments. Raise `InvalidEvent`."""
     if not isinstance(name, str) or not name.strip():
         raise InvalidEvent("name", "expected a text that is not blank")
     event: dict[str, Any] = {"event_name": name}
@@ -103,7 +103,7 @@ def _unknown(field: str) -> str:
 
 
 def encode(event: Mapping[str, Any]) -> bytes:
-    """The event as JSON. Raises `InvalidEvent`."""
+    """Return the event as JSON. Raise `InvalidEvent`."""
     try:
         text = json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
     except InvalidEvent:
@@ -111,7 +111,7 @@ def encode(event: Mapping[str, Any]) -> bytes:
     except RecursionError:
         raise InvalidEvent("data", "nested too deep, or in a circle") from None
     except (TypeError, ValueError) as error:
-        # the standard library's words name a type or a kind of number, never a value, but newer ones add notes
+        # the standard library's message names a type or a kind of number, never a value; newer versions add notes
         raise InvalidEvent("data", f"JSON can't hold it: {error}") from None
     try:
         return text.encode()
@@ -121,7 +121,7 @@ def encode(event: Mapping[str, Any]) -> bytes:
 
 
 def _text(value: object) -> str:
-    """Also that of an Enum which is a text or a number: its value, as in JSON."""
+    """Return the value as text. For an Enum that is a text or a number, it is the Enum's value, as in JSON."""
     if isinstance(value, str):
         return str.__str__(value)
     return str(int(value)) if isinstance(value, int) else str(value)
@@ -176,7 +176,7 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 
 def _plain(value: object) -> Any:
-    """What back ends have in their hands that JSON has not."""
+    """Return a JSON value for a type that back ends often use and JSON does not know."""
     for kind, convert in _PLAIN:
         if isinstance(value, kind):
             return convert(value)

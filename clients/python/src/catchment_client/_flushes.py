@@ -1,6 +1,6 @@
-"""Who waits until what was tracked before is answered, and what he is told: also of events that were never taken.
+"""The flushes that wait for answers, and their results. Events that were lost before the queue count, too.
 
-A loss is told by one flush, the first that ends after it; then it is over and done with.
+Each loss is reported by one flush: the first that ends after it.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ class _Flush:
     last: int
     """The number of the last event that it waits for."""
     left: int
-    """How many of them are not settled."""
+    """The number of events that it waits for and that are not settled."""
     lost_before: int
-    """Of all losses, those before it; with its own, those that it tells of."""
+    """The number of all losses before it. It reports them together with its own."""
     is_complete: bool
-    """Whether nothing was lost."""
+    """True if nothing was lost."""
     lost: int = 0
     future: Future[bool] = field(default_factory=Future)
 
 
 class Flushes:
-    """Not for several threads at once."""
+    """All waiting flushes. Not thread-safe."""
 
     def __init__(self) -> None:
         self._waiting: list[_Flush] = []
         self._taken = self._unsettled = 0
         self.last = 0
-        """The number of the last event that anybody has waited for: up to it all goes at once, also where he has given
-        up waiting."""
+        """The number of the last event that any flush waited for. All events up to it are sent at once, even if the
+        flush has ended."""
         self._lost = self._told = 0
-        """All losses, and those that a flush has told of."""
+        """The number of all losses, and of those that a flush has reported."""
 
     def __bool__(self) -> bool:
-        """Whether somebody waits."""
+        """Return True if a flush waits."""
         return bool(self._waiting)
 
     def take(self) -> int:
-        """The number of an event that was put into the queue."""
+        """Return the number of an event that was put into the queue."""
         self._taken += 1
         self._unsettled += 1
         return self._taken
 
     def lose(self) -> None:
-        """An event never got into the queue."""
+        """Count an event that was lost before the queue."""
         self._lost += 1
 
     def settle(self, events: Sequence[Pending], *, lost: bool = False) -> None:
-        """These are answered, or lost. Call `resolve` then."""
+        """Count events as answered or lost. Call `resolve` after it."""
         self._unsettled -= len(events)
         if lost:
             self._lost += len(events)
@@ -66,8 +66,8 @@ class Flushes:
                 flush.lost += own
 
     def ask(self, *, reports: bool) -> Future[bool]:
-        """A future of its own: True when all that was tracked before is answered, False where something was lost.
-        `reports`: a report of losses shall be sent first, in any case."""
+        """Return a new future. Its result is True when everything tracked before is answered, False if something was
+        lost. `reports`: a report of losses must be sent first."""
         is_complete = self._lost == self._told
         if not self._unsettled and not reports:
             self._told = self._lost
@@ -78,7 +78,7 @@ class Flushes:
         return flush.future
 
     def resolve(self) -> None:
-        """Whoever waits for nothing any more hears of it."""
+        """End the flushes whose events are all settled."""
         for flush in [flush for flush in self._waiting if not flush.left]:
             self._waiting.remove(flush)
             if flush.future.set_running_or_notify_cancel():

@@ -11,7 +11,7 @@ _VARIANT = 0b10 << 62
 
 
 def new_id() -> str:
-    """A new UUIDv7: 48 bits of milliseconds, 74 of the system's randomness, which a fork does not repeat."""
+    """Return a new UUIDv7: 48 bits of milliseconds, 74 random bits of the system, which a fork does not repeat."""
     milliseconds = time.time_ns() // 1_000_000 & (1 << 48) - 1
     random = int.from_bytes(os.urandom(10), "big")
     return str(UUID(int=milliseconds << 80 | _VERSION | (random >> 68) << 64 | _VARIANT | random & (1 << 62) - 1))

@@ -1,6 +1,6 @@
-"""The logger `catchment_client`. No key, no data, no answer's text ever gets into it.
+"""The logger `catchment_client`. It never gets a key, data, or the text of an answer.
 
-Warnings go to standard error if nobody else listens: an event that is refused or lost must not vanish without a word.
+If nobody else listens, warnings go to standard error: a refused or lost event must not vanish silently.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .errors import ConfigurationError
 log = logging.getLogger("catchment_client")
 
 QUIET = 60.0
-"""Seconds between two lines about the same."""
+"""Seconds between two lines about the same thing."""
 KINDS = 100
-"""Things that are told apart; what is new after that is told together."""
+"""Things that are logged separately. Further ones are logged together."""
 _handler: logging.Handler | None = None
 
 
 class _Unheard(logging.Handler):
-    """Writes to standard error what no other handler would get."""
+    """Writes to standard error if there is no other handler."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logger: logging.Logger | None = log
@@ -41,7 +41,7 @@ log.addHandler(_Unheard(logging.WARNING))
 
 
 def switch_on(level: str | None) -> None:
-    """Writes to standard error, if the option or the environment says so. Raises `ConfigurationError`."""
+    """Write the log to standard error if the option or the environment says so. Raise `ConfigurationError`."""
     global _handler
     chosen = level if level is not None else os.environ.get("CATCHMENT_CLIENT_LOG", "")
     if not chosen.strip():
@@ -49,7 +49,7 @@ def switch_on(level: str | None) -> None:
     number = logging.getLevelName(chosen.strip().upper())
     if not isinstance(number, int):
         if level is None:
-            return  # a typing error in the environment stops nobody's work
+            return  # a typing error in the environment must not stop the program
         raise ConfigurationError("log: expected debug, info, warning, error or critical")
     if _handler is None:
         _handler = logging.StreamHandler()
@@ -59,7 +59,7 @@ def switch_on(level: str | None) -> None:
 
 
 class Tally:
-    """Says at once what is new, and then at most once a minute how often it was. At most `KINDS` are told apart."""
+    """Logs a new thing at once, and then its number at most once a minute. At most `KINDS` are logged separately."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # one that a signal handler which tracks may take again
@@ -67,7 +67,7 @@ class Tally:
         self._next: dict[tuple[str, str], float] = {}
 
     def warn(self, what: str, why: str, count: int) -> None:
-        """`what` became of so many events, and why."""
+        """Count and log events: what happened to them, and why."""
         now = time.monotonic()
         with self._lock:
             if (what, why) not in self._next and len(self._next) >= KINDS:
@@ -80,7 +80,7 @@ class Tally:
         _say(what, why, count)
 
     def finish(self) -> None:
-        """Says what was held back."""
+        """Log the rest."""
         with self._lock:
             unsaid, self._unsaid = self._unsaid, Counter()
         for (what, why), count in unsaid.items():

@@ -1,7 +1,7 @@
-"""Losses: events that were given to `track` and will never reach the server, counted by reason.
+"""Losses: events of `track` that will never reach the server, counted by reason.
 
-They are reported to the server with the next batch, or alone where somebody flushes, under an id of their own, again
-and again until it says that it has recorded them; it counts an id once.
+They are reported to the server with the next batch, or alone on a flush. A report has an id, and is sent again until
+the server says that it has recorded it. The server counts each id once.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from ._ids import new_id
 QUEUE_FULL = "queue_full"
 """More was tracked than could be sent."""
 TOO_LARGE = "too_large"
-"""One event larger than the server takes."""
+"""One event is larger than the server accepts."""
 EXPIRED = "expired"
-"""The server could not be reached for so long that the event is not worth sending any more."""
+"""The server could not be reached for `max_age` seconds."""
 GAVE_UP = "gave_up"
-"""The client was closed, or the process ended, before there was an answer. Reported only where the server answers, and
-it was something on the way that held the event back."""
+"""The client was closed, or the process ended, before there was an answer. It is reported only if the server answers,
+and something on the way blocked the event."""
 CLOSED = "closed"
-"""Tracked after `close`: never reported, since nothing is sent any more."""
+"""Tracked after `close`. It is never reported, because nothing is sent any more."""
 
 INVALID = "invalid"
 """An argument was wrong, and the client is not strict."""
 
 MOST = 1_000_000
-"""The highest number of one report; what is over goes into the next one."""
+"""The highest number in one report. The rest goes into the next one."""
 
 
 class Losses:
-    """Counts, and what of them the server knows. Not for several threads at once."""
+    """The counts, and the part of them that the server knows. Not thread-safe."""
 
     def __init__(self) -> None:
         self.total: Counter[str] = Counter()
@@ -41,11 +41,11 @@ class Losses:
 
     @property
     def are_unsaid(self) -> bool:
-        """Whether there is something that no request has tried to report since it was added, or since `repeat`."""
+        """True if some losses were in no request since they were added, or since `repeat`."""
         return not self._was_said and (self._report is not None or bool(self._unreported))
 
     def repeat(self) -> None:
-        """What was not recorded is worth another try."""
+        """Allow another try for losses that were not recorded."""
         self._was_said = False
 
     def add(self, reason: str, count: int) -> None:
@@ -54,7 +54,7 @@ class Losses:
         self._unreported[reason] += count
 
     def report(self) -> dict[str, Any] | None:
-        """What the next batch shall say: the same until it is recorded. None where there is nothing."""
+        """Return the report for the next batch: the same one until it is recorded. None if there are no losses."""
         if self._report is None and self._unreported:
             counts = {reason: min(count, MOST) for reason, count in self._unreported.items()}
             self._unreported = +(self._unreported - Counter(counts))
@@ -63,6 +63,6 @@ class Losses:
         return self._report
 
     def settled(self) -> None:
-        """The server has recorded the report, or will never do so."""
+        """Drop the report: the server has recorded it, or never will."""
         self._report = None
         self._was_said = False

@@ -1,4 +1,4 @@
-"""What happens to a process: it forks, and it ends. One hook of each kind for all clients."""
+"""Forks and the end of the process: one hook of each kind for all clients."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Watched(Protocol):
     """Something with threads and connections."""
 
     def after_fork(self) -> None:
-        """In the child: the parent's threads and connections are not here."""
+        """Called in the child, where the parent's threads and connections do not exist."""
 
     def begin_exit(self) -> None:
-        """The process ends. Called for all before `at_exit`, so that they wait at the same time."""
+        """Called at the end of the process, for all objects before `at_exit`, so that they wait at the same time."""
 
     def at_exit(self) -> None:
-        """Waits for what may still be done."""
+        """Wait for the rest of the work."""
 
 
 _watched: WeakSet[Watched] = WeakSet()
@@ -30,7 +30,7 @@ _lock = threading.RLock()
 
 
 def watch(one: Watched) -> None:
-    """Tells it from now on."""
+    """Call the hooks of this object from now on."""
     global _pid
     if not _pid:
         _pid = os.getpid()
@@ -41,16 +41,16 @@ def watch(one: Watched) -> None:
 
 
 def check() -> None:
-    """Call before using what a fork leaves behind: some servers (uWSGI) fork without calling Python's hooks."""
+    """Detect a fork. Call it before each use of threads and locks: some servers (uWSGI) fork without Python's hooks."""
     if os.getpid() != _pid:
-        with _lock:  # the child may have several threads by now: none goes on before all is made anew
+        with _lock:  # the child may have several threads by now: all wait until everything is made anew
             if os.getpid() != _pid:
                 _after_fork()
 
 
 def hold(one: Watched) -> None:
-    """It has something to lose now, also if nobody else knows it any more. Call again after a fork: multiprocessing
-    ends its children without `atexit`."""
+    """Keep an object alive that has events to lose. Call it again after a fork: multiprocessing ends its children
+    without `atexit`."""
     _held.add(one)
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None and processes.parent_process() is not None:
@@ -60,7 +60,7 @@ def hold(one: Watched) -> None:
 
 
 def release(one: Watched) -> None:
-    """It has nothing to lose any more."""
+    """Stop keeping the object alive: it has no events to lose."""
     _held.discard(one)
 
 

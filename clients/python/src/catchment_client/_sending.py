@@ -1,4 +1,4 @@
-"""Sending one event at once, and waiting for its receipt."""
+"""Sends one event at once, and waits for its receipt."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ DRY_RUN = "/v1/events?dry_run=1"
 KEPT = 8
 """Idle connections."""
 LAST_TRY = 0.05
-"""Seconds that must be left for another attempt."""
+"""The least time for another attempt, in seconds."""
 
 
 class Sending:
-    """Connections for sending at once: as many as there are callers at a time."""
+    """The connections for sending at once: one for each caller at the same time."""
 
     def __init__(self, settings: Settings, connect: Callable[[], Transport]) -> None:
         self._settings = settings
@@ -42,11 +42,11 @@ class Sending:
         watch(self)
 
     def check(self, item: Item, timeout: float, stop: threading.Event) -> Receipt:
-        """The receipt of a dry run. Raises as `send` does."""
+        """Return the receipt of a dry run. Raise as `send` does."""
         return self.send(item, timeout, stop, path=DRY_RUN)
 
     def send(self, item: Item, timeout: float, stop: threading.Event, *, path: str | None = None) -> Receipt:
-        """The receipt. Raises `Refused`, `Unavailable`, `ClientClosed`."""
+        """Return the receipt. Raise `Refused`, `Unavailable` or `ClientClosed`."""
         check()
         if self._is_closed:
             raise ClientClosed("the client is closed")
@@ -68,7 +68,7 @@ class Sending:
             left = deadline - time.monotonic()
             wait = delay(attempt, again.after)
             if again.after is None:
-                wait = min(wait, left / 2)  # or chance would decide how much of the time is used
+                wait = min(wait, left / 2)  # otherwise the random wait could use up the time
             if left < LAST_TRY or wait >= left or stop.wait(wait):
                 raise Unavailable(item.event_id, again.reason, again.detail)
 

@@ -1,4 +1,4 @@
-"""The options of a client, their defaults, and what they may be."""
+"""The options of a client, with their defaults and checks."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ KIB = 1024
 MIB = 1024 * KIB
 _KEY = re.compile(r"sk_[0-9A-Za-z]{7,77}")
 CHECKSUM = 6
-"""Characters at a key's end that prove the others."""
+"""Characters of the checksum at the end of a key."""
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 class Options(TypedDict, total=False):
-    """What a client can be told beside endpoint and key."""
+    """The options of a client."""
 
     on_receipt: Callable[[Receipt], object] | None
-    """Called with the receipt of every event of `track` that the server answered, in the sending thread."""
+    """Called by the sending thread with the receipt of every event of `track` that the server answered."""
     on_error: Callable[[Refused | Lost], object] | None
-    """Called for every event of `track` that is not stored: refused by the server, or lost on the way. By the sending
-    thread; by `track` itself for what is lost at once, and by `close` for what it gives up."""
+    """Called for every event of `track` that is not stored: refused by the server, or lost. The sending thread calls
+    it; `track` calls it for an event that is lost at once, and `close` for the events that it gives up."""
     linger: float
-    """Seconds that an event waits for others to be sent with. Default 0.2."""
+    """Seconds that an event waits for others, to be sent with them. Default 0.2."""
     timeout: float
-    """Seconds that one attempt may take to connect, and to go on at each step after that. Default 10."""
+    """Seconds that each step of an attempt may take, such as connecting. Default 10."""
     queue_events: int
     """The most events that may wait. Default 10,000."""
     queue_bytes: int
-    """The most memory that they may take, in bytes. Default 16 MiB."""
+    """The most memory that waiting events may take, in bytes. Default 16 MiB."""
     batch_events: int
-    """The most events of one request; the server's limit by default is 1,000, and so is this."""
+    """The most events of one request. Default 1,000, as the server's."""
     batch_bytes: int
-    """The most bytes of one request before packing. Default 2 MiB, as the server's."""
+    """The most bytes of one request before compression. Default 2 MiB, as the server's."""
     event_bytes: int
     """The most bytes of one event. Default 64 KiB, as the server's."""
     max_age: float
@@ -50,27 +50,27 @@ class Options(TypedDict, total=False):
     close_timeout: float
     """Seconds that `close`, and the end of the process, may wait for answers. Default 5."""
     ssl_context: ssl.SSLContext | None
-    """How servers are verified; by default against the system's certificates."""
+    """For the verification of the server. Default: the system's certificates."""
     strict: bool
-    """`track` raises `InvalidEvent` for a wrong argument. Default yes. If not, the event is lost with the
-    reason ``invalid``: counted, logged and given to `on_error`."""
+    """If True, the default, `track` raises `InvalidEvent` for a wrong argument. If False, the event is lost with the
+    reason ``invalid``: counted, logged and passed to `on_error`."""
     dry_run: bool
     """The server checks everything, and stores nothing."""
     disabled: bool | None
-    """Nothing is sent. Default: what the environment's CATCHMENT_CLIENT_DISABLED says."""
+    """Nothing is sent. Default: the environment variable CATCHMENT_CLIENT_DISABLED."""
     log: str | None
-    """``debug``, ``info``, ``warning``, …: writes the log to standard error. Default: what the environment's
-    CATCHMENT_CLIENT_LOG says, else warnings if nobody else listens to the logger ``catchment_client``."""
+    """``debug``, ``info``, ``warning``, …: writes the log to standard error. Default: the environment variable
+    CATCHMENT_CLIENT_LOG, else warnings if nobody else listens to the logger ``catchment_client``."""
 
 
 class Address(NamedTuple):
-    """Where the server is."""
+    """The address of the server."""
 
     secure: bool
     host: str
     port: int
     path: str
-    """What goes before ``/v1/…``."""
+    """The path before ``/v1/…``."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _check_number(name: str, value: Any, *, zero: bool) -> None:
 
 
 def read_endpoint(endpoint: object) -> Address:
-    """Where ``https://events.example.com`` is. Raises `ConfigurationError`."""
+    """Return the parts of an address such as ``https://events.example.com``. Raise `ConfigurationError`."""
     expected = "endpoint: expected the server's address, such as https://events.example.com"
     if not isinstance(endpoint, str) or not endpoint.isascii() or re.search(r"[\x00-\x20\x7f\\]", endpoint):
         raise ConfigurationError(expected)
@@ -133,7 +133,7 @@ def read_endpoint(endpoint: object) -> Address:
 
 
 def read_key(key: object) -> str:
-    """The key, if it looks like a server key. Raises `ConfigurationError`, which does not hold it."""
+    """Return the key if it looks like a server key. Raise `ConfigurationError`, without the key in it."""
     if isinstance(key, str) and key.startswith("pk_"):
         raise ConfigurationError("key: this is a browser key (pk_…); a back end needs a server key (sk_…)")
     if not isinstance(key, str) or not _KEY.fullmatch(key):
@@ -144,7 +144,7 @@ def read_key(key: object) -> str:
 
 
 def _checksum(text: str) -> str:
-    """The CRC-32 of a key without its last characters, in base 62: so the server writes it."""
+    """Return the CRC-32 of a key without its last characters, in base 62, as the server does."""
     number, letters = zlib.crc32(text.encode()), ""
     for _ in range(CHECKSUM):
         number, rest = divmod(number, len(_DIGITS))

@@ -1,4 +1,4 @@
-"""HTTP by the standard library: one kept connection, TLS verified, proxies as the environment says."""
+"""HTTP with the standard library: one kept connection, verified TLS, proxies of the environment."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ._settings import Address
 from ._version import VERSION
 
 GZIP_FROM = 4096
-"""Bytes from which a body is packed."""
+"""Larger bodies are compressed."""
 LONGEST_ANSWER = 32 * 1024 * 1024
-"""Bytes of an answer that are read; a thousand receipts with all their warnings have less."""
+"""The most bytes of an answer. A thousand receipts with all their warnings have less."""
 _USER_AGENT = f"catchment-client/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -39,7 +39,7 @@ class Unreachable(Exception):
 
 
 class Transport:
-    """Posts, one at a time, on one connection that is kept as long as it lasts. Not for several threads at once."""
+    """Posts one request at a time, on one kept connection. Not thread-safe."""
 
     def __init__(self, address: Address, key: str, ssl_context: ssl.SSLContext | None) -> None:
         self._address = address
@@ -56,7 +56,7 @@ class Transport:
         self._proxy_headers: dict[str, str] = {}
 
     def post(self, path: str, body: bytes, timeout: float) -> Reply:
-        """The answer. `timeout`: seconds for each step, and for the whole answer. Raises `Unreachable`."""
+        """Return the answer. `timeout`: seconds for each step, and for the whole answer. Raise `Unreachable`."""
         headers = dict(self._headers)
         if len(body) >= GZIP_FROM:
             body = gzip.compress(body, 5)
@@ -67,7 +67,7 @@ class Transport:
                 return self._exchange(path, body, headers, timeout)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
-                if not (is_kept and isinstance(error, ConnectionError)):  # else the server closed it while it was idle
+                if not (is_kept and isinstance(error, ConnectionError)):  # else the server closed it while idle
                     raise Unreachable(_reason(error), _detail(error)) from error
             except BaseException:
                 self.close()
@@ -80,15 +80,14 @@ class Transport:
                 connection.close()
 
     def abandon(self) -> None:
-        """Closes this process's end after a fork: without a word, and without the locks of a thread that was reading
-        and is not here."""
+        """Close this process's end after a fork. Send nothing, and use no locks: their thread does not exist here."""
         connection, self._connection = self._connection, None
         sock = None if connection is None else connection.sock
         if sock is not None:
             with contextlib.suppress(OSError):
                 os.close(sock.detach())
 
-    __del__ = close  # whoever drops a client instead of closing it hears no ResourceWarning
+    __del__ = close  # no ResourceWarning for a client that was dropped instead of closed
 
     def _exchange(self, path: str, body: bytes, headers: dict[str, str], timeout: float) -> Reply:
         self._limit.at = time.monotonic() + timeout
@@ -103,7 +102,7 @@ class Transport:
         except (BrokenPipeError, ConnectionResetError):
             if not is_new:
                 raise
-            # whoever answers before the whole body has come, 413 say, may have said so before it hung up
+            # a server that answers before the whole body has come (413, say) may close the connection
         response = connection.getresponse()
         content = _read(response)
         reply = Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
@@ -142,13 +141,13 @@ class Transport:
 
 
 class _Limit:
-    """When an answer has to be there, by the monotonic clock."""
+    """The deadline of an answer, by the monotonic clock."""
 
     at = float("inf")
 
 
 class _InTime(io.RawIOBase):
-    """What a socket says, until the limit: a byte now and then does not hold the sender up for ever."""
+    """Reads from a socket until the limit, so that a very slow answer does not block the sender for ever."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, limit: _Limit) -> None:
         self._raw = raw
@@ -177,7 +176,7 @@ def _answer(limit: _Limit, sock: socket.socket, *arguments: Any, **more: Any) ->
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
-    """The body of an answer."""
+    """Return the body of an answer."""
     most = LONGEST_ANSWER + 1
     content = response.read(most if response.length is None else min(most, response.length))
     if len(content) > LONGEST_ANSWER:
@@ -197,7 +196,7 @@ def _reason(error: Exception) -> str:
 
 
 def _detail(error: Exception) -> str | None:
-    """The system's own words, which hold neither key nor data."""
+    """Return the system's message, which holds neither key nor data."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -208,7 +207,7 @@ def _detail(error: Exception) -> str | None:
 
 
 def _proxy(address: Address) -> tuple[tuple[str, int], dict[str, str]] | None:
-    """The proxy that the environment names for this server (``https_proxy``, ``http_proxy``, ``no_proxy``)."""
+    """Return the environment's proxy for this server (``https_proxy``, ``http_proxy``, ``no_proxy``)."""
     proxies = urllib.request.getproxies_environment()
     url = proxies.get("https" if address.secure else "http")
     if not url or urllib.request.proxy_bypass(f"{address.host}:{address.port}"):

@@ -1,4 +1,4 @@
-"""The clients: `Client`, and `AsyncClient` for asyncio, which differs in how it waits and in nothing else."""
+"""The clients: `Client`, and `AsyncClient` for asyncio. They differ only in how they wait."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ SEND_TIMEOUT = 10.0
 CHECK = "CatchmentCheck"
 """The name of the event by which `check` asks. It is never stored."""
 SENDERS = 8
-"""Threads of an `AsyncClient` that send at once; they are started when they are needed."""
+"""Threads of an `AsyncClient` that run `send`. They are started when they are needed."""
 
 
 class _Real:
-    """Both ways to the server."""
+    """Both ways to the server: the queue, and sending at once."""
 
     def __init__(self, endpoint: str, key: str, settings: Settings) -> None:
         connect = partial(Transport, read_endpoint(endpoint), read_key(key), settings.ssl_context)
@@ -72,7 +72,7 @@ class _Real:
 
 
 class _Tracking:
-    """What both clients have in common: everything that does not wait."""
+    """The common part of both clients: everything that does not wait."""
 
     def __init__(self, endpoint: str, key: str, **options: Unpack[Options]) -> None:
         self._endpoint = str(endpoint)
@@ -84,10 +84,10 @@ class _Tracking:
         return Nowhere() if self._settings.is_disabled else _Real(endpoint, key, self._settings)
 
     def track(self, name: str, data: Mapping[str, Any] | None = None, **fields: Unpack[Fields]) -> str:
-        """Sends an event as soon as there is time, and returns its id at once.
+        """Queue an event, to be sent in the background. Return its id at once.
 
-        Never blocks, and never raises for reasons of delivery: those are counted in `losses`, logged, and given to
-        `on_error`, here and now where the event is lost at once. Call it from any thread, and from asyncio without
+        It never blocks, and never raises because of delivery. A loss is counted in `losses`, logged, and passed to
+        `on_error`; by this call if the event is lost at once. Call it from any thread, and from asyncio without
         `await`.
 
         `name`: what happened, such as ``Invoice``, up to 120 characters. `data`: your own values, as JSON has them;
@@ -95,10 +95,10 @@ class _Tracking:
         `value` (a number) get columns of their own.
 
         `fields`, all optional: `user_id`, `session_id`, `url`, `ip`, `user_agent`, `timestamp` (a datetime with a time
-        zone, or ISO 8601; now, where it is missing), `event_id` (your own: what is sent with it twice is stored once),
+        zone, or ISO 8601; default: now), `event_id` (your own: an event that is sent twice with it is stored once),
         `page_title`, `page_path`, `referrer`.
 
-        Raises `InvalidEvent` if an argument is wrong, unless the option `strict` is off: then the event is lost.
+        Raises `InvalidEvent` if an argument is wrong. With `strict=False` the event is lost instead.
         """
         try:
             item = build(name, data, fields)
@@ -114,19 +114,20 @@ class _Tracking:
 
     @property
     def losses(self) -> Mapping[str, int]:
-        """Events of `track` that will never be stored though no server refused them, by reason: ``queue_full``,
-        ``too_large``, ``expired``, ``gave_up``, ``closed``, ``invalid``. Of this process, since it started or was
-        forked."""
+        """The number of lost events of `track`, by reason: ``queue_full``, ``too_large``, ``expired``, ``gave_up``,
+        ``closed``, ``invalid``. They will never be stored, but no server refused them. It counts this process, since
+        its start or its fork."""
         return self._delivery.losses
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """Events of `track` that the server refused, by its code. Of this process, since it started or was forked."""
+        """The number of events of `track` that the server refused, by code. It counts this process, since its start or
+        fork."""
         return self._delivery.refused
 
     @property
     def pending(self) -> int:
-        """Events of `track` that have no answer yet."""
+        """The number of events of `track` without an answer."""
         return self._delivery.pending
 
     def __repr__(self) -> str:
@@ -141,9 +142,9 @@ class Client(_Tracking):
         client = Client("https://events.example.com", "sk_…")
         client.track("Invoice", {"value": 12.5, "currency": "EUR"}, user_id="42")
 
-    Make one for the whole program, at any time, and keep it: it is for all threads, bears a fork (gunicorn, celery),
-    and flushes when the process ends. `endpoint` is the server's address, `key` a server key; the options are those
-    of `Options`. Raises `ConfigurationError`. It connects to nothing before the first event.
+    Make one client for the whole program, and keep it. All threads may use it, it survives a fork (gunicorn, celery),
+    and it flushes when the process ends. `endpoint` is the server's address, `key` a server key; for the options see
+    `Options`. Raises `ConfigurationError`. It connects at the first event.
     """
 
     def send(
@@ -154,32 +155,33 @@ class Client(_Tracking):
         timeout: float = SEND_TIMEOUT,
         **fields: Unpack[Fields],
     ) -> Receipt:
-        """Sends an event now, past the queue, and returns its receipt: `stored` means that it is committed.
+        """Send an event now, without the queue, and return its receipt: `stored` means that it is committed.
 
-        Tries again, with the same id, for `timeout` seconds. Arguments as those of `track`.
+        It tries again, with the same id, for `timeout` seconds. The arguments are those of `track`.
 
-        Raises `InvalidEvent`; `Refused` where the server will not have it; `Unavailable` where there was no answer in
-        time (send it again with the exception's `event_id`); `ClientClosed`.
+        Raises `InvalidEvent`; `Refused` if the server does not accept it; `Unavailable` if there was no answer in time
+        (send it again with the exception's `event_id`); `ClientClosed`.
         """
         return self._delivery.send(build(name, data, fields), timeout, threading.Event())
 
     def check(self, timeout: float = SEND_TIMEOUT) -> Receipt:
-        """Asks the server, by a dry run, whether this client's events would be stored, and returns the receipt.
+        """Ask the server, by a dry run, if this client's events would be stored. Return the receipt.
 
-        Stores nothing. Raises as `send` does: `Refused` for a key that is unknown or revoked, or a project that is
-        switched off, `Unavailable` if the server can't be reached.
+        It stores nothing. Raises as `send` does: `Refused` if the key is unknown or revoked, or the project is
+        disabled; `Unavailable` if the server can't be reached.
         """
         return self._delivery.check(build(CHECK, None, {}), timeout, threading.Event())
 
     def flush(self, timeout: float | None = 10.0) -> bool:
-        """Waits until everything tracked before is answered. False where that is not in time, and where an event was
-        lost since the last flush that came to its end. `timeout`: seconds, None for no end."""
+        """Wait until everything that was tracked before is answered. Return False if that takes too long, or if an
+        event was lost since the last complete flush. `timeout`: in seconds; None: no limit."""
         return result_of(self._delivery.settled(), timeout)
 
     def close(self, timeout: float | None = None) -> bool:
-        """Sends what is left, for `timeout` seconds (the option `close_timeout`), and ends. Returns as `flush` does.
+        """Send the remaining events for `timeout` seconds (the option `close_timeout`), and end. Return as `flush`
+        does.
 
-        What is not answered then is lost, and counted as ``gave_up``. Closing twice does no harm.
+        Events without an answer are lost then, and counted as ``gave_up``. You may close twice.
         """
         seconds = self._settings.close_timeout if timeout is None else timeout
         answered = result_of(self._delivery.begin_close(seconds), seconds)
@@ -202,8 +204,8 @@ class AsyncClient(_Tracking):
             client.track("Invoice", {"value": 12.5})
             receipt = await client.send("SignUp", user_id="42")
 
-    `track` needs no `await`, since it waits for nothing. Delivery has a thread of its own, as in `Client`: a loop that
-    is busy or ends early delays and loses nothing. The client is not bound to a loop.
+    `track` needs no `await`, because it waits for nothing. A thread delivers, as in `Client`: a loop that is busy or
+    ends early delays and loses nothing. The client is not bound to a loop.
     """
 
     def __init__(self, endpoint: str, key: str, **options: Unpack[Options]) -> None:
@@ -219,11 +221,12 @@ class AsyncClient(_Tracking):
         timeout: float = SEND_TIMEOUT,
         **fields: Unpack[Fields],
     ) -> Receipt:
-        """As `Client.send`. Where the task is cancelled no further attempt is made; the event may be stored or not."""
+        """Do the same as `Client.send`. If the task is cancelled, there is no further attempt; the event may be stored
+        or not."""
         return await self._in_thread(self._delivery.send, build(name, data, fields), timeout)
 
     async def check(self, timeout: float = SEND_TIMEOUT) -> Receipt:
-        """As `Client.check`."""
+        """Do the same as `Client.check`."""
         return await self._in_thread(self._delivery.check, build(CHECK, None, {}), timeout)
 
     async def _in_thread(self, ask: Ask, item: Item, timeout: float) -> Receipt:
@@ -238,18 +241,18 @@ class AsyncClient(_Tracking):
 
     @staticmethod
     def _ask(ask: Ask, item: Item, timeout: float, begun: float, stop: threading.Event) -> Receipt:
-        """In a thread of the pool: those may have had so much to do that the time is over."""
+        """Send in a thread of the pool. If the threads were busy, the time may already be over."""
         waited = time.monotonic() - begun
         if 0 < timeout <= waited or stop.is_set():
             raise Unavailable(item.event_id, "timeout")
         return ask(item, max(0.0, timeout - waited), stop)
 
     async def flush(self, timeout: float | None = 10.0) -> bool:
-        """As `Client.flush`."""
+        """Do the same as `Client.flush`."""
         return await _wait_async(self._delivery.settled(), timeout)
 
     async def close(self, timeout: float | None = None) -> bool:
-        """As `Client.close`. Where the task is cancelled what is left is given up at once."""
+        """Do the same as `Client.close`. If the task is cancelled, the remaining events are given up at once."""
         seconds = self._settings.close_timeout if timeout is None else timeout
         answered = False
         try:

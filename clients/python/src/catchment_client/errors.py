@@ -1,11 +1,11 @@
-"""What can go wrong, as one small tree.
+"""The exceptions.
 
 CatchmentError
-├── ConfigurationError   endpoint, key or an option is wrong: raised where the client is made
+├── ConfigurationError   endpoint, key or an option is wrong: raised when the client is made
 ├── InvalidEvent         an argument of `track` or `send` is wrong: raised at once
-├── Refused              the server will not have this event, and says why: sending it again changes nothing
-├── Unavailable          no answer in time: it may be stored or not; the same event id makes sending again safe
-├── Lost                 an event of `track` that will not be sent any more; given to `on_error`, never raised
+├── Refused              the server does not accept this event, and gives the reason: do not send it again
+├── Unavailable          no answer in time: stored or not; it is safe to send it again with the same event id
+├── Lost                 an event of `track` that will not be sent; passed to `on_error`, never raised
 └── ClientClosed         `send` after `close`
 """
 
@@ -15,7 +15,7 @@ from .receipts import Receipt
 
 
 class CatchmentError(Exception):
-    """Everything that this library raises."""
+    """The base of all exceptions of this library."""
 
 
 class ConfigurationError(CatchmentError, ValueError):
@@ -23,7 +23,7 @@ class ConfigurationError(CatchmentError, ValueError):
 
 
 class InvalidEvent(CatchmentError, ValueError):
-    """An argument is wrong: `field` says which."""
+    """An argument is wrong: `field` is its name."""
 
     def __init__(self, field: str, what: str) -> None:
         super().__init__(f"{field}: {what}")
@@ -31,7 +31,7 @@ class InvalidEvent(CatchmentError, ValueError):
 
 
 class Refused(CatchmentError):
-    """The server will not store this event; `receipt` says why."""
+    """The server does not store this event; `receipt` has the reason."""
 
     def __init__(self, receipt: Receipt) -> None:
         super().__init__(f"{receipt.reason}: {receipt.detail}" if receipt.detail else str(receipt.reason))
@@ -42,7 +42,8 @@ class Refused(CatchmentError):
 
 
 class Unavailable(CatchmentError):
-    """There was no final answer in time. Send again with `event_id`: the event is stored once, however often it is."""
+    """There was no final answer in time. Send the event again with `event_id`: it is stored once, however often you
+    do."""
 
     def __init__(self, event_id: str, reason: str, detail: str | None = None) -> None:
         why = f"{reason}: {detail}" if detail else reason
@@ -51,12 +52,12 @@ class Unavailable(CatchmentError):
         self.detail = detail
         """The last attempt's reason in words, such as ``connection refused``. None if the reason says it all."""
         self.reason = reason
-        """Of the last attempt: a code of the server's (``unavailable``), ``http_502``, ``timeout``, ``tls``,
-        ``network``, or ``not_understood`` where something else than Catchment answered."""
+        """The reason of the last attempt: a code of the server (``unavailable``), ``http_502``, ``timeout``, ``tls``,
+        ``network``, or ``not_understood`` if the answer was not Catchment's."""
 
 
 class Lost(CatchmentError):
-    """An event given to `track` was dropped, and will not be sent."""
+    """An event of `track` was dropped, and will not be sent."""
 
     def __init__(self, event_id: str, reason: str) -> None:
         super().__init__(reason)

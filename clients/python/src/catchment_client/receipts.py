@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EventWarning:
-    """Something that the server changed or left out of an event that it took."""
+    """A change that the server made to an event, or a part that it left out. The event was accepted."""
 
     code: str
     """One of the server's closed list, such as ``cut`` or ``unknown_field``."""
@@ -19,21 +19,21 @@ class EventWarning:
 
 @dataclass(frozen=True, repr=False)
 class Receipt:
-    """What became of one event."""
+    """The outcome of one event, and its details."""
 
     outcome: str
-    """``stored`` (committed), ``duplicate`` (it was there already), ``filtered``, ``refused``; ``dry_run`` from a
-    client with `dry_run`, ``disabled`` from a client that is disabled."""
+    """``stored`` (committed), ``duplicate`` (it was stored before), ``filtered`` or ``refused``. ``dry_run`` from a
+    client with `dry_run`, ``disabled`` from a disabled client."""
     event_id: str
     reason: str | None = None
-    """Why it was filtered or refused, as a code; None otherwise."""
+    """The code of the reason, if it was filtered or refused; None otherwise."""
     session_id: str | None = None
-    """None where it was refused."""
+    """None if it was refused."""
     warnings: tuple[EventWarning, ...] = ()
     detail: str | None = None
     """The reason in words, for people."""
     errors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """With ``invalid_event``: what is wrong, by field."""
+    """With ``invalid_event``: the mistakes, by field."""
     plugin_code: str | None = None
     """With ``refused_by_plugin``: the plugin's own code."""
     would_be: str | None = None
@@ -48,5 +48,5 @@ class Receipt:
 
     @property
     def is_stored(self) -> bool:
-        """Whether the event is in the database: stored now, or before."""
+        """True if the event is in the database: stored now, or before."""
         return self.outcome in ("stored", "duplicate")

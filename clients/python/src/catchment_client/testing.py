@@ -8,8 +8,8 @@
         (event,) = client.named("Invoice")
         assert event.data["value"] == 12.5
 
-Arguments are checked as a real client checks them. `refusals` and `is_unavailable` make `send` raise, and call
-`on_error` for what is tracked, so that your handling of it can be tested as well.
+Arguments are checked as in a real client. With `refusals` and `is_unavailable`, `send` raises, and `on_error` is called
+for tracked events, so you can test your handling of failures.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class RecordedEvent:
     name: str
     event_id: str
     data: Mapping[str, Any]
-    """After it went through JSON."""
+    """Encoded to JSON and decoded again."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """The rest, by its name on the wire: ``userId``, ``timestamp``, …"""
+    """The other fields, by their names in the request: ``userId``, ``timestamp``, …"""
 
 
 class _Recorder:
-    """A delivery that ends here."""
+    """A delivery that records events and sends nothing."""
 
     def __init__(self, owner: _Recording) -> None:
         self._owner = owner
@@ -95,15 +95,15 @@ class _Recorder:
 
 
 class _Recording(_Tracking):
-    """What both recording clients have in common."""
+    """The common part of both recording clients."""
 
     def __init__(self, endpoint: str = "https://events.example.com", key: str = "", **options: Unpack[Options]) -> None:
         self.events: list[RecordedEvent] = []
-        """Every event that was tracked or sent and would have been stored, in order."""
+        """The events that would have been stored, in order."""
         self.refusals: dict[str, str] = {}
-        """Reasons, such as ``invalid_event``, by the name of the events that are refused."""
+        """By the name of events to refuse: the reason, such as ``invalid_event``."""
         self.is_unavailable = False
-        """Whether the server gives no answers."""
+        """True: act as if the server did not answer."""
         super().__init__(endpoint, key, **options)
 
     def _make_delivery(self, endpoint: str, key: str) -> Delivery:
@@ -124,11 +124,11 @@ class _Recording(_Tracking):
         return Receipt(outcome, event_id, session_id=said.get("sessionId", "recorded"))
 
     def named(self, name: str) -> list[RecordedEvent]:
-        """The events of this name."""
+        """Return the events of this name."""
         return [one for one in self.events if one.name == name]
 
     def clear(self) -> None:
-        """Forgets all events."""
+        """Forget all events."""
         self.events.clear()
 
 
