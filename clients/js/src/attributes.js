@@ -4,14 +4,14 @@ import { listen, say } from "./say.js";
 import { track } from "./track.js";
 
 /**
- * What was hit, or the nearest around it, that a selector means: also in shadow roots.
+ * Returns the innermost element around an event that matches a selector, also in shadow roots.
  * @param {Event} hitting @param {string} selector
  * @returns {any}
  */
 export const hit = (hitting, selector) =>
   hitting.composedPath().find((/** @type {any} */ node) => node.matches?.(selector));
 
-/** A click on a label is one on its control as well: of one moment's the first counts. @type {unknown} */
+/** A click on a label also clicks its control. Only the first of one moment counts. @type {unknown} */
 let last;
 
 /** @param {string} type of events @param {string} which elements */
@@ -23,7 +23,7 @@ export const startAttributes = (type, which) =>
     setTimeout(() => (last = 0));
     /** @type {Record<string, any>} */
     const data = {};
-    // Not `attributes`, nor `dataset`: in a form an input can have that name.
+    // Not `attributes` or `dataset`: an input of a form can have that name.
     for (const name of element.getAttributeNames()) {
       const key = name.split("data-catchment-")[1];
       const value = element.getAttribute(name);

@@ -11,13 +11,13 @@ import { settle } from "./track.js";
 const batchOf = (names) =>
   `{"projectKey":"${settings.key}","sentAt":"${new Date().toISOString()}","events":[${names.map(contentOf)}]}`;
 
-/** What is left goes once more with the page. Nobody hears the answer, so the next page sends it again. */
+/** Sends the remaining events when the page goes away. There is no answer, so the next page sends them again. */
 export function startBeacon() {
   if (!("keepalive" in Request.prototype))
     listen("pagehide", () => {
       settle();
       const names = held(PAUSE) ? [] : entries();
-      // Most take 64 KiB, or nothing. Under `Referrer-Policy: no-referrer` they say `Origin: null`.
+      // Most browsers take 64 KiB or nothing. Under `Referrer-Policy: no-referrer` they send `Origin: null`.
       while (names[0] && !navigator.sendBeacon(address, batchOf(names))) names.length >>= 1;
     });
 }

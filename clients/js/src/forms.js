@@ -1,4 +1,4 @@
-/** Forms with `data-catchment-event`. What was typed into them is never read. */
+/** Forms with `data-catchment-event`. Their contents are never read. */
 
 import { startAttributes } from "./attributes.js";
 

@@ -1,8 +1,8 @@
-/** What the page gives and takes that TypeScript's own descriptions lack. */
+/** Names of the page that TypeScript's own types lack. */
 
 interface Catchment {
   (...args: any[]): void;
-  /** Calls made before the script was there; 1 once it is. */
+  /** Calls made before the script had loaded; then an object that runs calls at once. */
   q?: any;
 }
 

@@ -1,10 +1,10 @@
-/** What is kept until a moment: the moment in milliseconds, a blank, and the content. */
+/** Entries that are held until a moment: the moment in milliseconds, a blank, and the content. */
 
 import { store, write } from "./store.js";
 
 /**
- * Whether the moment is ahead, by an hour and a half at most (three times the longest pause): else the clock was set back
- * since. The texts are compared, in which `~` comes after the blank.
+ * Returns true if the moment is in the future, by at most an hour and a half (three times the longest pause): if it is
+ * later, the clock was set back. The texts are compared; `~` sorts after the blank.
  * @param {string} name
  */
 export const held = (name) => store[name] > Date.now() + "~" && store[name] < Date.now() + 54e5 + "~";
@@ -12,6 +12,6 @@ export const held = (name) => store[name] > Date.now() + "~" && store[name] < Da
 /** @param {string} name */
 export const contentOf = (name) => store[name].slice(14);
 
-/** @param {string} name @param {number} milliseconds @param {string} [content] what it is from now on */
+/** @param {string} name @param {number} milliseconds @param {string} [content] the new content */
 export const hold = (name, milliseconds, content = contentOf(name)) =>
   write(name, `${Date.now() + milliseconds} ${content}`);

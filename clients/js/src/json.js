@@ -1,12 +1,12 @@
-/** Events as text, whatever the page has done to `JSON`, and with the path that a hash router has. */
+/** Writes events as text, even if the page has changed `JSON`; with the path of a hash router. */
 
 import { on } from "./settings.js";
 
 const PLAIN = [{}, [], "", 0];
 
 /**
- * Takes the value itself if a `toJSON` is that of every object, array, text or number: old libraries add such, and write
- * arrays as texts.
+ * Returns the value itself if its `toJSON` is that of every object, array, text or number: old libraries add one, which
+ * writes arrays as texts.
  * @this {any} @param {string} key @param {unknown} made
  */
 function own(key, made) {

@@ -5,7 +5,7 @@ import { listen } from "./say.js";
 import { on, settings } from "./settings.js";
 import { track } from "./track.js";
 
-/** The file endings that count, where the option names none. */
+/** The file endings that count if the option names none. */
 const FILES =
   "7z,apk,avi,csv,deb,dmg,doc,docx,epub,exe,gz,ics,iso,jar,key,mov,mp3,mp4,msi,odp,ods,odt,pdf,pkg,ppt,pptx,rar,rpm," +
   "rtf,tar,tgz,txt,wav,xls,xlsx,xml,zip";
@@ -14,7 +14,7 @@ const FILES =
 function follow(event) {
   /** @type {HTMLAnchorElement | undefined} */
   const link = hit(event, "a[href]");
-  // A link in a drawing has no host; the right button opens a menu.
+  // A link in an SVG has no host. The right button opens a menu.
   if (!link?.host || event.button > 1) return;
   const { downloads } = settings;
   const data = { url: link.href };

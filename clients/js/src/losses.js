@@ -1,4 +1,4 @@
-/** Counts what had to be dropped, until the server has the numbers. */
+/** Counts dropped events, until the server has the numbers. */
 
 import { newId } from "./ids.js";
 import { say } from "./say.js";
@@ -20,8 +20,8 @@ export function lose(reason, detail) {
 }
 
 /**
- * The name of what is to be reported, if anything is. The server counts an id once, so what is lost from here on gets
- * another.
+ * Returns the name of the report to send, if there is one. The server counts each id once, so further losses get another
+ * id.
  */
 export function nextReport() {
   counts = {};

@@ -1,4 +1,4 @@
-/** What `catchment.plus.js` has more than `catchment.js`. */
+/** The features of `catchment.plus.js` that `catchment.js` does not have. */
 
 import { startBeacon } from "./beacon.js";
 import { startForms } from "./forms.js";
@@ -9,7 +9,7 @@ import { watchAnswers } from "./sender.js";
 import { on } from "./settings.js";
 import { writeWith } from "./track.js";
 
-/** Shows a batch and its answer, and says each warning by itself. @param {any} batch @param {any} answer */
+/** Shows a batch and its answer, and each warning in a line of its own. @param {any} batch @param {any} answer */
 function show(batch, answer) {
   console.log("catchment", batch, answer);
   for (const { warnings = [] } of answer.results || [])

@@ -1,7 +1,7 @@
 /**
- * Every event that was not finally answered, in storage: one entry an event, so that tabs never write over one another.
- * An entry is named by the event's id, so names sort by time, and the project's key. It is held by the tab that sends
- * it.
+ * Keeps every event without a final answer in storage. Each event has an entry of its own, so tabs never overwrite one
+ * another. The name of an entry has the event's id, so names sort by time, and the project's key. The tab that sends an
+ * entry holds it.
  */
 
 import { lose } from "./losses.js";
@@ -14,7 +14,7 @@ const START = "catchment event ";
 export const nameOf = (id) => START + id + " " + settings.key;
 
 /**
- * The project's entries, newest first. What is too old or too much is dropped, and counted, whatever its key.
+ * Returns the project's entries, newest first. Drops and counts entries that are too old or too many, of every key.
  * @param {number} [characters] all entries together: about 500 events
  */
 export const entries = (characters = 256 * 1024) =>
@@ -23,7 +23,7 @@ export const entries = (characters = 256 * 1024) =>
     .reverse()
     .filter((name) => {
       characters -= store[name].length;
-      // Of 72 hours, less what a request takes: after that the server would have it happen now.
+      // 72 hours, less the time of a request: the server would store an older event as happening now.
       const reason = name < START + (Date.now() - 258e6) ? "expired" : characters < 0 && "queue_full";
       if (!reason) return name.endsWith(` ${settings.key}`);
       remove(name);

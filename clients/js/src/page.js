@@ -1,4 +1,4 @@
-/** What the browser says of the page, also where an element's name hides it: `<img name="title">`. */
+/** Reads properties of the document, even if an element's name hides them: `<img name="title">`. */
 
-/** A property of the document. @param {string} name */
+/** Returns a property of the document. @param {string} name */
 export const real = (name) => Reflect.get(Document.prototype, name, document);

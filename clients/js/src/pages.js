@@ -1,6 +1,6 @@
 /**
- * Page views: of the page, of pages within it (Navigation API, History API), and of a page back from the back/forward
- * cache. Where both interfaces tell of one move, the second finds nothing new.
+ * Sends page views: of the page, of views in a single-page app (Navigation API, History API), and of a page from the
+ * back/forward cache. If both interfaces report one move, the second finds the address unchanged.
  */
 
 import { listen } from "./say.js";
@@ -18,7 +18,7 @@ export function startPages() {
   view();
   listen("popstate", () => moved());
   listen("pageshow", (event) => event.persisted && view());
-  // At last: a page can have frozen it.
+  // Last, because a page can have frozen `history`: then this throws.
   watch("pushState");
   watch("replaceState", 1);
   listen("navigatesuccess", () => moved(), self.navigation);

@@ -1,20 +1,20 @@
-/** Lines in the console for the person who sets it up, and the promise never to throw into the page. */
+/** Writes lines to the console for the website's author. Catches all errors: none may reach the page. */
 
 /** @type {Record<string, unknown>} */
 const said = {};
 
-/** Says a reason once a page. @param {string | number} reason @param {unknown} detail */
+/** Shows a reason once a page. @param {string | number} reason @param {unknown} detail */
 export function say(reason, detail) {
   try {
     if (!said[reason]) console.warn(`catchment: ${reason}: ${detail} (${origin})`);
     said[reason] = 1;
   } catch {
-    // The page's own console.
+    // The page may have replaced the console.
   }
 }
 
 /**
- * The same function, which says what it would throw.
+ * Returns a function that does the same, and shows errors in the console instead of throwing them.
  * @template {any[]} A
  * @param {(...args: A) => unknown} work
  * @returns {(...args: A) => void}
@@ -28,7 +28,7 @@ export const safely = (work) => (...args) => {
 };
 
 /**
- * Listens before the page's own scripts can stop an event.
+ * Listens in the capture phase, before the page's own scripts can stop an event.
  * @param {string} type
  * @param {(event: any) => unknown} work
  */

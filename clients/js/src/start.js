@@ -1,4 +1,4 @@
-/** What starts with the page, and what the page can call. */
+/** Starts the parts of the tracker, and runs the page's calls. */
 
 import { startAttributes } from "./attributes.js";
 import { startPages } from "./pages.js";
@@ -11,10 +11,10 @@ import { identify, settle, track, view } from "./track.js";
 /** @type {Record<string, (...args: any[]) => unknown>} */
 const calls = { event: track, page: view, identify, "opt-out": optOut, "opt-in": optIn };
 
-/** Does what `catchment(…)` with these arguments does. */
+/** Runs a call `catchment(…)` with these arguments. */
 export const call = safely(([name, first, second]) => calls[name](first, second));
 
-/** What goes on by itself. */
+/** Starts everything that needs no calls. */
 export function start() {
   startAttributes("click", ":not(form)");
   startSender();

@@ -1,4 +1,4 @@
-/** What the script tag does. */
+/** Runs the script tag. */
 
 import { real } from "./page.js";
 import { safely, say } from "./say.js";
@@ -12,13 +12,13 @@ export const startTag = (more) =>
     const q = self.catchment?.q || [];
     if (q.push && !q.map) return say("tag", 2);
     self.catchment = (...args) => call(args);
-    // The page may have kept the function that there was before, and calls that.
+    // The page may have kept the earlier function, and call that.
     self.catchment.q = { push: call };
     choose(script?.dataset, script?.src);
     openStore();
     if (more) more();
-    // An element may have the name of the queue.
+    // `q` may be an element with that name.
     q.map?.(call);
     start();
-    // A module is no current script.
+    // For a module there is no current script.
   })(real("currentScript") || document.querySelector("script[data-key]"));

@@ -13,28 +13,28 @@ import { optedOut, store, write } from "./store.js";
 
 const USER = "catchment user";
 
-/** Milliseconds that a page view waits for its title: routers address a page first and render it later. */
+/** Milliseconds that a page view waits for its title: routers change the address first and render later. */
 const PATIENCE = 1e3;
 
-/** The address of the page within this page, and of the one that the visitor came from. */
+/** The address of the present view in this page, and of the previous one. */
 let shown = "";
 let previous = "";
 
-/** The page view that waits for its title. Others wait with it, so that they arrive in their order. @type {any} */
+/** The page view that waits for its title. Other events wait with it, to arrive in order. @type {any} */
 export let waiting;
 /** @type {ReturnType<typeof setTimeout>} */
 let timer;
 
-/** What of an address does not name the page. */
+/** The part of an address that does not name the page. */
 let unnamed = /#.*/;
 
-/** The page's address. The server's limit is 2,048. */
+/** Returns the page's address. The server's limit is 2,048. */
 const pageUrl = () => location.href.replace(unnamed, "").slice(0, 2048);
 
-/** An event as text. @type {(event: any) => string} */
+/** Writes an event as text. @type {(event: any) => string} */
 let written = JSON.stringify;
 
-/** @param {typeof written} work @param {unknown} byFragment whether pages are told apart by what comes after the `#` */
+/** @param {typeof written} work @param {unknown} byFragment whether the part after `#` names the page */
 export function writeWith(work, byFragment) {
   written = work;
   if (byFragment) unnamed = /$^/;
@@ -43,7 +43,7 @@ export function writeWith(work, byFragment) {
 /**
  * @param {string} event_name
  * @param {object} [event_data]
- * @param {unknown} [view] whether it waits for its title
+ * @param {unknown} [view] whether the event is a page view that waits for its title
  */
 export function track(event_name, event_data, view) {
   if (real("prerendering")) listen("prerenderingchange", () => track(event_name, event_data, view));
@@ -58,10 +58,10 @@ export function track(event_name, event_data, view) {
       eventId,
       page_title: real("title"),
       event_data,
-      // Not left to `JSON`: a page can have a `toJSON` of its own for dates.
+      // Not left to `JSON`: a page can have its own `toJSON` for dates.
       timestamp: new Date(+eventId.slice(0, 13)).toISOString(),
     };
-    // A view is in storage at once, and held for longer than it waits, so that nobody sends it meanwhile.
+    // A view is stored at once. It is held for longer than it waits, so that no tab sends it meanwhile.
     keep(event, view ? 5e3 : 0);
     if (view) {
       waiting = event;
@@ -71,20 +71,20 @@ export function track(event_name, event_data, view) {
   }
 }
 
-/** @param {any} event @param {number} milliseconds for which nobody sends it */
+/** @param {any} event @param {number} milliseconds for which no tab sends it */
 function keep(event, milliseconds) {
   const text = written(event);
-  // The server takes 64 KiB.
+  // The server accepts 64 KiB.
   if (text.length > 6e4) lose("too_large");
   else hold(nameOf(event.eventId), milliseconds, text);
   sweep();
 }
 
-/** Lets the page view go that waits, with the title that there is now. */
+/** Releases the waiting page view, with the present title. */
 export function settle() {
   const event = waiting;
   waiting = 0;
-  // It may have been deleted: the visitor has opted out.
+  // It may be deleted, because the visitor opted out.
   if (event && store[nameOf(event.eventId)]) {
     event.page_title = real("title");
     keep(event, 0);
@@ -96,13 +96,13 @@ export function view(data, before = shown) {
   settle();
   shown = pageUrl();
   if (shown != before) previous = before;
-  // By hand its author knows when the title is there.
+  // With `manual` the page's author calls when the title is there.
   track("PageView", data, !on("manual"));
 }
 
 /**
- * A view, if it is another page. Where an address is replaced, another query alone is mostly a filter or a tab; and a view
- * whose address is replaced while it waits was redirected, unless that names a campaign.
+ * Sends a view if the address names another page. If an address is replaced and only the query changes, it is mostly a
+ * filter or a tab. If the address of a waiting view is replaced, the view was redirected, unless it names a campaign.
  * @param {unknown} [replaced]
  */
 export function moved(replaced) {
@@ -114,5 +114,5 @@ export function moved(replaced) {
   waiting.url = shown;
 }
 
-/** As a text: that of nothing, which forgets who it is, is empty. @param {string | number | null} [id] */
+/** Sets the user id, as text. null becomes the empty text, which forgets the user. @param {string | number | null} [id] */
 export const identify = (id) => optedOut() || write(USER, [id] + "");
