@@ -1,4 +1,4 @@
-"""Accounts, projects, their settings, keys and quotas: what a deployment administers."""
+"""The values of administration: accounts, projects with their settings, keys and quotas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class KeyKind(StrEnum):
     BROWSER = "browser"
     """`pk_…`: public, bound to the project's origins, may not set `ip` or an old time."""
     SERVER = "server"
-    """`sk_…`: secret, for back ends, may both."""
+    """`sk_…`: secret, for back ends, may set both."""
 
 
 class Bots(StrEnum):
@@ -29,7 +29,7 @@ class DoNotTrack(StrEnum):
 
 
 class Privacy(StrEnum):
-    """What is kept of a visitor's address."""
+    """The part of a visitor's address that is stored."""
 
     MASK = "mask"
     HASH = "hash"
@@ -43,14 +43,14 @@ class Scope(StrEnum):
 
 
 class Window(StrEnum):
-    """How long a quota counts before it starts again, in UTC."""
+    """The time in which a quota counts: a month or a day in UTC."""
 
     MONTH = "month"
     DAY = "day"
 
 
 MOST_EVENTS = 2**63 - 1
-"""The largest quota: what PostgreSQL counts up to."""
+"""The largest quota: PostgreSQL's largest bigint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Quota:
     """A limit on usage, as data. There is one for each scope, window and kind of key."""
 
     id: str
-    """A UUID. A quota that is set again keeps it."""
+    """A UUID. It stays if the quota is set again."""
     scope: Scope
     scope_id: str
     """The account's or the project's id."""
@@ -66,7 +66,7 @@ class Quota:
     keys: KeyKind | None = None
     """The kind of key whose events are counted; None: of both kinds."""
     hard: int
-    """Events in a window; what comes after is refused. 0 refuses all."""
+    """The most events in a window. Further ones are refused. 0 refuses all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Limit:
     hard: int
 
     def counts(self, kind: KeyKind) -> bool:
-        """Tell whether events of this kind of key are counted."""
+        """Return True if events with this kind of key count."""
         return self.keys is None or self.keys is kind
 
 
@@ -119,13 +119,13 @@ class Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a key opens."""
+    """The project of a key, and the facts of the key itself."""
 
     project: Project
     kind: KeyKind
     revoked: bool = False
     vouchers: tuple[bytes, ...] = ()
-    """Of a browser key: the fingerprints of the project's newest live server keys, which may sign event ids."""
+    """With a browser key: the fingerprints of the newest valid server keys, which may sign event ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,20 +138,20 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key as it is listed. A server key's text is not known any more: only its first characters are."""
+    """A key as it is listed. Of a server key only the first characters are known."""
 
     id: str
     project_id: str
     kind: KeyKind
     text: str
-    """A browser key whole; of a server key the first characters."""
+    """The whole browser key, or the first characters of a server key."""
     label: str | None = None
-    """The name that people gave it."""
+    """A name for people."""
     created_at: datetime | None = None
     """None while it is being made."""
     revoked_at: datetime | None = None
     used_at: datetime | None = None
-    """About when a request last came with it, to a minute or so; None: not yet."""
+    """The time of the last request with it, to about a minute. None: there was none."""
 
     @property
     def revoked(self) -> bool:

@@ -1,1 +1,1 @@
-"""Accounts, projects, keys and quotas: what is administered, and by which rules."""
+"""Administration: accounts, projects, keys and quotas, and their rules."""

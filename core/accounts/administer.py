@@ -1,4 +1,4 @@
-"""The use case: administering accounts, projects, keys and quotas."""
+"""The use case of administration: accounts, projects, keys and quotas."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .ports import Registry
 
 _LONGEST_NAME = 100
 _BITE = 5_000
-"""Rows that are deleted in one transaction: some ten milliseconds."""
+"""Rows that one transaction deletes. It takes some ten milliseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A key that was just made; of a server key the text is known now and never again."""
+    """A new key. The text of a server key is known only now."""
 
     key: Key
     text: str
@@ -28,18 +28,18 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedProject:
-    """A project that was deleted, and what that took away."""
+    """A deleted project, and the numbers of what was deleted."""
 
     project: Project
     events: int
-    """Stored events that are gone now; those that are billed, and audited, all the same."""
+    """Stored events that were deleted. They are still billed and audited."""
     before: bool = False
-    """It was deleted before already."""
+    """It was deleted before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """The things that would be gone with a project."""
+    """The things that are deleted together with a project."""
 
     project: Project
     events: int
@@ -68,13 +68,13 @@ class Administer:
             return await self.account(name.strip()), False
 
     async def rename_account(self, named: str, name: str) -> Account:
-        """Give an account another name. Raises `NotFound`, `AlreadyExists` and `Invalid`."""
+        """Rename an account. Raises `NotFound`, `AlreadyExists` and `Invalid`."""
         account = await self.account(named)
         await self._registry.rename_account(account.id, _name(name, "an account"))
         return await self.account(account.id)
 
     async def delete_account(self, named: str) -> Account:
-        """Delete an account that has no project any more; again, it changes nothing. A demo's is forgotten whole.
+        """Delete an account without projects. A repetition changes nothing. Of a demo's account nothing stays.
         Raises `NotFound` and `Invalid`."""
         account = await self.account(named, deleted=True)
         left = [project.name for project in await self.projects() if project.account_id == account.id]
@@ -92,7 +92,7 @@ class Administer:
         return await self._registry.accounts(deleted=deleted)
 
     async def remove_demo(self, named: str) -> Account:
-        """Take away an account that the demo made, with its projects and all that they stored. Raises `NotFound`, and
+        """Delete an account of the demo, with its projects and all their events. Raises `NotFound`, and
         `Invalid` if the account is not a demo's."""
         account = await self.account(named, deleted=True)
         if not account.demo:
@@ -117,7 +117,7 @@ class Administer:
     async def create_project(
         self, name: str, account: str, origins: Sequence[str], settings: ProjectSettings | None = None
     ) -> tuple[Project, NewKey]:
-        """A project with its first browser key. Raises `AlreadyExists`, `NotFound` and `Invalid`."""
+        """Create a project with its first browser key. Raises `AlreadyExists`, `NotFound` and `Invalid`."""
         owner = await self.account(account)
         project = Project(
             id=self._ids.new_id(),
@@ -135,8 +135,8 @@ class Administer:
     ) -> tuple[Project, str, bool]:
         """Return the project of this name with its newest browser key, and whether it was made.
 
-        It is made if it is missing. One that is there keeps its origins and settings; it gets a browser key if it has
-        none. Raises `NotFound` and `Invalid`.
+        If it is missing, it is made. An existing project keeps its origins and settings, and gets a browser key if it
+        has none. Raises `NotFound` and `Invalid`.
         """
         try:
             made, key = await self.create_project(name, account, origins, settings)
@@ -147,13 +147,13 @@ class Administer:
         return found, kept.text, False
 
     async def rename_project(self, named: str, name: str) -> Project:
-        """Give a project another name. Raises `NotFound`, `AlreadyExists` and `Invalid`."""
+        """Rename a project. Raises `NotFound`, `AlreadyExists` and `Invalid`."""
         project = await self.project(named)
         await self._registry.rename_project(project.id, _name(name, "a project"))
         return await self.project(project.id)
 
     async def contents(self, named: str) -> Contents:
-        """Return what would be gone with a project."""
+        """Return the numbers of what would be deleted with a project."""
         project = await self.project(named, deleted=True)
         return Contents(
             project=project,
@@ -165,10 +165,10 @@ class Administer:
     async def delete_project(
         self, named: str, *, progress: Callable[[int], object] = lambda events: None
     ) -> DeletedProject:
-        """Delete a project that is disabled, and all that it stored; `progress` is told how many events are gone.
+        """Delete a disabled project and all its events. `progress` gets the number of deleted events.
 
-        Its usage stays. Events go bite by bite, beside servers that store. A run that was interrupted is taken up by
-        the next one; once more changes nothing. Raises `NotFound`, and `Invalid` if the project is enabled.
+        Its usage stays. Events are deleted in small transactions, while servers store. After an interruption the next
+        run goes on; further runs change nothing. Raises `NotFound`, and `Invalid` if the project is enabled.
         """
         before = {project.id for project in await self._registry.projects(deleted=True)}
         project = await self.project(named, deleted=True)
@@ -193,7 +193,7 @@ class Administer:
         """Return the project with this id, ``account/name``, or bare name; if there is none, and `deleted`, the last
         such project that was deleted.
 
-        Raises `NotFound`, or `Invalid` where several accounts have one of that name.
+        Raises `NotFound`, or `Invalid` if several accounts have a project of that name.
         """
         if deleted:
             try:
@@ -227,7 +227,7 @@ class Administer:
         remove_origins: Sequence[str] = (),
         changes: ProjectSettings | None = None,
     ) -> Project:
-        """Changes a project's origins and settings, and returns it as it is then."""
+        """Change a project's origins and settings. Return the new project."""
         project = await self.project(named)
         await self._registry.change_project(
             project.id,
@@ -254,7 +254,7 @@ class Administer:
         return await self._registry.keys((await self.project(project)).id)
 
     async def browser_key(self, project: str) -> tuple[Project, str]:
-        """The project and its newest browser key that is not revoked. Raises `NotFound`, naming what helps."""
+        """Return the project and its newest browser key that is not revoked. Raise `NotFound`, with the remedy."""
         found = await self.project(project)
         for key in reversed(await self._registry.keys(found.id)):
             if key.kind is KeyKind.BROWSER and not key.revoked:
@@ -264,11 +264,11 @@ class Administer:
         )
 
     async def revoke_key(self, key: str) -> Key:
-        """Revokes a key, by its text or its id. Raises `NotFound`."""
+        """Revoke a key, by its text or its id. Raise `NotFound`."""
         return await self._registry.revoke_key(**_which_key(key))
 
     async def delete_key(self, key: str) -> Key:
-        """Delete a key that was revoked, by its text or its id. Raises `NotFound` and `Invalid`."""
+        """Delete a revoked key, by its text or its id. Raises `NotFound` and `Invalid`."""
         return await self._registry.delete_key(**_which_key(key))
 
     async def set_quota(
@@ -281,7 +281,7 @@ class Administer:
         hard: int,
     ) -> tuple[Quota, str]:
         """Set a hard quota of an account or a project, in place of the one it has for that window and kind of key
-        (None: both). Returns it and the name of its account or project."""
+        (None: both). Return the quota and the name of its account or project."""
         if (account is None) == (project is None):
             raise Invalid("a quota is of an account or of a project: say one of them")
         if not 0 <= hard <= MOST_EVENTS:
@@ -296,11 +296,11 @@ class Administer:
         return await self._registry.set_quota(quota), name
 
     async def remove_quota(self, quota_id: str) -> tuple[Quota, str]:
-        """Take a quota away. Returns it and the name of its account or project. Raises `NotFound`."""
+        """Remove a quota. Return it and the name of its account or project. Raise `NotFound`."""
         return (await self._named([await self._registry.remove_quota(quota_id)]))[0]
 
     async def quotas(self) -> Sequence[tuple[Quota, str]]:
-        """All quotas, each with the name of its account or project."""
+        """Return all quotas, each with the name of its account or project."""
         return await self._named(await self._registry.quotas())
 
     async def _named(self, quotas: Sequence[Quota]) -> Sequence[tuple[Quota, str]]:
@@ -326,7 +326,7 @@ class _WhichKey(TypedDict, total=False):
 
 
 def _which_key(key: str) -> _WhichKey:
-    """Return what names a key, given its text or its id. Raises `NotFound` for a text that can't be a key."""
+    """Return the reference to a key, given its text or its id. Raise `NotFound` if the text can't be a key."""
     if key[:3] not in PREFIXES:
         return {"key_id": key}
     if kind_of(key) is None:

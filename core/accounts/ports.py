@@ -1,4 +1,4 @@
-"""The ports of administration: accounts, projects, keys, quotas, and the scripts that were handed out."""
+"""The ports of administration: accounts, projects, keys, quotas, and pinned scripts."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from .scripts import Script
 
 class ScriptArchive(Protocol):
     async def keep(self, script: Script) -> None:
-        """Keeps a script for good. Keeping it again changes nothing."""
+        """Keep a script without end. A repetition changes nothing."""
 
     async def find(self, name: str, version: str) -> Script | None:
-        """The script of this name and version, as it was kept. Raises `Unavailable`."""
+        """Return the kept script of this name and version. Raise `Unavailable`."""
 
 
 class Registry(Protocol):
-    """Where accounts, projects, keys and quotas are administered.
+    """Stores accounts, projects, keys and quotas.
 
-    Names are unique; a name given twice raises `AlreadyExists`, an unknown thing `NotFound`. What changes here is
-    seen by every server at once: see `ProjectRepository` of the same adapter.
+    Names are unique: a name that is taken raises `AlreadyExists`, an unknown thing `NotFound`. Every server sees a
+    change at once: see `ProjectRepository` of the same adapter.
     """
 
     async def add_account(self, account: Account) -> None: ...
     async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
-        """Return the accounts by name: those there are, or those that were deleted."""
+        """Return the accounts by name: the existing ones, or the deleted ones."""
 
     async def rename_account(self, account_id: str, name: str) -> None: ...
     async def delete_account(self, account_id: str) -> None:
-        """Delete an account with its quotas; its name is free then. Raises `Invalid` if it has a project that is not
-        deleted. Again: changes nothing."""
+        """Delete an account with its quotas. Its name becomes free. Raise `Invalid` if it has a project that is not
+        deleted. A repetition changes nothing."""
 
     async def forget_demo(self, account_id: str) -> None:
-        """Forget a demo's account that was deleted, with its usage. Changes nothing of any other account."""
+        """Remove all traces of a demo's deleted account, with its usage. Other accounts stay as they are."""
 
     async def add_project(self, project: Project) -> None: ...
     async def projects(self, *, deleted: bool = False) -> Sequence[Project]:
-        """Return the projects by account and name: those there are, or those that were deleted."""
+        """Return the projects by account and name: the existing ones, or the deleted ones."""
 
     async def rename_project(self, project_id: str, name: str) -> None: ...
     async def delete_project(self, project_id: str) -> None:
-        """Delete a project with its keys, origins and quotas; its name is free then. Again: changes nothing.
+        """Delete a project with its keys, origins and quotas. Its name becomes free. A repetition changes nothing.
 
-        What it stored stays until `delete_stored` takes it away, its usage for good. Raises `Invalid` if the project is
-        enabled. A server that does not know of it yet may store for some seconds: it never fails.
+        Its events stay until `delete_stored` deletes them; its usage always stays. Raises `Invalid` if the project is
+        enabled. A server that does not know of it yet may store for some seconds, without an error.
         """
 
     async def delete_stored(self, project_id: str, at_most: int) -> tuple[int, int]:
-        """Delete so many rows at most of what a deleted project stored; how many events, and how many others.
+        """Delete at most so many rows of a deleted project. Return the number of events and of other rows.
 
-        Both are 0 when nothing is left. It holds up nobody who stores. Usage still counts the events.
+        Both are 0 when nothing is left. It blocks no writer. Usage still counts the events.
         """
 
     async def stored_events(self, project_id: str) -> int:
-        """Return how many events of a project are stored, by its usage."""
+        """Return the number of stored events of a project, by its usage."""
 
     async def change_project(
         self,
@@ -65,22 +65,22 @@ class Registry(Protocol):
         add_origins: Sequence[str],
         remove_origins: Sequence[str],
     ) -> None:
-        """Replaces the settings, adds and removes origins, all at once. Raises `NotFound` for an origin that is
-        not there."""
+        """Replace the settings, and add and remove origins, all at once. Raise `NotFound` if an origin to remove does
+        not exist."""
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None: ...
     async def keys(self, project_id: str) -> Sequence[Key]: ...
     async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
-        """Revokes a key, by its id or its fingerprint; a revoked one stays revoked."""
+        """Revoke a key, by its id or its fingerprint. A revoked key stays revoked."""
 
     async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
-        """Delete a key that was revoked. Raises `Invalid` if it was not."""
+        """Delete a revoked key. Raise `Invalid` if it is not revoked."""
 
     async def set_quota(self, quota: Quota) -> Quota:
-        """Sets the quota of a scope, window and kind of key, in place of one that is there, whose id it keeps.
-        Returns it as it is then."""
+        """Set the quota of a scope, window and kind of key. It replaces an existing one and keeps that one's id. Return
+        the new quota."""
 
     async def remove_quota(self, quota_id: str) -> Quota:
-        """Takes a quota away, and returns it. Raises `NotFound`."""
+        """Remove a quota and return it. Raise `NotFound`."""
 
     async def quotas(self) -> Sequence[Quota]: ...

@@ -1,6 +1,6 @@
-"""The scripts that websites load, by name and version, and the tag that loads them.
+"""The tracker's scripts, by name and version, and the tag that loads them.
 
-A version is the beginning of its content's SHA-256: the address of a version never gets another content.
+A version is the beginning of the content's SHA-256, so the address of a version never gets another content.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VERSION = re.compile(rf"[0-9a-f]{{{_DIGITS}}}")
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """A script, whole."""
+    """A script with its content."""
 
     name: str
     """One of `NAMES`."""
@@ -35,17 +35,17 @@ class Script:
 
     @cached_property
     def integrity(self) -> str:
-        """As the attribute `integrity` has it."""
+        """The value of the attribute `integrity`."""
         return "sha384-" + b64encode(sha384(self.content).digest()).decode("ascii")
 
     @property
     def short_path(self) -> str:
-        """Where the shipped version is, whichever that is."""
+        """The path of the shipped version."""
         return f"/{self.name}.js"
 
     @property
     def versioned_path(self) -> str:
-        """Where this version is, for good."""
+        """The path of this version, which never changes."""
         return f"/{self.name}.{self.version}.js"
 
 
@@ -54,6 +54,6 @@ def is_version(text: str) -> bool:
 
 
 def tag(address: str, key: str, integrity: str | None = None) -> str:
-    """The script tag of a website. `address`: the script's, whole."""
+    """Return the script tag for a website. `address`: the complete address of the script."""
     pinned = f' integrity="{escape(integrity)}" crossorigin="anonymous"' if integrity else ""
     return f'<script defer src="{escape(address)}" data-key="{escape(key)}"{pinned}></script>'

@@ -1,1 +1,1 @@
-"""Metering: what was stored, by project and month, and the proof that it is what is billed."""
+"""Metering: usage by project and month, and the audit that compares it with the stored rows."""

@@ -14,20 +14,21 @@ class UsageMeter(Protocol):
     async def usage(
         self, *, account: str | None = None, project: str | None = None, period: date | None = None
     ) -> Sequence[Usage]:
-        """Usage by account, project and period, in that order; of one account, project (ids) or period."""
+        """Return usage by account, project and period, in that order; of all, or of one account, project (ids) or
+        period."""
 
     async def room(self, limit: Limit, at: datetime) -> int:
         """How many more events fit this limit in the window of this moment; never negative."""
 
     async def quota_usage(self, at: datetime) -> Mapping[str, int]:
-        """Return the events used of every quota, by its id, in the window of this moment."""
+        """Return the used events of every quota, by its id, in the window of this moment."""
 
     async def close(self, period: date) -> None:
-        """Makes a period that is over final: nothing is added to it any more. Closing it again changes nothing.
-        Raises `Invalid` for one that still runs."""
+        """Make a past period final: nothing is added to it any more. A repetition changes nothing. Raise `Invalid` if
+        the period is not over."""
 
     async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
         """Return the differences between usage and stored rows, of all projects or of one (its id). There must be none.
 
-        Rows that `Registry.delete_stored` took away are counted as stored.
+        Rows that `Registry.delete_stored` deleted count as stored.
         """

@@ -1,4 +1,4 @@
-"""Usage: events stored, per account, project and billing period."""
+"""Usage: the number of stored events, by account, project and billing period."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..times import period_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The events stored of one project in one billing period."""
+    """The number of stored events of one project in one billing period."""
 
     account_id: str
     account: str
@@ -22,14 +22,14 @@ class Usage:
     closed: bool = False
     """The period is over and its number is final."""
     demo: bool = False
-    """The account is a demo's: nobody is billed for it."""
+    """The account is a demo's. It is never billed."""
     deleted: bool = False
-    """The project was deleted; what it had stored is billed all the same."""
+    """The project was deleted. Its usage is still billed."""
 
     @property
     def idempotency_key(self) -> str:
-        """The same for the same account, project and period: a backend that has it replaces, never adds. At most 100
-        characters, of ``0-9 a-z : -``."""
+        """The same for the same account, project and period. A backend that knows it replaces the usage, and never
+        adds. At most 100 characters of ``0-9 a-z : -``."""
         return f"{self.account_id}:{self.project_id}:{period_text(self.period)}"
 
     def __repr__(self) -> str:
@@ -39,7 +39,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A project and period whose usage is not the number of its stored rows."""
+    """A project and period whose usage differs from the number of its stored rows."""
 
     account: str
     project: str
