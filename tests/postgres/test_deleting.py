@@ -17,7 +17,7 @@ KEPT = {"usage_count", "deleted_count"}
 
 
 async def test_of_a_deleted_project_every_table_is_rid_except_what_is_billed(database: Database) -> None:
-    """Whoever adds a table with a project's rows adds it to `catchment.delete_stored` or to the above."""
+    """A new table with rows of a project must be added to `catchment.delete_stored`, or to `KEPT`."""
     async with postgres_storage(database) as storage:
         await storage.store(*events(storage.project, 2))
         tables = {
@@ -45,7 +45,7 @@ FILL = {
 
 
 async def test_a_project_is_deleted_while_another_one_s_events_wait_for_their_commit(database: Database) -> None:
-    """It neither waits for who stores nor holds them up."""
+    """Deleting and storing do not wait for each other."""
     async with postgres_storage(database) as storage:
         blog = await storage.add_project("blog")
         await storage.store(*events(storage.project, 3))
