@@ -148,15 +148,16 @@ BEGIN
         PERFORM catchment.await_standby();
         RETURN array_fill('duplicate'::text, ARRAY[total]);
     END IF;
-    IF taken.events = total THEN
-        fresh := ARRAY(SELECT generate_series(1, total));
-    ELSE
+    -- If all are new and none is counted, `fresh` and `kept` are null, which means all: it saves the list.
+    IF taken.events < total THEN
         fresh := ARRAY(
             SELECT min(sent.n) FROM catchment.sent(batch) AS sent
             JOIN unnest(taken.projects, taken.kinds, taken.ids) AS one (project_id, key_kind, event_id)
               ON one.project_id = sent.project_id AND one.key_kind = sent.key_kind
              AND one.event_id = sent.event_id COLLATE "C"
             GROUP BY sent.project_id, sent.key_kind, sent.event_id COLLATE "C" ORDER BY 1);
+    ELSIF counted THEN
+        fresh := ARRAY(SELECT generate_series(1, total));
     END IF;
     kept := fresh;
 
@@ -195,13 +196,14 @@ BEGIN
 
     IF counted THEN
         -- All events that were kept: a quota may have begun to count them since (b).
+        kept := coalesce(kept, ARRAY(SELECT generate_series(1, total)));
         SELECT array_agg(project_id ORDER BY n), array_agg(key_kind ORDER BY n), array_agg(received_at ORDER BY n)
         INTO projects, kinds, arrivals
         FROM catchment.sent(batch) WHERE n = ANY (kept);
         PERFORM catchment.count_quotas(kept, projects, kinds, arrivals);
     END IF;
 
-    IF cardinality(kept) = total THEN
+    IF kept IS NULL OR cardinality(kept) = total THEN
         RETURN array_fill('stored'::text, ARRAY[total]);
     END IF;
     -- An event that repeats a refused id in the same batch is refused as well.
