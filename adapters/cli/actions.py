@@ -1,4 +1,4 @@
-"""What the command line needs of the rest: functions, handed in by the composition root."""
+"""The functions that the command line needs, and their results. The composition root passes them in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PluginAbout(Protocol):
-    """What is said of a plugin."""
+    """The description of a plugin."""
 
     @property
     def name(self) -> str: ...
@@ -36,11 +36,11 @@ class PluginAbout(Protocol):
 
     @property
     def order(self) -> Mapping[str, int]:
-        """By hook, the plugin's place among those that have it."""
+        """By hook: the plugin's place in the order of calls."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The settings it is given, without secrets."""
+        """The plugin's settings, without secrets."""
 
     @property
     def problems(self) -> tuple[str, ...]: ...
@@ -63,7 +63,7 @@ class FindingAbout(Protocol):
 
 
 class UpkeepAbout(Protocol):
-    """What maintenance did."""
+    """The results of maintenance."""
 
     @property
     def partitions(self) -> tuple[str, ...]: ...
@@ -96,43 +96,43 @@ class Managed(Protocol):
 
 
 class Actions(Protocol):
-    """The actions of the commands. Errors that a person can mend are `CatchmentError`s; their notes name the database
+    """The actions of the commands. Errors that a person can fix are `CatchmentError`s. Their notes name the database
     and the settings file."""
 
     @property
     def public_url(self) -> str: ...
 
     def script(self, name: str) -> Script:
-        """The shipped script of this name. Raises `NotFound` where it was not built."""
+        """Return the shipped script of this name. Raise `NotFound` if it was not built."""
 
     def shown_settings(self) -> dict[str, Any]:
-        """Return the settings by section and key, secrets hidden; beside them `settings_file`, and `sources`: where
-        each value comes from, by `section.key`."""
+        """Return the settings by section and key, with hidden secrets; and `settings_file`, and `sources`: the source
+        of each value, by `section.key`."""
 
     def check(self) -> Sequence[FindingAbout]:
-        """Return what can be known to be wrong before a server starts; starts and changes nothing."""
+        """Return the mistakes that can be found before a server starts. It starts and changes nothing."""
 
     def manage(self) -> AbstractAsyncContextManager[Managed]:
-        """The management parts. Raises `Invalid` where the database is at another version."""
+        """Return the parts for management. Raise `Invalid` if the database is at another version."""
 
     def serve(
         self, *, host: str | None, port: int | None, workers: int | None, listening: Callable[[str, int, int], None]
     ) -> int:
-        """Serves; `listening` is told the host, the port and the number of workers. The exit code."""
+        """Serve, and return the exit code. `listening` gets the host, the port and the number of workers."""
 
     def migrate(self, say: Callable[[str], None]) -> list[str]:
-        """What was applied."""
+        """Return the names of the applied migrations."""
 
     def plugins(self) -> Sequence[PluginAbout]: ...
 
     async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
-        """How many the backend took."""
+        """Return the number of usages that the backend took."""
 
     def demo(self, *, host: str | None, port: int | None, site_port: int | None, say: Callable[[str], None]) -> int: ...
 
     def check_demo(self, say: Callable[[str], None]) -> dict[str, Any]:
-        """What was found; raises `NotPossible` where something did not hold."""
+        """Return the results. Raise `NotPossible` if a check failed."""
 
 
 ActionsOf = Callable[[str | None], Actions]
-"""The actions under the settings of a file, or of none."""
+"""Return the actions with the settings of a file, or of none."""

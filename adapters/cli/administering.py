@@ -210,7 +210,7 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that were given, as the core knows them."""
+    """Return the given settings as values of the core."""
     types = {"bots": Bots, "do_not_track": DoNotTrack, "privacy": Privacy}
     return {name: types.get(name, bool)(value) for name, value in given.items() if value is not None}
 

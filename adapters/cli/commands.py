@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 class Context:
-    """What every command is handed: the actions, made when first asked for, so that `--help` needs no settings."""
+    """The context of every command. The actions are made when they are first used, so `--help` needs no settings."""
 
     def __init__(self, actions_of: ActionsOf, config: str | None) -> None:
         self._actions_of = actions_of
@@ -38,7 +38,7 @@ class Context:
         return self._actions_of(self._config)
 
     def managing(self, work: Callable[[Managed], Awaitable[Result]]) -> Result:
-        """Runs some work with the management parts."""
+        """Run some work with the parts for management."""
         import asyncio
 
         async def run() -> Result:
@@ -82,7 +82,7 @@ PERIOD = PeriodType()
 
 
 def build(actions_of: ActionsOf, version: str | None = None) -> click.Group:
-    """The whole command line on these actions. `version`: the installed one's unless given."""
+    """Return the whole command line for these actions. `version`: the installed one's unless given."""
     from .administering import add_administering
 
     @click.group(
@@ -272,7 +272,7 @@ def _settings_words(settings: Mapping[str, Any]) -> str:
 
 
 def _source_words(sources: dict[str, str], name: str) -> str:
-    """Return where a value comes from; of a plugin's section, where its values do."""
+    """Return the source of a value; for a plugin's section, the sources of its values."""
     below = [source for key, source in sources.items() if key == name or key.startswith(f"{name}.")]
     return ", ".join(dict.fromkeys(below))
 

@@ -55,7 +55,7 @@ def json_line(document: Any) -> str:
 
 
 def fail(error: CatchmentError, as_json: bool) -> int:
-    """Say what failed, and on which database and settings as far as the error's notes know. Return the exit code."""
+    """Print the failure, and the database and settings if the error's notes name them. Return the exit code."""
     code = next((name for kind, name in _CODES if isinstance(error, kind)), "failed")
     notes = "; ".join(getattr(error, "__notes__", ()))
     lines = str(error).splitlines() or [type(error).__name__]
@@ -68,8 +68,7 @@ def fail(error: CatchmentError, as_json: bool) -> int:
 
 
 class Root(click.Group):
-    """The command line as a whole: nothing that a terminal, a pipe, a disk or Ctrl-C does to it ends in a
-    traceback."""
+    """The root of the command line. A terminal, a pipe, a disk or Ctrl-C never causes a traceback."""
 
     def main(
         self,
@@ -117,14 +116,14 @@ def _say(lines: list[str], about: dict[str, Any] | None) -> None:
 
 
 def _take_any_letter() -> None:
-    """Show a letter that a terminal can't show as its number, instead of raising an error."""
+    """Print a character that the terminal can't show as its number, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _let_go() -> None:
-    """Drop what can't be written: Python would try again at its end, and complain."""
+    """Drop the output that can't be written. Otherwise Python would try again at its end, and complain."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not _flushes(stream):
             with contextlib.suppress(OSError, ValueError):

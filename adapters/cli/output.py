@@ -1,4 +1,4 @@
-"""What commands print: tables for people, one JSON document for machines."""
+"""Prints results: tables for people, one JSON document for machines."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from catchment.core.plain import plain_lines
 from .failures import NotWritten, json_line
 
 _WIDE = 10_000
-"""Columns for a pipe: what is cut into lines can't be copied."""
+"""The width for a pipe, in columns. A wide one, because text that is cut into lines can't be copied."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Output:
-    """Prints a command's result. Words for people go to standard error, so that standard output holds the result alone.
+    """Prints the result of a command. Messages for people go to standard error, so standard output has only the result.
 
-    Whatever is printed here is made safe for a terminal first.
+    All text is made safe for a terminal first.
     """
 
     as_json: bool
 
     def document(self, document: Any, words: str | None) -> None:
-        """One result: the document for machines, the words for people; None of them: nothing."""
+        """Print one result: the document for machines, the text for people. None prints nothing."""
         with _written():
             if self.as_json:
                 click.echo(json_line(document))
@@ -68,9 +68,9 @@ class Output:
 
     @contextlib.contextmanager
     def waiting(self, words: str, total: int | None = None) -> Iterator[Callable[[int], object]]:
-        """Show what goes on while something may take minutes, and for how long: on a terminal, and gone at the end.
+        """Show progress on a terminal while something may take minutes, and remove it at the end.
 
-        Yields a function that is told how much of the total is done.
+        Yields a function that takes the finished part of the total.
         """
         if self.as_json or sys.stderr is None or not sys.stderr.isatty():
             yield lambda done: None
@@ -87,13 +87,13 @@ class Output:
     def say(self, words: str) -> None:
         """Progress, for people."""
         if not self.as_json:
-            with contextlib.suppress(OSError):  # a full disk behind it stops nothing
+            with contextlib.suppress(OSError):  # a full disk must not stop the work
                 click.echo(plain_lines(words), err=True)
 
 
 @contextlib.contextmanager
 def _written() -> Iterator[None]:
-    """Write a result. Raises `NotWritten`; a reader that went away is click's to deal with."""
+    """Write a result. Raise `NotWritten`. click handles a reader that has closed the pipe."""
     try:
         yield
     except OSError as error:

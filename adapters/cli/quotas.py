@@ -17,7 +17,7 @@ from .output import Output
 
 
 def limit_words(quota: Quota | Limit) -> str:
-    """Say how much a quota allows, such as `20,000 events a month with browser keys`."""
+    """Return a quota in words, such as `20,000 events a month with browser keys`."""
     by = "" if quota.keys is None else f" with {quota.keys} keys"
     return f"{quota.hard:,} events a {quota.window}{by}"
 
@@ -113,7 +113,7 @@ def _shown(quota: Quota, name: str) -> dict[str, Any]:
 
 
 def _with_usage(quota: Quota, name: str, used_of: Mapping[str, int], now: datetime) -> dict[str, Any]:
-    """A quota with what is used of it in the window that `now` is in."""
+    """Return a quota with its used events in the window that contains `now`."""
     used = used_of.get(quota.id, 0)
     ends = window_end(quota.window, now)
     return {

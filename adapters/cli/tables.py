@@ -1,4 +1,4 @@
-"""Tables that fit the terminal. What is copied from a table, such as an id or a key, is never cut into pieces."""
+"""Tables that fit the terminal. Ids, keys and other texts that people copy are never cut."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Fitted:
     table: RenderableType
     is_list: bool = False
     left_out: tuple[str, ...] = ()
-    """The headings of the columns that found no room."""
+    """The headings of the columns that did not fit."""
 
 
 @dataclass(slots=True)
