@@ -62,7 +62,7 @@ class FindingAbout(Protocol):
         """The advice: what to do."""
 
 
-class UpkeepAbout(Protocol):
+class MaintenanceResult(Protocol):
     """The results of maintenance."""
 
     @property
@@ -73,10 +73,10 @@ class UpkeepAbout(Protocol):
     def misplaced(self) -> tuple[date, ...]: ...
 
 
-class Upkeeping(Protocol):
-    """Maintenance."""
+class Maintenance(Protocol):
+    """The maintenance of an installation: one run of it, and moving misplaced events."""
 
-    async def once(self) -> UpkeepAbout: ...
+    async def once(self) -> MaintenanceResult: ...
     async def place(self, month: date) -> int: ...
 
 
@@ -92,7 +92,7 @@ class Managed(Protocol):
     @property
     def archive(self) -> ScriptArchive: ...
     @property
-    def maintenance(self) -> Upkeeping: ...
+    def maintenance(self) -> Maintenance: ...
 
 
 class Actions(Protocol):

@@ -1,4 +1,4 @@
-"""The upkeep of an installation: it makes partitions ahead, and deletes old ids, salts and quota windows."""
+"""The maintenance of an installation: it makes partitions ahead, and deletes old ids, salts and quota windows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upkeep:
+class MaintenanceResult:
     """The result of one run."""
 
     partitions: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Maintenance:
                 )
             await asyncio.sleep(_EVERY_SECONDS)
 
-    async def once(self) -> Upkeep:
+    async def once(self) -> MaintenanceResult:
         """Do one run. A part that fails does not stop the others.
 
         Raises `Busy` if another session is at it, and the `DatabaseError` of the first part that failed.
@@ -123,7 +123,7 @@ class Maintenance:
                 raise failed[0]
         if failed:
             raise failed[0]
-        return Upkeep(partitions=tuple(made), ids_forgotten=ids, misplaced=tuple(misplaced))
+        return MaintenanceResult(partitions=tuple(made), ids_forgotten=ids, misplaced=tuple(misplaced))
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[Link]:

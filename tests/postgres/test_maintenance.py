@@ -1,4 +1,4 @@
-"""The upkeep of an installation: partitions, old ids and salts, the end of a month, and clocks that are wrong."""
+"""The maintenance of an installation: partitions, old ids and salts, the end of a month, and clocks that are wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
 from catchment.adapters.postgres.errors import DatabaseError
 from catchment.adapters.postgres.link import end
-from catchment.adapters.postgres.maintenance import Busy, Maintenance, Upkeep
+from catchment.adapters.postgres.maintenance import Busy, Maintenance, MaintenanceResult
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.adapters.system.clock import SystemClock
@@ -136,7 +136,7 @@ async def test_quota_windows_are_deleted_62_days_after_their_end(database: Datab
         )
     assert database.one("SELECT catchment.forget_quota_windows('2026-01-01', 8)") == 8
     async with open_link(database, "maintenance") as link:
-        assert await Maintenance(link, ToldClock(NOON)).once() == Upkeep()
+        assert await Maintenance(link, ToldClock(NOON)).once() == MaintenanceResult()
     kept = database.execute('SELECT "window", starts FROM catchment.quota_usage ORDER BY 1')
     assert kept == [("day", date(2026, 9, 1)), ("month", date(2026, 9, 1))]
 
@@ -158,7 +158,7 @@ async def test_maintenance_does_all_of_it_and_says_what(database: Database) -> N
     clock = ToldClock()
     async with open_link(database) as link:
         maintenance = Maintenance(link, clock)
-        assert await maintenance.once() == Upkeep()
+        assert await maintenance.once() == MaintenanceResult()
         await store(
             database,
             *events(PROJECT, 3, received_at=LONG_AGO),
@@ -167,8 +167,10 @@ async def test_maintenance_does_all_of_it_and_says_what(database: Database) -> N
         clock.advance(timedelta(days=60))
         done = await maintenance.once()
         misplaced = (LONG_AGO.date().replace(day=1), date(2030, 5, 1))
-        assert done == Upkeep(partitions=("event_2027_03", "event_2027_04"), ids_forgotten=3, misplaced=misplaced)
-        assert await maintenance.once() == Upkeep(misplaced=misplaced)
+        assert done == MaintenanceResult(
+            partitions=("event_2027_03", "event_2027_04"), ids_forgotten=3, misplaced=misplaced
+        )
+        assert await maintenance.once() == MaintenanceResult(misplaced=misplaced)
 
 
 @pytest.mark.gen_test
@@ -215,8 +217,8 @@ async def test_of_several_servers_one_does_it(database: Database) -> None:
                 await maintenance.once()
             await end(second)  # type: ignore[arg-type]
         await eventually(lambda: sessions(database) == 0, "whoever was told to end has let go")
-        assert await maintenance.once() == Upkeep()
-        assert await others.once() == Upkeep()
+        assert await maintenance.once() == MaintenanceResult()
+        assert await others.once() == MaintenanceResult()
 
 
 @pytest.mark.gen_test
@@ -226,7 +228,7 @@ async def test_by_hand_one_waits_for_another(database: Database) -> None:
             assert await other.run("maintenance_lock") == [(True,)]
             by_hand = asyncio.create_task(Maintenance(link, SystemClock(), wait=30).once())
             await eventually(lambda: sessions(database, "test") == 1, "it waits")
-        assert isinstance(await by_hand, Upkeep)
+        assert isinstance(await by_hand, MaintenanceResult)
 
 
 @pytest.mark.gen_test
@@ -408,7 +410,9 @@ async def test_an_arrival_that_is_far_from_the_databases_clock_is_refused(databa
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("off", [timedelta(days=-20000), timedelta(days=100), timedelta(days=20000)])
-async def test_upkeep_goes_by_the_databases_clock_if_a_servers_is_wrong(database: Database, off: timedelta) -> None:
+async def test_maintenance_goes_by_the_databases_clock_if_a_servers_is_wrong(
+    database: Database, off: timedelta
+) -> None:
     now = datetime.now(UTC)
     for name, age in (("old", KNOWN_IDS + timedelta(hours=1)), ("young", KNOWN_IDS - timedelta(minutes=2))):
         await store(database, an_event(PROJECT, name, received_at=now - age))
