@@ -1,4 +1,4 @@
-"""The main job in one go: a collector, a small website whose pages post to it, and a person who looks on."""
+"""The demo: a server, a small website whose pages post to it, and a person who watches."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ BROWSER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """What the demo has set up."""
+    """The demo's account, projects and keys."""
 
     hello: Project
     hello_key: str
@@ -59,7 +59,8 @@ class _Ready:
 
 
 async def _set_up(administer: Administer, name: str = ACCOUNT) -> _Ready:
-    """Make the demo's account and projects where they are missing. Raises `NotPossible` if the account is another's."""
+    """Make the demo's account and projects if they are missing. Raise `NotPossible` if the account is not the
+    demo's."""
     try:
         account = await administer.account(name)
     except NotFound:
@@ -99,7 +100,7 @@ def _curl(address: str, event: dict[str, Any]) -> str:
 
 
 def run(settings: Settings, dsn: str, site_port: int | None, say: Callable[[str], None]) -> int:
-    """Runs the demo until Ctrl-C."""
+    """Run the demo until Ctrl-C."""
     sockets = bind_sockets(settings)
     http = replace(settings.http, port=sockets[0].getsockname()[1])
     settings = replace(settings, http=http)
@@ -166,7 +167,7 @@ def _introduce(
 
 
 def called(settings: Settings) -> str:
-    """Return how this program is called, to be pasted into a terminal of any folder."""
+    """Return the command of this program, which can be pasted into a terminal in any folder."""
     if Path(sys.argv[0]).suffix == ".py":
         words = [sys.executable, "-m", "catchment.config.main"]
     else:
@@ -180,7 +181,7 @@ _COLOURS = {Outcome.STORED: "green", Outcome.DUPLICATE: "yellow", Outcome.FILTER
 
 
 def _show(answer: Answer, dry_run: bool, say: Callable[[str], None]) -> None:
-    """Say a line for each receipt, as it is committed."""
+    """Print a line for each receipt, after its commit."""
     if answer.refusal is not None:
         reason, words = answer.refusal.reason, plain(answer.refusal.words)
         names = ", ".join(filter(None, map(plain, answer.names)))
@@ -191,7 +192,7 @@ def _show(answer: Answer, dry_run: bool, say: Callable[[str], None]) -> None:
 
 
 def receipt_line(project: str, receipt: Receipt) -> str:
-    """Return the line for a receipt. Whatever a sender or a plugin said is made safe for a terminal."""
+    """Return the line for a receipt. Texts of senders and plugins are made safe for a terminal."""
     event = receipt.event
     seen = (event.agent.browser, event.agent.os, event.place.country, event.ip) if event is not None else ()
     outcome = click.style(f"{plain(receipt.outcome):10}", fg=_COLOURS.get(receipt.outcome, "white"))
@@ -205,7 +206,7 @@ def receipt_line(project: str, receipt: Receipt) -> str:
 
 
 class _Checker:
-    """Posts, and holds what comes back against what must."""
+    """Posts, and compares the answers with the expected ones."""
 
     def __init__(self, address: str, say: Callable[[str], None]) -> None:
         self.address = address
@@ -227,7 +228,7 @@ class _Checker:
         return await self._client.fetch(address)
 
     def holds(self, what: str, got: object, expected: object) -> None:
-        """Raises `NotPossible` where it does not."""
+        """Raise `NotPossible` if it does not."""
         if got != expected:
             raise NotPossible(f"the check failed: {what}: expected {expected!r}, got {got!r}")
         self.checked += 1
@@ -238,10 +239,10 @@ class _Checker:
 
 
 def check(settings: Settings, dsn: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """Do what a person would do with the demo, on free ports, and verify all of it. Raises `NotPossible`.
+    """Do what a person would do with the demo, on free ports, and verify everything. Raise `NotPossible`.
 
-    It works on the settings' database, in an account of its own that is taken away at the end, whatever happens; after
-    a SIGKILL the next check does it.
+    It works on the settings' database, in an account of its own. The account is removed at the end in any case; after a
+    SIGKILL the next check removes it.
     """
     settings = replace(settings, http=replace(settings.http, host="127.0.0.1", port=0, workers=1))
     interrupted: list[int] = []
@@ -258,11 +259,11 @@ def check(settings: Settings, dsn: str, say: Callable[[str], None]) -> dict[str,
             loop.add_signal_handler(number, interrupt, number)
         waits = partial(say, "Another check runs on this database: waiting for its end.")
         async with alone(dsn, "demo check", waits=waits), management(settings, dsn) as parts:
-            await _take_away(parts.administer)  # of one that was killed
+            await _take_away(parts.administer)  # of a check that was killed
             try:
                 return await _check(settings, dsn, parts, say)
             finally:
-                # a task of its own: this one may be cancelled
+                # a separate task, because this one may be cancelled
                 await loop.create_task(_take_away(parts.administer), name="taking away")
 
     try:
@@ -273,7 +274,7 @@ def check(settings: Settings, dsn: str, say: Callable[[str], None]) -> dict[str,
 
 
 async def _take_away(administer: Administer) -> None:
-    """Take away the accounts of all checks on this database."""
+    """Remove the accounts of all checks on this database."""
     for deleted in (False, True):
         for account in await administer.accounts(deleted=deleted):
             if account.demo and account.name.startswith(_CHECK_ACCOUNT):
@@ -359,7 +360,7 @@ async def _checks(
 
 
 async def _check_scripts(checker: _Checker, server: CollectingServer) -> None:
-    """The scripts, as far as they are built."""
+    """Check the scripts that are built."""
     for name, version in server.http.tracker.versions.items():
         if version is None:
             continue

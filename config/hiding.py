@@ -1,4 +1,4 @@
-"""Settings as they may be shown: a secret is hidden whole, never in part."""
+"""Hides the secrets in settings that are shown. A secret is hidden completely."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECRET_WORDS = (
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)(.*)", re.DOTALL)
 _LOOKS_SECRET = re.compile(r"\S:\S*@|(?:pass\w*|pwd|secret|token|key|bearer)\s*[=:]\s*\S|bearer\s+\S", re.IGNORECASE)
 
-# Parameters of a connection that are no secret. All others are hidden: libpq gets new ones with every version.
+# Parameters of a connection that are not secret. All others are hidden: each version of libpq has new ones.
 _PLAIN_PARAMETERS = frozenset(
     {
         *("host", "hostaddr", "port", "dbname", "user", "service", "application_name", "fallback_application_name"),
@@ -33,7 +33,7 @@ _PLAIN_PARAMETERS = frozenset(
 
 
 def hide_secrets(value: Any) -> Any:
-    """Return a plugin's settings, all levels of them, without what is called a secret or looks like one."""
+    """Return a plugin's settings, on all levels, without values that are named like a secret or look like one."""
     if isinstance(value, Mapping):
         return {name: HIDDEN if _names_secret(name) else hide_secrets(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -42,7 +42,7 @@ def hide_secrets(value: Any) -> Any:
 
 
 def looks_secret(text: str) -> bool:
-    """Return whether a text looks as if it held a secret."""
+    """Return True if a text may hold a secret."""
     return "@" in text or _LOOKS_SECRET.search(text) is not None
 
 
@@ -51,26 +51,26 @@ def _names_secret(name: object) -> bool:
 
 
 def _hide_in_text(text: str) -> str:
-    """Return a text; of an address only the scheme and the host, since its path can be the secret of a webhook."""
+    """Return a text; for an address only its scheme and host, because its path can be the secret of a webhook."""
     url = _URL.fullmatch(text)
     if url is None:
         return HIDDEN if _LOOKS_SECRET.search(text) else text
     scheme, authority, rest = url.groups()
     user, at, host = authority.rpartition("@")
     if "@" in user or "@" in rest:
-        return scheme + HIDDEN  # a raw @ in a password: where the host begins can't be told
+        return scheme + HIDDEN  # a raw @ in a password: the beginning of the host is not clear
     return f"{scheme}{HIDDEN + at if at else ''}{host}{'/' + HIDDEN if rest.strip('/') else rest}"
 
 
 def without_password(url: str) -> str:
-    """Return a database's address without its secrets. Of one that can't be read nothing is left."""
+    """Return a database's address without its secrets. If it can't be read, hide all of it."""
     try:
         given = parse_dsn(url)
     except ProgrammingError:
         return HIDDEN
     parts = {name: str(value) if name in _PLAIN_PARAMETERS else HIDDEN for name, value in given.items()}
     if "=" in parts.get("dbname", ""):
-        parts["dbname"] = HIDDEN  # PostgreSQL's library would read parameters out of it
+        parts["dbname"] = HIDDEN  # PostgreSQL's library would read parameters in it
     user = ":".join(_encoded(parts.pop(name)) for name in ("user", "password") if name in parts)
     hosts, ports, database = (parts.pop(name, "") for name in ("host", "port", "dbname"))
     options = [f"{name}={_encoded(value)}" for name, value in parts.items()]

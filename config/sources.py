@@ -13,13 +13,13 @@ from catchment.core.errors import Misconfigured
 PREFIX = "CATCHMENT_"
 FILE_VARIABLE = "CATCHMENT_CONFIG"
 DEFAULT_FILE = Path("/etc/catchment/catchment.toml")
-"""Read if neither `--config` nor CATCHMENT_CONFIG is given, and if it is there."""
+"""Read if neither `--config` nor CATCHMENT_CONFIG is given, and if it exists."""
 DEFAULT = "default"
-"""The source of what nobody has set."""
+"""The source of a value that is not set."""
 
 
 class BadSettings(Misconfigured):
-    """Settings that can't be: a line for each."""
+    """Wrong settings, with a line for each."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
@@ -28,14 +28,14 @@ class BadSettings(Misconfigured):
 
 @dataclass(slots=True, kw_only=True)
 class Given:
-    """The settings that were given, not judged yet."""
+    """The given settings, before their check."""
 
     values: dict[str, Any] = field(default_factory=dict)
     """By section and key."""
     sources: dict[str, str] = field(default_factory=dict)
     """The file or the variable of each value, by `section.key`."""
     file: Path | None = None
-    """The settings file that was read."""
+    """The settings file, if one was read."""
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -44,14 +44,14 @@ class Given:
         return f"settings: {self.file}" if self.file is not None else "no settings file"
 
     def source(self, name: str) -> str:
-        """Say where a value, or the first one of a section, comes from."""
+        """Return the source of a value, or of the first value of a section."""
         below = (source for key, source in self.sources.items() if key.startswith(f"{name}."))
         return f"from {self.sources.get(name) or next(below, DEFAULT)}"
 
 
 def read_given(config: str | None, environment: Mapping[str, str], default: Path) -> Given:
-    """Read `config`, else the file that CATCHMENT_CONFIG names, else `default` if it is there; then the environment.
-    CATCHMENT_CONFIG set to nothing means no file. Raises `BadSettings` for a file that can't be read."""
+    """Read `config`, else the file that CATCHMENT_CONFIG names, else `default` if it exists; then the environment. An
+    empty CATCHMENT_CONFIG means no file. Raises `BadSettings` if the file can't be read."""
     named = config if config is not None else environment.get(FILE_VARIABLE)
     given = Given()
     if named:
@@ -71,7 +71,7 @@ def _read_if_there(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
-        pass  # it may be there: reading it says what is wrong
+        pass  # it may exist: reading it raises the error
     return _read(path)
 
 
@@ -91,7 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _place(error: ValueError) -> str:
-    """Say what is wrong and where, without the text, which can be a secret."""
+    """Return the mistake and its place, without the text, which can be a secret."""
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 at byte {error.start}"
     return str(error)

@@ -1,4 +1,4 @@
-"""Standard error as a log: a pipe that nobody reads costs lines, never an event."""
+"""Standard error as a log. If nobody reads the pipe, lines are lost, but never an event."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TextIO
 
 
 class NeverBlocks(logging.StreamHandler[TextIO]):
-    """Write each line at once, or lose it. What was lost is counted, and said with the next line that can be written.
-    A log whose disk is full costs its lines, too."""
+    """Writes each line at once, or drops it. Dropped lines are counted, and reported with the next line that can be
+    written. If the disk of the log is full, lines are dropped, too."""
 
     def __init__(self) -> None:
         super().__init__(sys.stderr)
@@ -48,8 +48,8 @@ class NeverBlocks(logging.StreamHandler[TextIO]):
 
 
 def _own_descriptor(stream: TextIO | None) -> int | None:
-    """A descriptor of our own for a pipe: not to block is a property of whoever opened it, and others have the same
-    pipe. Of all else the stream's."""
+    """Return a new descriptor for a pipe, otherwise the stream's own. Non-blocking mode belongs to the open file, which
+    other processes share."""
     try:
         descriptor = stream.fileno()  # type: ignore[union-attr]
         is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)

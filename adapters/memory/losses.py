@@ -1,4 +1,4 @@
-"""What senders lost, in memory."""
+"""The losses that senders report, in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEPT_APART = (*KNOWN_REASONS, OTHER_REASON)
 
 
 class MemoryLosses:
-    """`catchment.core.ports.LossLedger` in memory."""
+    """`catchment.core.collecting.ports.LossLedger` in memory."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store

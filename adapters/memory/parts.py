@@ -1,4 +1,4 @@
-"""The ports that are not storage, in memory: a clock that is told the time, ids that count, no plugins."""
+"""The ports that are not storage, for tests: a clock that a test sets, ids that count, no plugins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from catchment.core.outcomes import EventWarning, Filtered, Refusal
 
 
 class ToldClock:
-    """`catchment.core.ports.Clock` that stands still until it is told to go on."""
+    """`catchment.core.ports.Clock` that stands still until a test advances it."""
 
     def __init__(self, start: datetime = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)) -> None:
         self._now = start
@@ -28,12 +28,12 @@ class ToldClock:
         self._passed += by
 
     def jump(self, to: datetime) -> None:
-        """The wall clock jumps; `monotonic` does not."""
+        """Let the wall clock jump, but not `monotonic`."""
         self._now = to - self._passed
 
 
 class CountingIds:
-    """`catchment.core.ports.IdGenerator` whose ids count up, and whose randomness is the same every time."""
+    """`catchment.core.ports.IdGenerator` with ids that count up, and random bytes that are always the same."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -48,7 +48,7 @@ class CountingIds:
 
 
 class NoExtensions:
-    """`catchment.core.ports.Extensions` without a plugin."""
+    """`catchment.core.collecting.ports.Extensions` without a plugin."""
 
     async def parse_user_agent(self, user_agent: str, warnings: list[EventWarning]) -> UserAgent:
         return NO_USER_AGENT
@@ -64,7 +64,7 @@ class NoExtensions:
 
 
 class NoRateLimit:
-    """`catchment.core.ports.RateLimiter` that lets all pass."""
+    """`catchment.core.collecting.ports.RateLimiter` without a limit."""
 
     def take_address(
         self, share: str | None, cost: float, *, least: float, enough: float, paid: float = 0

@@ -1,4 +1,4 @@
-"""Scripts whose versioned address was handed out, in memory."""
+"""Pinned scripts, in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .store import Store
 
 
 class MemoryScripts:
-    """`catchment.core.ports.ScriptArchive` in memory."""
+    """`catchment.core.accounts.ports.ScriptArchive` in memory."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

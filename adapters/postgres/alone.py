@@ -16,9 +16,9 @@ _BETWEEN = 0.2
 
 @contextlib.asynccontextmanager
 async def alone(dsn: str, name: str, *, waits: Callable[[], object], within: float = 120.0) -> AsyncIterator[None]:
-    """Hold the lock of this name on the database. The end of the program, however it comes, lets it go.
+    """Hold the lock of this name on the database. Any end of the program releases it.
 
-    `waits` is called once if another program has it. Raises `NotPossible` if that one does not end in time.
+    `waits` is called once if another program has the lock. Raises `NotPossible` if that program does not end in time.
     """
     descriptors = LowDescriptors(1)
     link = Link(dsn, name=name, timeout=_TIMEOUT, descriptors=descriptors)

@@ -1,11 +1,11 @@
-"""The embedded PostgreSQL: a real one, out of a wheel, with its files in one folder.
+"""The embedded PostgreSQL: a full PostgreSQL from a wheel, with its files in one folder.
 
-`start_embedded` starts it when the first process asks for it, and it stops with the last one; it listens on a Unix
-socket alone. It is its user's alone:
+`start_embedded` starts it for the first process that needs it, and it stops with the last one. It listens on a Unix
+socket only. Only its user can reach it:
 
-- Its folder and its socket's folder are 0700 and ours; other people's folders are refused (`embedded_folders`).
-- It asks the system who connects (`peer`), and lets in the user who runs Catchment and root, and nobody else.
-- Run by root it runs as a system user of its own, and with that user's groups.
+- Its folder and its socket's folder are 0700. Folders of other users are refused (`embedded_folders`).
+- It asks the system for the user who connects (`peer`), and admits only the user who runs Catchment, and root.
+- If root starts it, it runs as a system user of its own, with that user's groups.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NOT_INSTALLED = (
 
 
 def embedded_exists(directory: Path) -> bool:
-    """Tell whether this folder has an embedded database. Raises `Invalid` for a folder that can't be read."""
+    """Return True if this folder has an embedded database. Raise `Invalid` if the folder can't be read."""
     folder = directory.expanduser()
     try:
         return (folder / "PG_VERSION").exists()
@@ -50,9 +50,9 @@ def embedded_exists(directory: Path) -> bool:
 
 
 def start_embedded(directory: Path) -> str:
-    """Start the embedded PostgreSQL, or join it if it runs, and return its address; again in the same process, it
-    starts one that died. The folder is made (0700) if it is missing. Raises `Invalid` if it is not installed, does not
-    start, or the folder is not ours alone."""
+    """Start the embedded PostgreSQL, or join it if it runs, and return its address. A second call in the same process
+    starts it again if it died. A missing folder is made (0700). Raises `Invalid` if PostgreSQL is not installed or does
+    not start, or if others can use the folder."""
     server_class = _server_class()
     directory = directory.expanduser().resolve()
     owner = _owner()
@@ -60,7 +60,7 @@ def start_embedded(directory: Path) -> str:
     try:
         server = server_class._instances.get(directory)
         if isinstance(server, server_class):
-            with server._lock:  # which `start` does for the first of a process only
+            with server._lock:  # `start` does this only for the first of a process
                 server.ensure_postgres_running()
         else:
             server = server_class(directory, owner)
@@ -68,14 +68,14 @@ def start_embedded(directory: Path) -> str:
         _forget_dead(server)
     except Invalid:
         raise
-    except Exception as error:  # what a start of PostgreSQL can raise is open-ended
+    except Exception as error:  # a start of PostgreSQL can raise anything
         raise Invalid(f"the embedded database in {directory} does not start: {error}") from error
     socket = str(server.get_postmaster_info().socket_dir)
     return f"postgresql://postgres@/postgres?host={quote(socket)}&requirepeer={quote(owner.pw_name)}"
 
 
 def _owner() -> pwd.struct_passwd:
-    """Return the user whom the database runs as: ourselves, or for root a system user, who is made if missing."""
+    """Return the user of the database: our own, or a system user for root. Make that user if it is missing."""
     if os.geteuid() != 0:
         try:
             return pwd.getpwuid(os.geteuid())
@@ -83,7 +83,7 @@ def _owner() -> pwd.struct_passwd:
             raise Invalid(
                 f"the embedded database needs a user with a name, and the system knows none for the id {os.geteuid()}"
             ) from None
-    with open("/etc/passwd", "rb") as users:  # two first starts at once would both make it, and one fail
+    with open("/etc/passwd", "rb") as users:  # two first starts at the same time would both make it, and one would fail
         fcntl.flock(users, fcntl.LOCK_EX)
         with suppress(KeyError):
             return pwd.getpwnam(_SYSTEM_USER)
@@ -100,7 +100,8 @@ def _owner() -> pwd.struct_passwd:
 
 
 class _FolderLock:
-    """One process, and one thread of it, at a time; on the folder itself, where nobody else can hold it."""
+    """Hold the lock of the folder: one process, and one of its threads, at a time. Others can't lock the folder
+    itself."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -110,7 +111,7 @@ class _FolderLock:
     def __enter__(self) -> None:
         self._thread.acquire()
         try:
-            with suppress(FileNotFoundError):  # the folder was deleted: there is nothing to share
+            with suppress(FileNotFoundError):  # the folder was deleted, so there is nothing to share
                 self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         except BaseException:
@@ -126,7 +127,7 @@ class _FolderLock:
 
 @cache
 def _server_class() -> Any:
-    """Return the class of servers; its library is imported when it is first needed. Raises `Invalid`."""
+    """Return the class of servers. Its library is imported when it is first needed. Raises `Invalid`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -136,7 +137,7 @@ def _server_class() -> Any:
         raise Invalid(_NOT_INSTALLED) from error
 
     class EmbeddedServer(PostgresServer):
-        """The library's server, of which processes join and leave; how its files and itself come to be is ours."""
+        """The library's server, which counts the processes that use it. Its files and its start are our own."""
 
         def __init__(self, pgdata: Path, owner: pwd.struct_passwd) -> None:
             super().__init__(pgdata)
@@ -186,7 +187,7 @@ def _server_class() -> Any:
             self._postmaster_info = PostmasterInfo.read_from_pgdata(self.pgdata)
 
         def _write_rules(self) -> bool:
-            """Say who is let in, also to a database that was made when everybody was; whether that is new."""
+            """Write the rules of access, also for an earlier version's database. Return True if they are new."""
             rules = {
                 "pg_hba.conf": "local all all peer map=catchment\n",
                 "pg_ident.conf": "".join(f'catchment "{name}" all\n' for name in sorted(self._names)),
@@ -213,13 +214,13 @@ def _server_class() -> Any:
                         shutil.rmtree(folder)
 
         def _run(self, program: str, *arguments: str) -> None:
-            """Run a program of PostgreSQL's as the user whose database it is. Raises `Invalid` if it fails."""
+            """Run one of PostgreSQL's programs as the user of the database. Raise `Invalid` if it fails."""
             identity: dict[str, Any] = {}
             if self._owner.pw_uid != os.geteuid():
                 groups = os.getgrouplist(self._owner.pw_name, self._owner.pw_gid)
                 identity = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": groups}
             environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-            # not a pipe: what the server inherits stays open for as long as it runs
+            # not a pipe: the server inherits it and keeps it open as long as it runs
             with tempfile.TemporaryFile("w+") as said:
                 done = subprocess.run(  # noqa: S603
                     [str(self.bin_path / program), *arguments],
@@ -242,12 +243,12 @@ def _server_class() -> Any:
 
 
 def _is_up(postmaster: Any) -> bool:
-    """Tell whether a server runs; one that was killed, and that nobody reaps, does not."""
+    """Return True if a server runs. A killed one that nobody reaped does not run."""
     return bool(postmaster.is_running()) and postmaster.process.status() != "zombie"
 
 
 def _forget_dead(server: Any) -> None:
-    """Take processes that were killed out of the list of those that use the server: it would never be stopped."""
+    """Remove killed processes from the list of users of the server. Otherwise it would never be stopped."""
     users = server.global_process_id_list
     with server._lock:
         users.put([pid for pid in users._get() if _lives(pid)])

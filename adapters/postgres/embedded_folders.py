@@ -1,4 +1,4 @@
-"""The folders of the embedded PostgreSQL: ours alone, or refused."""
+"""The folders of the embedded PostgreSQL. A folder that others can use is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from catchment.core.errors import Invalid
 
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET = 103
-"""Bytes in the path of a Unix socket, on the system that takes the fewest."""
+"""Bytes in the path of a Unix socket, on the system with the lowest limit."""
 _TEMPORARY = Path("/tmp")  # noqa: S108  (sticky, or not used)
 
 
@@ -21,14 +21,14 @@ def no_folder(directory: Path, why: str) -> Invalid:
 
 
 def prepare_folder(directory: Path, owner: pwd.struct_passwd) -> None:
-    """Make the folder for this user alone (0700), unless it is there already. Raises `Invalid`, with nothing changed,
-    if it is somebody else's, holds other files, or stands where others could put theirs in its place."""
+    """Make the folder for this user alone (0700), unless it exists. Raise `Invalid`, and change nothing, if it belongs
+    to another user, holds other files, or can be replaced by others."""
     try:
         _refuse_foreign(directory, owner)
         directory.parent.mkdir(parents=True, exist_ok=True)
         _refuse_shared(directory.parent)
         directory.mkdir(mode=0o700, exist_ok=True)
-        # through a descriptor: what is changed is what is looked at
+        # through a descriptor, so that the checked folder is the changed one
         opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             if os.fstat(opened).st_uid not in (os.geteuid(), owner.pw_uid):
@@ -43,7 +43,7 @@ def prepare_folder(directory: Path, owner: pwd.struct_passwd) -> None:
 
 
 def _refuse_foreign(directory: Path, owner: pwd.struct_passwd) -> None:
-    """Before anything is changed: a folder with other files in it would change its owner and its mode."""
+    """Check the contents before any change: a folder with other files must keep its owner and its mode."""
     if not directory.is_dir():
         return
     if directory.stat().st_uid not in (os.geteuid(), owner.pw_uid):
@@ -55,7 +55,7 @@ def _refuse_foreign(directory: Path, owner: pwd.struct_passwd) -> None:
 
 
 def _refuse_shared(folder: Path) -> None:
-    """Whoever may write into a folder above could put a folder of theirs in our place, unless it is sticky."""
+    """Check the folders above: a user who may write into one of them could replace our folder, unless it is sticky."""
     for above in (folder, *folder.parents):
         mode = above.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
@@ -63,15 +63,15 @@ def _refuse_shared(folder: Path) -> None:
 
 
 def socket_folder(data: Path, owner: pwd.struct_passwd) -> Path:
-    """Return the folder for the socket: the data's own, or if its path is too long a new one of this user alone, whose
-    name nobody can guess. Raises `Invalid`."""
+    """Return the folder for the socket: that of the data. If its path is too long, make a new one for this user alone,
+    with a name that nobody can guess. Raises `Invalid`."""
     if len(os.fsencode(data / _SOCKET_NAME)) <= _LONGEST_SOCKET:
         return data
     for base in _bases(owner):
         if not _is_safe(base):
             continue
         try:
-            folder = Path(tempfile.mkdtemp(prefix="catchment-", dir=base))  # 0700, and never one that is there
+            folder = Path(tempfile.mkdtemp(prefix="catchment-", dir=base))  # 0700, and never an existing one
         except OSError:
             continue
         if len(os.fsencode(folder / _SOCKET_NAME)) > _LONGEST_SOCKET:
@@ -86,14 +86,14 @@ def socket_folder(data: Path, owner: pwd.struct_passwd) -> Path:
 
 
 def _bases(owner: pwd.struct_passwd) -> list[Path]:
-    if owner.pw_uid != os.geteuid():  # root's own runtime folder is closed to the user whom the database runs as
+    if owner.pw_uid != os.geteuid():  # root's own runtime folder is closed to the user of the database
         return [Path("/run"), Path(tempfile.gettempdir()), _TEMPORARY]
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return [*([Path(runtime)] if runtime else []), Path(tempfile.gettempdir()), _TEMPORARY]
 
 
 def _is_safe(base: Path) -> bool:
-    """Tell whether nobody else can take a folder in here away from us."""
+    """Return True if no other user can remove a folder of ours in here."""
     try:
         found = base.resolve(strict=True).stat()
     except OSError:
@@ -103,7 +103,7 @@ def _is_safe(base: Path) -> bool:
 
 
 def make_traversable(path: Path, user: pwd.struct_passwd) -> None:
-    """Let this user pass through the folders above, as far as it can't: it may go through, not look around."""
+    """Let this user pass through the folders above, if it can't: it may enter them, but not list them."""
     groups = os.getgrouplist(user.pw_name, user.pw_gid)
     for above in path.parents:
         found = above.stat()
@@ -118,7 +118,7 @@ def make_traversable(path: Path, user: pwd.struct_passwd) -> None:
 
 
 def make_readable(programs: Path) -> None:
-    """Let everybody read and run PostgreSQL's programs, which came out of a wheel, as far as they can't."""
+    """Let everybody read and run PostgreSQL's programs from the wheel, if they can't."""
     for folder, _, names in os.walk(programs):
         for path in (Path(folder), *(Path(folder, name) for name in names)):
             if path.is_symlink():
@@ -130,8 +130,8 @@ def make_readable(programs: Path) -> None:
 
 
 def write_file(path: Path, text: str, owner: pwd.struct_passwd) -> bool:
-    """Give a file of the database this text, whole or not at all; whether that is new. A link in its place is not
-    followed: it is replaced."""
+    """Write a file of the database in one step. Return True if its text is new. A link in its place is replaced, not
+    followed."""
     if not path.is_symlink() and path.is_file() and path.read_text("utf-8") == text:
         return False
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

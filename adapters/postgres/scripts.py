@@ -1,4 +1,4 @@
-"""Scripts whose versioned address was handed out, in the database."""
+"""Pinned scripts, in the database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .link import Links
 
 
 class PostgresScripts:
-    """`catchment.core.ports.ScriptArchive` on PostgreSQL."""
+    """`catchment.core.accounts.ports.ScriptArchive` on PostgreSQL."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
