@@ -34,3 +34,19 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             lost.append(link)
     assert lost == []
+
+
+def _places() -> list[tuple[str, str]]:
+    """Return the rows of 'Where is …?': a file, and what to look for in it."""
+    page = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.partition("## Where is …?")[2].partition("\n## ")[0]
+    return re.findall(r"^\| [^|]+ \| `([^`]+)` \| `([^`]+)` \|$", table, re.MULTILINE)
+
+
+def test_the_table_of_places_is_read() -> None:
+    assert len(_places()) > 10
+
+
+@pytest.mark.parametrize(("file", "name"), _places())
+def test_a_thing_is_where_the_table_of_places_says(file: str, name: str) -> None:
+    assert name in (CHECKOUT / file).read_text(encoding="utf-8")
