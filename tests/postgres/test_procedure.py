@@ -1,4 +1,4 @@
-"""`log_events`: what only shows between sessions, and what is in the rows."""
+"""`catchment.log_events`: the rows that it stores, and several sessions at the same time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.gen_test
 
 
 async def call(storage_link: Any, batch: list[Event], *limits: Limit) -> list[str]:
-    """The outcomes of the procedure, called as the sink calls it."""
+    """Call the procedure as the sink does, and return the outcomes."""
     rows = await storage_link.run(
         "log_events", batch=batch_of([rows_of(batch)]), limits=limit_rows([(batch[0].project_id, limits)])
     )
@@ -102,11 +102,11 @@ async def test_a_rolled_back_call_leaves_nothing(database: Database) -> None:
             assert database.one(f"SELECT count(*) FROM catchment.{table}") == 0  # noqa: S608
 
 
-async def test_who_began_before_the_first_quota_was_counted_is_counted_for_it(database: Database) -> None:
-    """A server that does not know of the first quota yet waits for an id while another one makes the quota's row."""
+async def test_a_call_that_began_before_the_first_quota_was_counted_is_counted_for_it(database: Database) -> None:
+    """A server that does not know of the first quota yet waits for an id; another server makes the quota's row."""
     async with postgres_storage(database) as storage, open_link(database, "unaware") as unaware:
         with contextlib.closing(database.connect()) as blocker, blocker.cursor() as cursor:
-            # somebody has one of the ids, and does not commit
+            # another session has one of the ids, and does not commit
             cursor.execute("BEGIN")
             cursor.execute(
                 "INSERT INTO catchment.event_id VALUES (%s, 'browser', 'unaware-0', now())", (storage.project.id,)
@@ -158,7 +158,7 @@ async def waits_for_a_standby(database: Database) -> None:
 
 @contextlib.contextmanager
 def without_its_standby(database: Database) -> Iterator[None]:
-    """The server must wait for a standby that is not there."""
+    """Let commits wait for a standby that is not there."""
     database.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     database.execute("SELECT pg_reload_conf()")
     try:
@@ -169,7 +169,7 @@ def without_its_standby(database: Database) -> Iterator[None]:
 
 
 async def test_a_duplicate_is_not_answered_before_a_standby_has_what_it_repeats(database: Database) -> None:
-    """The session that stored it waited for the standby, and was ended: the commit stands here alone."""
+    """The session that stored it waited for the standby and was ended: only this server has the commit."""
     async with postgres_storage(database) as storage, open_link(database) as link:
         batch = events(storage.project, 2)
         with without_its_standby(database):
@@ -181,7 +181,7 @@ async def test_a_duplicate_is_not_answered_before_a_standby_has_what_it_repeats(
                     with pytest.raises(DatabaseError) as raised:
                         await sending
                     assert raised.value.failure is Failure.UNKNOWN
-                    assert database.one("SELECT count(*) FROM catchment.event") == 2  # ours now, and no standby's
+                    assert database.one("SELECT count(*) FROM catchment.event") == 2  # here, and on no standby
         assert await sending == ["duplicate"] * 2
 
 

@@ -29,7 +29,7 @@ RUNNING = Path(__file__).resolve().parents[2] / "docs" / "running.md"
 
 
 def documented_grants() -> list[str]:
-    """What the documentation grants: to `serve`, and then to the commands that change something."""
+    """Return the documented grants: for `serve`, and then for the commands that change something."""
     text = RUNNING.read_text(encoding="utf-8")
     section = text[text.index("### A role for the server alone") : text.index("## The embedded database")]
     return re.findall(r"```sql\n(.*?)```", section, re.DOTALL)
@@ -37,7 +37,7 @@ def documented_grants() -> list[str]:
 
 @pytest.fixture
 def plain(database: Database) -> Iterator[Database]:
-    """The database as a role that has what the documentation grants, and no more."""
+    """The database as a role that has the documented grants and no more."""
     serving, commanding = documented_grants()
     assert "NOSUPERUSER" not in serving
     database.execute(serving)
@@ -51,7 +51,7 @@ def plain(database: Database) -> Iterator[Database]:
 
 @pytest.fixture
 def mallory(database: Database) -> Iterator[Database]:
-    """The database as a role that may make things in `public`."""
+    """The database as a role that may create objects in `public`."""
     database.execute(f"CREATE ROLE {MALLORY} LOGIN; GRANT CREATE, USAGE ON SCHEMA public TO {MALLORY}")
     try:
         yield database.as_role(MALLORY)
@@ -61,7 +61,7 @@ def mallory(database: Database) -> Iterator[Database]:
 
 
 async def live(storage: Storage, database: Database) -> None:
-    """What a server and its commands do, all of it."""
+    """Do all that a server and its commands do."""
     project = storage.project
     limits = (kind_limit(project, KeyKind.BROWSER, 5), project_limit(project, 100, Window.DAY))
     for limit in limits:
