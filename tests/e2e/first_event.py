@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .running import COMMAND, COMMAND_SECONDS, Installation, poll
+from ..support.waiting import wait_until
+from .running import COMMAND, COMMAND_SECONDS, Installation
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "websites.md").read_text(encoding="utf-8")
@@ -128,11 +129,11 @@ def pasted(installation: Installation) -> Iterator[Pasted]:
             stack.callback(end)
 
         start(serve)
-        poll(lambda: reached(f"{result.server}/readyz"), "the server is ready")
+        wait_until(lambda: reached(f"{result.server}/readyz"), "the server is ready")
         done = result.paste(make)
         assert done.returncode == 0, done
         start(website)
-        page = poll(lambda: reached(address), "the page is there")
+        page = wait_until(lambda: reached(address), "the page is there")
         yield Pasted(address, page, result.server, shown, folder, environment)
 
 

@@ -11,9 +11,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ import psutil
 from catchment.config.parts import management
 from catchment.config.settings import load
 
+from ..support.waiting import wait_until
+
 COMMAND = [sys.executable, "-m", "catchment.config.main"]
 COMMAND_SECONDS = 60.0
 """A command that takes longer hangs."""
@@ -30,15 +31,6 @@ ORIGIN = "https://yourdomain.com"
 BROWSER = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 )
-
-
-def poll(condition: Callable[[], Any], what: str, within: float = 30.0) -> Any:
-    """What `condition` returns as soon as that is true. Fails, saying what was waited for, at the deadline."""
-    end = time.monotonic() + within
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited {within} s in vain until {what}"
-        time.sleep(0.02)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +170,8 @@ class Serving:
     def find_port(self) -> None:
         """Waits until it says where it listens, and is ready."""
 
-        self.port = int(poll(self.said, "the server says where it listens")[1])
-        poll(self.ready, "the server is ready")
+        self.port = int(wait_until(self.said, "the server says where it listens")[1])
+        wait_until(self.ready, "the server is ready")
 
     def said(self) -> re.Match[bytes] | None:
         """Where it says that it listens, once it does."""

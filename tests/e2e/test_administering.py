@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .running import ORIGIN, Installation, Project, Serving, poll
+from ..support.waiting import wait_until
+from .running import ORIGIN, Installation, Project, Serving
 
 
 def outcome(server: Serving, event: dict[str, object], **headers: str) -> str:
@@ -14,7 +15,7 @@ def test_a_revoked_key_is_refused_at_once(
 ) -> None:
     assert outcome(shared_server, shared_project.event()) == "stored"
     shared.json("key", "revoke", shared_project.browser_key)
-    poll(lambda: outcome(shared_server, shared_project.event()) == "revoked_key", "the server knows", within=4)
+    wait_until(lambda: outcome(shared_server, shared_project.event()) == "revoked_key", "the server knows", within=4)
 
 
 def test_a_disabled_project_is_refused_at_once_and_taken_again(
@@ -22,9 +23,11 @@ def test_a_disabled_project_is_refused_at_once_and_taken_again(
 ) -> None:
     assert outcome(shared_server, shared_project.event()) == "stored"
     shared.json("project", "set", shared_project.id, "--disable")
-    poll(lambda: outcome(shared_server, shared_project.event()) == "project_disabled", "the server knows", within=4)
+    wait_until(
+        lambda: outcome(shared_server, shared_project.event()) == "project_disabled", "the server knows", within=4
+    )
     shared.json("project", "set", shared_project.id, "--enable")
-    poll(lambda: outcome(shared_server, shared_project.event()) == "stored", "the server knows", within=4)
+    wait_until(lambda: outcome(shared_server, shared_project.event()) == "stored", "the server knows", within=4)
 
 
 def test_an_added_origin_is_allowed_at_once_and_a_removed_one_refused(
@@ -33,10 +36,12 @@ def test_an_added_origin_is_allowed_at_once_and_a_removed_one_refused(
     elsewhere = shared_project.event(url="https://app.elsewhere.example/")
     assert outcome(shared_server, elsewhere) == "origin_not_allowed"
     shared.json("project", "set", shared_project.id, "--add-origin", "https://*.elsewhere.example")
-    poll(lambda: outcome(shared_server, elsewhere) == "stored", "the server knows", within=4)
+    wait_until(lambda: outcome(shared_server, elsewhere) == "stored", "the server knows", within=4)
     assert outcome(shared_server, elsewhere, Origin=ORIGIN) == "stored"
     shared.json("project", "set", shared_project.id, "--remove-origin", ORIGIN)
-    poll(lambda: outcome(shared_server, shared_project.event()) == "origin_not_allowed", "the server knows", within=4)
+    wait_until(
+        lambda: outcome(shared_server, shared_project.event()) == "origin_not_allowed", "the server knows", within=4
+    )
 
 
 def test_a_new_key_is_known_at_once_though_it_was_asked_for_before(
@@ -44,7 +49,7 @@ def test_a_new_key_is_known_at_once_though_it_was_asked_for_before(
 ) -> None:
     assert outcome(shared_server, shared_project.event(projectKey=shared_project.browser_key + "x")) == "unknown_key"
     made = shared.json("key", "create", shared_project.id, "--kind", "server")
-    poll(
+    wait_until(
         lambda: outcome(shared_server, shared_project.event(projectKey=made["key"])) == "stored",
         "the server knows",
         within=4,
@@ -56,7 +61,7 @@ def test_a_quota_of_the_account_holds_at_once(
 ) -> None:
     assert outcome(shared_server, shared_project.event()) == "stored"
     shared.json("quota", "set", "--account", shared_project.name, "--window", "day", "--hard", "1")
-    poll(lambda: outcome(shared_server, shared_project.event()) == "quota_exceeded", "the server knows", within=4)
+    wait_until(lambda: outcome(shared_server, shared_project.event()) == "quota_exceeded", "the server knows", within=4)
     rows = shared.json("quota", "list")
     assert [row["hard"] for row in rows if row["name"] == shared_project.name] == [1]
 
@@ -68,7 +73,7 @@ def test_what_robots_and_quiet_visitors_send_is_the_project_s_to_say(
     assert outcome(shared_server, crawler) == "stored"
     assert outcome(shared_server, shared_project.event(), DNT="1") == "stored"
     shared.json("project", "set", shared_project.id, "--bots", "filter", "--do-not-track", "filter")
-    poll(lambda: outcome(shared_server, crawler) == "filtered", "the server knows", within=4)
+    wait_until(lambda: outcome(shared_server, crawler) == "filtered", "the server knows", within=4)
     assert shared_server.post(crawler).json["reason"] == "bot"
     assert shared_server.post(shared_project.event(), DNT="1").json["reason"] == "do_not_track"
     assert [one["events"] for one in shared.json("usage", "--project", shared_project.id)] == [2]

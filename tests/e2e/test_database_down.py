@@ -21,8 +21,9 @@ from catchment.core.keys import make_key
 from catchment.core.project import KeyKind
 
 from ..support import database as databases
+from ..support.waiting import wait_until
 from .load import loaded
-from .running import ORIGIN, Installation, Project, poll
+from .running import ORIGIN, Installation, Project
 
 
 @dataclass(slots=True)
@@ -100,10 +101,10 @@ def test_a_database_that_is_killed_and_comes_back(mortal: Mortal, tmp_path: Path
         project = installation.project()
         with installation.serving() as server:
             with loaded(server, project, keeping=3, connecting=1) as load:
-                poll(lambda: len(load.stored) > 100, "there is load")
+                wait_until(lambda: len(load.stored) > 100, "there is load")
                 mortal.kill()
                 try:
-                    poll(lambda: load.became["unavailable"] > 20, "it is said that nothing can be stored")
+                    wait_until(lambda: load.became["unavailable"] > 20, "it is said that nothing can be stored")
                     asked = time.monotonic()
                     reply = server.post(project.event(eventId="e-1"))
                     assert time.monotonic() - asked < 3
@@ -113,15 +114,15 @@ def test_a_database_that_is_killed_and_comes_back(mortal: Mortal, tmp_path: Path
                     batch = server.post([project.event(eventId="e-2")], "/v1/batch")
                     assert (batch.status, batch.json["event_ids"]) == (503, ["e-2"])
                     assert server.get("/healthz").status == 200
-                    poll(lambda: server.get("/readyz").status == 503, "the server is not ready")
+                    wait_until(lambda: server.get("/readyz").status == 503, "the server is not ready")
                     # a key that nobody has asked for before can't be judged
                     assert server.post(project.event(projectKey=other_key())).status == 503
                 finally:
                     mortal.start()
-                poll(lambda: server.post(project.event(eventId="e-1")).status == 200, "it is stored again")
-                poll(server.ready, "the server is ready again")
+                wait_until(lambda: server.post(project.event(eventId="e-1")).status == 200, "it is stored again")
+                wait_until(server.ready, "the server is ready again")
                 again = len(load.stored)
-                poll(lambda: len(load.stored) > again + 50, "the load is stored again")
+                wait_until(lambda: len(load.stored) > again + 50, "the load is stored again")
             assert load.lost == []
             assert set(load.became) <= {"stored", "unavailable", "commit_unknown"}
             assert server.post(project.event(eventId="e-1")).outcome == "duplicate"
@@ -140,12 +141,12 @@ def test_a_server_to_which_nobody_posts_notices_too_that_the_database_is_gone(mo
     ):
         mortal.kill()
         try:
-            poll(lambda: server.get("/readyz").status == 503, "the server is not ready")
+            wait_until(lambda: server.get("/readyz").status == 503, "the server is not ready")
             assert server.get("/readyz").json["status"] == "not_ready"
             assert server.get("/healthz").status == 200
         finally:
             mortal.start()
-        poll(server.ready, "the server is ready again")
+        wait_until(server.ready, "the server is ready again")
 
 
 def other_key() -> str:
@@ -171,6 +172,6 @@ def test_an_embedded_database_that_is_killed_is_started_again_by_its_server(tmp_
             project = Project(id=made["id"], name="shop", browser_key=made["browser_key"])
             assert server.post(project.event()).outcome == "stored"
             kill_all(data)
-            poll(lambda: server.post(project.event(eventId="after")).status == 200, "it is back", 60)
+            wait_until(lambda: server.post(project.event(eventId="after")).status == 200, "it is back", 60)
             assert server.post(project.event(eventId="after")).outcome == "duplicate"
         assert not (data / "postmaster.pid").exists(), "who ends last stops it"

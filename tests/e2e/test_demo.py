@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from ..support.database import Database, Server
-from .running import COMMAND, Installation, poll
+from ..support.waiting import wait_until
+from .running import COMMAND, Installation
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def demonstrating(fresh: Installation) -> Iterator[tuple[subprocess.Popen[bytes]
 
 def test_the_demo_prints_a_curl_and_a_line_for_each_receipt(fresh: Installation) -> None:
     with demonstrating(fresh) as (process, printed):
-        text = poll(lambda: "Receipts" in printed.read_text() and printed.read_text(), "the demo is there")
+        text = wait_until(lambda: "Receipts" in printed.read_text() and printed.read_text(), "the demo is there")
         (curl,) = re.findall(r"^curl .*?; echo$", text, re.MULTILINE | re.DOTALL)
         words = shlex.split(curl.removesuffix("; echo"))
         address = next(word for word in words if word.endswith("/v1/events"))
@@ -97,10 +98,12 @@ def test_the_demo_prints_a_curl_and_a_line_for_each_receipt(fresh: Installation)
         assert {"eventId", "timestamp", "userAgent", "projectKey"} <= set(event)
         outcomes = [post(address, event) for _ in range(2)]
         assert outcomes == ["stored", "duplicate"]
-        poll(lambda: len(re.findall(rf"hello .*{event['eventId']}", printed.read_text())) == 2, "both are shown")
+        wait_until(lambda: len(re.findall(rf"hello .*{event['eventId']}", printed.read_text())) == 2, "both are shown")
         refused = {**event, "url": "https://evil.example/", "event_name": "Refused\x1b[2J"}
         assert post(address, refused) == "refused"
-        poll(lambda: re.search(r"origin_not_allowed hello Refused", printed.read_text()), "the refused event is named")
+        wait_until(
+            lambda: re.search(r"origin_not_allowed hello Refused", printed.read_text()), "the refused event is named"
+        )
         assert "\x1b" not in printed.read_text()
         for line in re.findall(r"^/.* (?:usage --project demo/hello|audit)$", text, re.MULTILINE):
             done = subprocess.run(  # noqa: S602
@@ -147,7 +150,7 @@ def test_a_check_leaves_nothing_behind_however_it_ends(
             with subprocess.Popen(
                 [*COMMAND, "demo", "--check"], env=installation.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             ) as process:
-                poll(lambda: database.one("SELECT count(*) FROM catchment.event") > 0, "it has stored something")
+                wait_until(lambda: database.one("SELECT count(*) FROM catchment.event") > 0, "it has stored something")
                 process.send_signal(ending)
                 said, _ = process.communicate(timeout=60)
                 assert process.returncode == (128 + ending if ending is not signal.SIGKILL else -ending)

@@ -9,7 +9,8 @@ from importlib.metadata import version
 import pytest
 
 from ..support.database import Database
-from .running import ORIGIN, Installation, Project, Serving, poll
+from ..support.waiting import wait_until
+from .running import ORIGIN, Installation, Project, Serving
 
 SECRETS = {
     "body": "body-of-the-event",
@@ -73,11 +74,11 @@ def test_no_line_holds_a_body_a_query_a_key_or_an_address(
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'catchment %'"
         for _ in range(3):
             execute(installation, cut)
-            poll(lambda: server.post(event(project), path, **via).status == 200, "it is stored again")
+            wait_until(lambda: server.post(event(project), path, **via).status == 200, "it is stored again")
         execute(installation, "ALTER FUNCTION catchment.log_events RENAME TO gone")
         assert server.post(event(project), path, **via).status == 503
         execute(installation, "ALTER FUNCTION catchment.gone RENAME TO log_events")
-        poll(lambda: server.post(event(project), path, **via).status == 200, "it is stored again")
+        wait_until(lambda: server.post(event(project), path, **via).status == 200, "it is stored again")
         request_id = good.headers["X-Request-Id"]
         assert request_id
         assert server.stop() == 0

@@ -14,7 +14,8 @@ import pytest
 
 from ..support.database import Database
 from ..support.sessions import busy_sessions
-from .running import Installation, Project, Serving, poll
+from ..support.waiting import wait_until
+from .running import Installation, Project, Serving
 
 Samples = dict[str, float]
 
@@ -31,7 +32,7 @@ def wait_for(server: Serving, condition: Callable[[Samples], bool], what: str) -
         found = samples(server)
         return found if condition(found) else None
 
-    found: Samples = poll(look, what)
+    found: Samples = wait_until(look, what)
     return found
 
 
@@ -53,7 +54,7 @@ def test_metrics_tell_how_many_events_wait_and_for_how_long(
         assert (at_rest[depth], at_rest[size], at_rest[age]) == (0, 0, 0)
         with ThreadPoolExecutor(13) as pool, locked(embedded_database, "catchment.event"):
             replies = [pool.submit(server.post, project.event())]
-            poll(lambda: busy_sessions(embedded_database, "writer 0"), "the one writer has what came first")
+            wait_until(lambda: busy_sessions(embedded_database, "writer 0"), "the one writer has what came first")
             replies += [pool.submit(server.post, project.event()) for _ in range(12)]
             first = wait_for(server, lambda now: now[depth] == 12, "the rest waits")
             assert first[size] > 100 * first[depth]

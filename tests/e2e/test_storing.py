@@ -13,7 +13,8 @@ import psycopg2.extras
 import pytest
 
 from ..support.database import Database
-from .running import BROWSER, ORIGIN, Installation, Project, Serving, poll
+from ..support.waiting import wait_until
+from .running import BROWSER, ORIGIN, Installation, Project, Serving
 
 POSTER = Path(__file__).with_name("poster.py")
 
@@ -175,7 +176,7 @@ def test_what_is_kept_of_an_address_is_the_project_s_to_say(
     shared: Installation, shared_database: Database, shared_server: Serving, shared_project: Project, mode: str
 ) -> None:
     shared.json("project", "set", shared_project.id, "--privacy", mode)
-    poll(lambda: dry_run(shared_server, shared_project) != "127.0.0.0", "the server knows")
+    wait_until(lambda: dry_run(shared_server, shared_project) != "127.0.0.0", "the server knows")
     assert shared_server.post(shared_project.event()).status == 200
     ip = row_of(shared_database, shared_project)["ip"]
     if mode == "hash":

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from ..support.database import Database
+from ..support.waiting import wait_until
 from .load import loaded
-from .running import COMMAND, Installation, Project, Reply, Serving, ask, poll
+from .running import COMMAND, Installation, Project, Reply, Serving, ask
 
 
 def worker_of(connection: http.client.HTTPConnection) -> str:
@@ -53,18 +54,18 @@ def test_workers_share_one_socket_are_replaced_and_summed(installation: Installa
         first = {worker.pid for worker in server.workers()}
         assert len(first) == 2
         seen: set[str] = set()
-        poll(lambda: seen.update(answering(server)) or len(seen) == 2, "both workers answer")
+        wait_until(lambda: seen.update(answering(server)) or len(seen) == 2, "both workers answer")
         for _ in range(60):
             assert server.post(project.event()).outcome == "stored"
-        poll(lambda: counted(server, STORED) == 60, "the metrics of both workers are summed")
+        wait_until(lambda: counted(server, STORED) == 60, "the metrics of both workers are summed")
         victim = server.workers()[0]
         victim.kill()
-        poll(lambda: len({w.pid for w in server.workers()} - {victim.pid}) == 2, "the worker is replaced")
+        wait_until(lambda: len({w.pid for w in server.workers()} - {victim.pid}) == 2, "the worker is replaced")
         before = set(seen)
-        poll(lambda: seen.update(answering(server)) or len(seen - before) == 1, "the new worker answers")
-        poll(lambda: counted(server, STORED) == 60, "what the dead worker had counted still counts")
+        wait_until(lambda: seen.update(answering(server)) or len(seen - before) == 1, "the new worker answers")
+        wait_until(lambda: counted(server, STORED) == 60, "what the dead worker had counted still counts")
         assert server.post(project.event()).outcome == "stored"
-        poll(lambda: counted(server, STORED) == 61, "the metrics go on")
+        wait_until(lambda: counted(server, STORED) == 61, "the metrics go on")
         assert server.stop() == 0
         died = [line for line in server.lines() if line["level"] == "error"]
         assert len(died) == 1
@@ -84,7 +85,7 @@ def test_five_deaths_in_a_minute_end_the_parent(installation: Installation) -> N
             return server.process.poll() is not None
 
         children = psutil.Process(server.process.pid).children()
-        poll(kill_another, "the parent gives up", within=60)
+        wait_until(kill_another, "the parent gives up", within=60)
         assert server.process.returncode not in (0, None)
         assert server.process.returncode > 0
         assert len(killed) == 5
@@ -98,7 +99,7 @@ def test_ending_under_load_loses_no_answer_and_resets_nobody(
 ) -> None:
     with installation.serving(workers=workers) as server:
         with loaded(server, project) as load:
-            poll(lambda: load.answered > 200, "there is load")
+            wait_until(lambda: load.answered > 200, "there is load")
             assert server.stop() == 0
             load.wait()
         assert load.lost == []
@@ -125,7 +126,7 @@ def test_an_idle_server_ends_with_0(installation: Installation, workers: int, nu
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_server_that_is_told_to_end_while_it_starts_ends(installation: Installation, workers: int) -> None:
     with installation.serving(workers, wait=False) as server:
-        poll(server.said, "it is about to start")
+        wait_until(server.said, "it is about to start")
         assert server.stop() in (0, -signal.SIGTERM)
         assert not server.workers()
 
@@ -146,7 +147,7 @@ def test_a_server_that_ends_says_so_to_kept_connections(installation: Installati
                 another.close()
             return False
 
-        poll(refused, "no connection is taken any more")
+        wait_until(refused, "no connection is taken any more")
         reply = ask(connection, "GET", "/readyz")
         assert reply.status == 503
         assert reply.headers["Connection"] == "close"
@@ -217,12 +218,12 @@ def test_a_worker_that_stands_still_is_replaced_and_one_that_does_not_end_is_kil
         for connection in hanging:
             connection.connect()
         still.suspend()
-        poll(lambda: not still.is_running(), "it is killed", within=60)
-        poll(lambda: len(server.workers()) == 2, "it is replaced")
+        wait_until(lambda: not still.is_running(), "it is killed", within=60)
+        wait_until(lambda: len(server.workers()) == 2, "it is replaced")
         assert [line for line in server.lines() if "stood still" in line["message"]]
         for connection in hanging:
             connection.close()
-        poll(lambda: counted(server, "catchment_connections") <= 2, "the dead one's connections are not counted")
+        wait_until(lambda: counted(server, "catchment_connections") <= 2, "the dead one's connections are not counted")
         server.workers()[0].suspend()
         assert server.stop() == 0
         assert [line for line in server.lines() if "was told to end" in line["message"]]
@@ -239,7 +240,7 @@ def test_what_a_killed_server_left_in_the_temporary_folder_goes_with_the_next_st
     with installation.serving(workers=2) as server:
         [left] = folders()
         server.process.kill()
-        poll(lambda: not any(psutil.pid_exists(worker.pid) for worker in server.workers()), "its workers end")
+        wait_until(lambda: not any(psutil.pid_exists(worker.pid) for worker in server.workers()), "its workers end")
     assert folders() == [left]
     others = tmp_path / "catchment-metrics-open"
     others.mkdir(mode=0o755)

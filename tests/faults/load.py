@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..support.waiting import wait_until
 from .book import ORIGIN, Answer, Book
 from .oracle import CANARY
-from .processes import wait_until
 from .server import Address
 
 _numbers = itertools.count(1)

@@ -22,7 +22,8 @@ from typing import Any
 import psutil
 import psycopg2
 
-from .processes import family, kill_family, signal_family, wait_until
+from ..support.waiting import wait_until
+from .processes import family, kill_family, signal_family
 
 _SETTINGS = {
     "listen_addresses": "",

@@ -1,4 +1,4 @@
-"""Processes: polling instead of sleeping, the bounded time of a test, and ends that leave nothing behind."""
+"""Processes: the bounded time of a test, and ends that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -7,30 +7,12 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
 
-POLL = 0.01
-
-
-class TookTooLong(AssertionError):
-    """A test, or something it waits for, took longer than it may."""
-
-
-def wait_until(condition: Callable[[], Any], what: str, within: float = 15.0, *, state: object = "") -> Any:
-    """What `condition` returns as soon as that is true. Raises `TookTooLong`, saying what was waited for, and `state`
-    as it is then."""
-    end = time.monotonic() + within
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise TookTooLong(f"waited {within} s in vain until {what} {state}".rstrip())
-        time.sleep(POLL)
+from ..support.waiting import TookTooLong, wait_until
 
 
 @contextlib.contextmanager

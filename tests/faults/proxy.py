@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .processes import wait_until
+from ..support.waiting import wait_until
 from .server import Address
 
 _READY_FOR_QUERY = b"Z\x00\x00\x00\x05I"

@@ -16,11 +16,12 @@ from catchment.config.parts import management
 from catchment.config.settings import load as load_settings
 from catchment.core.project import KeyKind
 
+from ..support.waiting import wait_until
 from . import oracle
 from .book import ORIGIN, Answer, Book, faults_of
 from .load import Load, NoAnswer, event, new_id, post_once, request_of
 from .postgres import ROLE, Cluster
-from .processes import Repeatedly, wait_until
+from .processes import Repeatedly
 from .proxy import Proxy
 from .server import Address, Server, run_command
 

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 
 import psutil
 
-from .processes import Repeatedly, family, kill_family, memory_of, wait_until
+from ..support.waiting import wait_until
+from .processes import Repeatedly, family, kill_family, memory_of
 
 Address = tuple[str, int]
 

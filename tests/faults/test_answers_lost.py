@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ..support.waiting import wait_until
 from .load import event, new_id
-from .processes import wait_until
 from .proxy import Proxy
 from .rig import BACK, DEADLINE, Rig
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from ..support.waiting import wait_until
 from .load import event, new_id
 from .postgres import cluster, find_programs, short_folder
-from .processes import wait_until
 from .rig import BACK, KILLS, Rig, prepare
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ..support.waiting import wait_until
 from .load import event, new_id
-from .processes import wait_until
 from .rig import Rig
 from .server import SHIPPED, environment
 

@@ -8,9 +8,9 @@ import signal
 import psutil
 import pytest
 
+from ..support.waiting import wait_until
 from .load import event, new_id
 from .postgres import ROLE
-from .processes import wait_until
 from .rig import BACK, DEADLINE, KILLS, Rig
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ..support.waiting import wait_until
 from .load import event, new_id
 from .postgres import ROLE
-from .processes import wait_until
 from .rig import BACK, Rig
 
 DEADLINE = 2.0

@@ -10,8 +10,9 @@ import socket
 import psutil
 import pytest
 
+from ..support.waiting import wait_until
 from .load import event, new_id, request_of
-from .processes import family, wait_until
+from .processes import family
 from .rig import KILLS, Rig
 from .server import Server
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from ..support.waiting import wait_until
 from .load import event, new_id, request_of
-from .processes import wait_until
 from .rig import Rig
 from .server import Server
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from ..support.waiting import wait_until
 from .load import event, new_id
-from .processes import wait_until
 from .proxy import Proxy
 from .rig import BACK, Rig
 

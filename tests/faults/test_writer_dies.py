@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .processes import wait_until
+from ..support.waiting import wait_until
 from .rig import Rig
 from .server import Server
 

@@ -13,9 +13,10 @@ import pytest
 
 from ..faults.book import Answer
 from ..faults.load import event, exchange, hang_up, new_id, request_of
-from ..faults.processes import memory_of, wait_until
+from ..faults.processes import memory_of
 from ..faults.rig import KILLS, Rig
 from ..faults.server import Address, Server
+from ..support.waiting import wait_until
 from .attacks import KINDS
 
 GOOD = "127.0.0.3"

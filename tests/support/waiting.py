@@ -8,12 +8,20 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-DEADLINE = 15.0
-"""Seconds. Far more than anything here takes: who meets it hangs."""
+DEADLINE = 30.0
+"""Seconds. Far more than anything here takes: a test that meets it hangs."""
+_PAUSE = 0.01
 
 
-async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str, within: float = DEADLINE) -> Any:
-    """What `condition` returns as soon as that is true. Fails, saying what was waited for, at the deadline."""
+class TookTooLong(AssertionError):
+    """A test, or something it waits for, took longer than it may."""
+
+
+async def eventually(
+    condition: Callable[[], Any | Awaitable[Any]], what: str, within: float = DEADLINE, *, state: object = ""
+) -> Any:
+    """Return what `condition` returns, as soon as that is true. Raises `TookTooLong` at the deadline, with `what` was
+    waited for, and `state` as it is then."""
     end = time.monotonic() + within
     while True:
         found = condition()
@@ -21,6 +29,19 @@ async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str, w
             found = await found
         if found:
             return found
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {within} s in vain until {what}")
-        await asyncio.sleep(0.01)
+        _check_deadline(end, what, within, state)
+        await asyncio.sleep(_PAUSE)
+
+
+def wait_until(condition: Callable[[], Any], what: str, within: float = DEADLINE, *, state: object = "") -> Any:
+    """Do what `eventually` does, in a test without an event loop."""
+    end = time.monotonic() + within
+    while not (found := condition()):
+        _check_deadline(end, what, within, state)
+        time.sleep(_PAUSE)
+    return found
+
+
+def _check_deadline(end: float, what: str, within: float, state: object) -> None:
+    if time.monotonic() > end:
+        raise TookTooLong(f"waited {within} s in vain until {what} {state}".rstrip())

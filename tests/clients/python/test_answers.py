@@ -12,7 +12,7 @@ import pytest
 
 from catchment_client import AsyncClient, Client, ClientClosed, Lost, Receipt, Refused, Unavailable
 
-from ...e2e.running import poll
+from ...support.waiting import wait_until
 from .conftest import KEY
 from .stub import Asked, Says, Stub, problem, stores
 
@@ -48,12 +48,12 @@ def test_events_wait_a_moment_for_others_and_a_flush_does_not(stub: Stub, make_c
 def test_a_full_batch_does_not_wait(stub: Stub, make_client: MakeClient) -> None:
     client = make_client(stub.endpoint, linger=3600, batch_events=5)
     tracked = [client.track("Ping") for _ in range(10)]
-    poll(lambda: len(stub.asked) == 2, "two batches are sent")
+    wait_until(lambda: len(stub.asked) == 2, "two batches are sent")
     assert stub.ids == tracked
     many = make_client(stub.endpoint, linger=3600, batch_bytes=10_000)
     for _ in range(3):
         many.track("Ping", {"text": "x" * 3000})
-    poll(lambda: len(stub.asked) == 3, "a batch is sent for its bytes")
+    wait_until(lambda: len(stub.asked) == 3, "a batch is sent for its bytes")
 
 
 def test_no_request_is_larger_than_a_batch_may_be(stub: Stub, make_client: MakeClient) -> None:
@@ -343,9 +343,9 @@ def test_a_callback_may_close_the_client(stub: Stub, make_client: MakeClient) ->
     closed: list[bool] = []
     client = make_client(stub.endpoint, on_receipt=lambda receipt: closed.append(client.close()))
     client.track("Ping")
-    poll(lambda: closed, "the callback is through")
+    wait_until(lambda: closed, "the callback is through")
     with pytest.raises(ClientClosed):
-        poll(lambda: client.close() and client.send("Ping"), "the client is closed")
+        wait_until(lambda: client.close() and client.send("Ping"), "the client is closed")
 
 
 def test_a_fault_of_our_own_delays_and_loses_nothing(
@@ -390,7 +390,7 @@ def test_closing_does_not_sit_out_a_long_wait(
     stub.answer = lambda asked: problem(503, "unavailable") if len(stub.asked) < 3 else stores(asked)
     client = make_client(stub.endpoint)
     event_id = client.track("Ping")
-    poll(lambda: stub.asked, "it was tried once")
+    wait_until(lambda: stub.asked, "it was tried once")
     assert client.close(30)
     assert stub.ids == [event_id] * 3
 
@@ -408,7 +408,7 @@ def test_an_answer_that_comes_after_the_end_changes_nothing(stub: Stub, make_cli
     before = named("catchment-client")
     event_id = client.track("Ping")
     (sender,) = named("catchment-client") - before
-    poll(lambda: stub.asked, "it is being sent")
+    wait_until(lambda: stub.asked, "it is being sent")
     assert client.close(0.1) is False
     go_on.set()
     sender.join(30)
@@ -430,7 +430,7 @@ def test_a_cancelled_task_makes_no_further_attempt(stub: Stub) -> None:
                 await sending
 
     asyncio.run(work())
-    poll(lambda: named("catchment-client-send_0") <= before, "the thread that sent has ended")
+    wait_until(lambda: named("catchment-client-send_0") <= before, "the thread that sent has ended")
     assert len(stub.asked) == 1
 
 

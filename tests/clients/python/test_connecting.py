@@ -19,7 +19,7 @@ import pytest
 from catchment_client import Client, ConfigurationError, Unavailable
 from catchment_client._logs import Tally
 
-from ...e2e.running import poll
+from ...support.waiting import wait_until
 from .conftest import KEY
 from .stub import Says, Stub, problem
 
@@ -55,7 +55,7 @@ def test_a_certificate_is_verified(
     with pytest.raises(Unavailable, match="tls"):
         doubting.send("Ping", timeout=0.3)
     doubting.track("Ping")
-    poll(lambda: "(tls: certificate verify failed" in log.text, "the log says why")
+    wait_until(lambda: "(tls: certificate verify failed" in log.text, "the log says why")
     assert secure_stub.asked == []
     context = ssl.create_default_context(cafile=str(certificate[0]))
     trusting = make_client(endpoint, ssl_context=context)
@@ -275,7 +275,7 @@ def test_an_answer_is_read_in_each_of_its_forms(
     try:
         if form == "short":
             client.track("Ping")
-            poll(lambda: "(network)" in log.text, "it is seen that the end is missing")
+            wait_until(lambda: "(network)" in log.text, "it is seen that the end is missing")
         else:
             assert client.send("Ping", timeout=30).outcome == "stored"
     finally:

@@ -14,8 +14,9 @@ import pytest
 
 from catchment_client import AsyncClient, Client, Lost, Receipt, Unavailable
 
-from ...e2e.running import Installation, poll
+from ...e2e.running import Installation
 from ...support.database import Database
+from ...support.waiting import wait_until
 from .conftest import Site
 from .door import Door
 
@@ -49,13 +50,13 @@ def test_a_server_that_is_killed_and_comes_back_has_every_event_once(
             with site.installation.serving() as server:
                 open_door.target = server.port
                 before = len(site.ids())
-                poll(lambda before=before: len(site.ids()) > before, "the client gets through")
+                wait_until(lambda before=before: len(site.ids()) > before, "the client gets through")
                 for one in server.workers():
                     one.kill()
                 server.process.kill()
                 server.process.wait(30)
             so_far = len(tracked)
-            poll(lambda so_far=so_far: len(tracked) > so_far, "more is tracked while nobody listens")
+            wait_until(lambda so_far=so_far: len(tracked) > so_far, "more is tracked while nobody listens")
     finally:
         is_over.set()
         worker.join(30)
@@ -98,7 +99,7 @@ def test_send_says_when_there_is_no_answer_and_the_same_id_makes_it_safe(
     with pytest.raises(Unavailable) as caught:
         client.send("Ping", timeout=0.5)
     assert caught.value.reason == "timeout"
-    poll(lambda: site.ids() == [caught.value.event_id], "it is stored, however slow the disk is")
+    wait_until(lambda: site.ids() == [caught.value.event_id], "it is stored, however slow the disk is")
     door.is_silent = False
     door.cut()
     assert client.send("Ping", event_id=caught.value.event_id).outcome == "duplicate"
@@ -125,7 +126,7 @@ def test_an_answer_that_never_comes_is_asked_for_again(site: Site, door: Door, m
     client = make_client(door.endpoint, site.key, timeout=0.3)
     door.is_silent = True
     event_id = client.track("Ping")
-    poll(lambda: door.held >= 2, "it was asked for twice")
+    wait_until(lambda: door.held >= 2, "it was asked for twice")
     assert not client.flush(0.01)
     assert client.pending == 1
     door.is_silent = False
@@ -183,7 +184,7 @@ def test_closing_while_an_answer_is_held_back_ends_in_time(site: Site, door: Doo
     client = make_client(door.endpoint, site.key, timeout=60)
     door.is_silent = True
     event_id = client.track("Ping")
-    poll(lambda: door.held, "the answer is held back")
+    wait_until(lambda: door.held, "the answer is held back")
     assert client.close(0.2) is False
     assert client.losses == {"gave_up": 1}
     assert site.ids() == [event_id]
@@ -195,11 +196,11 @@ def test_closing_waits_for_a_server_that_comes_back(
     client = make_client(door.endpoint, site.key)
     door.target = None
     tracked = [client.track("Ping") for _ in range(5)]
-    poll(lambda: door.connections >= 2, "it was tried twice")
+    wait_until(lambda: door.connections >= 2, "it was tried twice")
     closing = threading.Thread(target=client.close, args=(60,))
     closing.start()
     tried = door.connections
-    poll(lambda: door.connections > tried, "it tries while it is being closed")
+    wait_until(lambda: door.connections > tried, "it tries while it is being closed")
     door.target = client_server.port
     closing.join(60)
     assert site.ids() == sorted(tracked)

@@ -10,7 +10,7 @@ import pytest
 
 from catchment_client import Client, Lost, Receipt, Unavailable
 
-from ...e2e.running import poll
+from ...support.waiting import wait_until
 from .stub import Asked, Says, Stub, stores
 
 MakeClient = Callable[..., Client]
@@ -48,15 +48,15 @@ def test_an_event_that_is_refused_on_the_way_holds_up_no_other_and_is_kept(
     bad = client.track("Search", {"text": WORDS})
     good += [client.track("Ping") for _ in range(100)]
     assert client.flush(0) is False
-    poll(lambda: client.pending == 1, "all but the one have their answer")
+    wait_until(lambda: client.pending == 1, "all but the one have their answer")
     assert sorted(receipt.event_id for receipt in receipts) == sorted(good)
     # what comes later passes at once, in one request, and the one is tried now and then
     later = [client.track("Ping") for _ in range(100)]
     assert client.flush(0) is False
-    poll(lambda: client.pending == 1, "later ones are answered, too")
+    wait_until(lambda: client.pending == 1, "later ones are answered, too")
     assert later in [asked.ids for asked in stub.asked]
     tries = sum(asked.ids == [bad] for asked in stub.asked)
-    poll(lambda: sum(asked.ids == [bad] for asked in stub.asked) > tries, "it is tried again")
+    wait_until(lambda: sum(asked.ids == [bad] for asked in stub.asked) > tries, "it is tried again")
     firewall.is_on = False
     assert client.flush(30)
     assert sorted(receipt.event_id for receipt in receipts) == sorted([*good, *later, bad])
@@ -73,7 +73,7 @@ def test_a_way_that_refuses_everything_for_a_while_costs_nothing_but_time(stub: 
     client = make_client(stub.endpoint, linger=3600)
     tracked = [client.track("Ping") for _ in range(200)]
     assert client.flush(0) is False
-    poll(lambda: len(stub.asked) > 20, "it is tried often")
+    wait_until(lambda: len(stub.asked) > 20, "it is tried often")
     assert [len(asked.ids) for asked in stub.asked[:5]] == [200, 100, 100, 1, 1]
     assert client.pending == 200
     firewall.is_on = False

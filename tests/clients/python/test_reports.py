@@ -11,7 +11,7 @@ import pytest
 
 from catchment_client import AsyncClient, Client, Lost
 
-from ...e2e.running import poll
+from ...support.waiting import wait_until
 from .conftest import Site
 from .door import Door
 from .stub import Asked, Says, Stub, problem, stores
@@ -192,5 +192,5 @@ def test_a_callback_that_ends_its_thread_does_not_end_the_deliveries(
     for _ in range(4):
         client.track("Ping")
         assert client.flush(30)
-    poll(lambda: "a callback raised CancelledError" in log.text, "it is logged")
+    wait_until(lambda: "a callback raised CancelledError" in log.text, "it is logged")
     assert len(stub.ids) == 4
