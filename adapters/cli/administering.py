@@ -11,7 +11,7 @@ import click
 from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS, tag
 from catchment.core.project import Bots, DoNotTrack, Privacy, Project, ProjectSettings
 
-from .commands import Context, command
+from .context import Context, command
 from .keys import add_keys
 from .output import Output
 from .quotas import add_quotas, limit_words

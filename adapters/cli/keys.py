@@ -9,7 +9,7 @@ import click
 
 from catchment.core.project import Key, KeyKind
 
-from .commands import Context, command
+from .context import Context, command
 from .output import Output
 
 

@@ -12,7 +12,7 @@ from catchment.core.project import MOST_EVENTS, KeyKind, Limit, Quota, Window
 from catchment.core.times import window_end
 
 from .actions import Managed
-from .commands import Context, command
+from .context import Context, command
 from .output import Output
 
 

@@ -8,7 +8,7 @@ import click
 
 from catchment.core.errors import Invalid
 
-from .commands import Context, command
+from .context import Context, command
 from .output import Output
 
 if TYPE_CHECKING:
