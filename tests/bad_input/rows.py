@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from ..support.answers import Answer
 from .serving import CANARY, EXPOSED, ORIGIN, PAGE, Collector
-from .wire import Answer, Header, Wire
+from .wire import Header, Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

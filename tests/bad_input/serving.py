@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..support.answers import Answer
 from ..support.database import Database
-from .wire import Answer, Header, Wire, request
+from .wire import Header, Wire, request
 
 ORIGIN = "https://good.com"
 PAGE = f"{ORIGIN}/page"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ..support.answers import Answer
 from .rows import check_common
 from .serving import CANARY, PAGE, Collector
-from .wire import Answer
 
 KIB = 1024
 

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+
+from ..support.answers import Answer
 
 HANGS = 20.0
 """Seconds after which a client here gives up; nothing takes that long."""
 
 Header = tuple[str, str | bytes | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. Header names in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 def request(path: str, body: bytes = b"", headers: Iterable[Header] = (), method: str = "POST") -> bytes:

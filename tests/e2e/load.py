@@ -83,8 +83,8 @@ class Load:
             connection.close()
             return
         with self._lock:
-            self.became[reply.outcome] += 1
-            if reply.outcome == "stored":
+            self.became[reply.code] += 1
+            if reply.code == "stored":
                 self.stored.append(event_id)
 
 

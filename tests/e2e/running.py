@@ -22,6 +22,7 @@ import psutil
 from catchment.config.parts import management
 from catchment.config.settings import load
 
+from ..support.answers import Answer
 from ..support.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "catchment.config.main"]
@@ -33,36 +34,17 @@ BROWSER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def outcome(self) -> str:
-        """The outcome, or the code of the problem."""
-        said = self.json
-        return str(said.get("code") or said["outcome"])
-
-
 def ask(
     connection: http.client.HTTPConnection,
     method: str,
     path: str,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Reply:
+) -> Answer:
     """One request on a connection, which is kept."""
     connection.request(method, path, body, dict(headers or {}))
     response = connection.getresponse()
-    return Reply(response.status, dict(response.getheaders()), response.read())
+    return Answer(response.status, dict(response.getheaders()), response.read())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -214,7 +196,7 @@ class Serving:
     def connect(self, timeout: float = 30.0) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """One request on a connection of its own. Header names have `_` for `-`."""
         content = None
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -227,10 +209,10 @@ class Serving:
         finally:
             connection.close()
 
-    def get(self, path: str) -> Reply:
+    def get(self, path: str) -> Answer:
         return self.ask("GET", path)
 
-    def post(self, body: object, path: str = "/v1/events", **headers: str) -> Reply:
+    def post(self, body: object, path: str = "/v1/events", **headers: str) -> Answer:
         return self.ask("POST", path, body, **headers)
 
     def lines(self) -> list[dict[str, Any]]:

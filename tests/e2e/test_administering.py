@@ -7,7 +7,7 @@ from .running import ORIGIN, Installation, Project, Serving
 
 
 def outcome(server: Serving, event: dict[str, object], **headers: str) -> str:
-    return server.post(event, **headers).outcome
+    return server.post(event, **headers).code
 
 
 def test_a_revoked_key_is_refused_at_once(

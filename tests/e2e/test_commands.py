@@ -134,7 +134,7 @@ def test_bad_settings_stop_the_server_with_exit_code_2(installation: Installatio
 def test_billing_writes_what_usage_says_and_again_the_same(
     shared: Installation, shared_server: Serving, shared_project: Project, tmp_path: Path
 ) -> None:
-    assert shared_server.post(shared_project.event()).outcome == "stored"
+    assert shared_server.post(shared_project.event()).code == "stored"
     bill = tmp_path / "usage.csv"
     billing = Installation(shared.dsn, tmp_path, {"CATCHMENT_PLUGINS__CSV__PATH": str(bill)})
     pushed = [billing.json("billing", "push", "--backend", "csv") for _ in range(2)]

@@ -108,7 +108,7 @@ def test_a_database_that_is_killed_and_comes_back(mortal: Mortal, tmp_path: Path
                     asked = time.monotonic()
                     reply = server.post(project.event(eventId="e-1"))
                     assert time.monotonic() - asked < 3
-                    assert (reply.status, reply.outcome) == (503, "unavailable")
+                    assert (reply.status, reply.code) == (503, "unavailable")
                     assert reply.json["event_id"] == "e-1"
                     assert reply.headers["Retry-After"]
                     batch = server.post([project.event(eventId="e-2")], "/v1/batch")
@@ -125,7 +125,7 @@ def test_a_database_that_is_killed_and_comes_back(mortal: Mortal, tmp_path: Path
                 wait_until(lambda: len(load.stored) > again + 50, "the load is stored again")
             assert load.lost == []
             assert set(load.became) <= {"stored", "unavailable", "commit_unknown"}
-            assert server.post(project.event(eventId="e-1")).outcome == "duplicate"
+            assert server.post(project.event(eventId="e-1")).code == "duplicate"
         rows = database.execute("SELECT event_id FROM catchment.event")
         ids = [event_id for (event_id,) in rows]
         assert len(ids) == len(set(ids))
@@ -170,8 +170,8 @@ def test_an_embedded_database_that_is_killed_is_started_again_by_its_server(tmp_
             installation.json("account", "create", "acme")
             made = installation.json("project", "create", "shop", "--account", "acme", "--origin", ORIGIN)
             project = Project(id=made["id"], name="shop", browser_key=made["browser_key"])
-            assert server.post(project.event()).outcome == "stored"
+            assert server.post(project.event()).code == "stored"
             kill_all(data)
             wait_until(lambda: server.post(project.event(eventId="after")).status == 200, "it is back", 60)
-            assert server.post(project.event(eventId="after")).outcome == "duplicate"
+            assert server.post(project.event(eventId="after")).code == "duplicate"
         assert not (data / "postmaster.pid").exists(), "who ends last stops it"

@@ -101,9 +101,9 @@ def test_metrics_tell_what_became_of_events_by_reason(
             (project.event(), "stored"),
             (project.event(), "quota_exceeded"),
         ):
-            assert server.post(body).outcome == expected
+            assert server.post(body).code == expected
         with locked(embedded_database, "catchment.event_id"):
-            unknown = server.post(project.event()).outcome
+            unknown = server.post(project.event()).code
         assert unknown in ("unavailable", "commit_unknown")
         found = samples(server)
     told = {name: n for name, n in found.items() if name.startswith("catchment_events_total") and n}
@@ -160,7 +160,7 @@ def test_metrics_tell_how_late_the_event_loop_is(blocking: Installation, project
         with ThreadPoolExecutor(1) as pool:
             reply = pool.submit(server.post, project.event(event_name="Block"))
             wait_for(server, lambda now: now[lag] > 0.5, "the event loop is late")
-        assert reply.result().outcome == "stored"
+        assert reply.result().code == "stored"
         wait_for(server, lambda now: 0 < now[lag] < 0.3, "the event loop is on time again")
 
 

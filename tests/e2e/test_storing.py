@@ -45,9 +45,9 @@ def test_twenty_processes_at_a_hard_quota_leave_exactly_the_quota(
     assert {event_id for (event_id,) in ids} == set(became["stored"])
     assert [one["events"] for one in shared.json("usage", "--project", shared_project.id)] == [1000]
     again = shared_server.post(shared_project.event(eventId=became["stored"][-1]))
-    assert (again.status, again.outcome) == (200, "duplicate")
+    assert (again.status, again.code) == (200, "duplicate")
     refused = shared_server.post(shared_project.event(eventId=became["quota_exceeded"][0]))
-    assert (refused.status, refused.outcome) == (402, "quota_exceeded")
+    assert (refused.status, refused.code) == (402, "quota_exceeded")
     assert rows_of(shared_database, shared_project) == 1000
     assert shared.json("audit") == {"ok": True, "differences": []}
 
@@ -164,7 +164,7 @@ def test_a_server_key_s_event_has_the_place_of_its_address_and_its_own_time(
     key = shared.json("key", "create", shared_project.id, "--kind", "server")["key"]
     event = {"event_name": "Renewal", "ip": "8.8.8.8", "timestamp": "2019-05-06T07:08:09.123456+02:00"}
     reply = shared_server.post(event, Authorization=f"Bearer {key}", User_Agent="curl/8", DNT="1")
-    assert (reply.status, reply.outcome) == (200, "stored")
+    assert (reply.status, reply.code) == (200, "stored")
     row = row_of(shared_database, shared_project)
     assert (row["ip"], row["country"]) == ("8.8.8.0", "US")
     assert row["occurred_at"] == datetime(2019, 5, 6, 5, 8, 9, 123_456, tzinfo=UTC)

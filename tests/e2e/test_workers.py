@@ -15,10 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ..support.answers import Answer
 from ..support.database import Database
 from ..support.waiting import wait_until
 from .load import loaded
-from .running import COMMAND, Installation, Project, Reply, Serving, ask
+from .running import COMMAND, Installation, Project, Serving, ask
 
 
 def worker_of(connection: http.client.HTTPConnection) -> str:
@@ -56,7 +57,7 @@ def test_workers_share_one_socket_are_replaced_and_summed(installation: Installa
         seen: set[str] = set()
         wait_until(lambda: seen.update(answering(server)) or len(seen) == 2, "both workers answer")
         for _ in range(60):
-            assert server.post(project.event()).outcome == "stored"
+            assert server.post(project.event()).code == "stored"
         wait_until(lambda: counted(server, STORED) == 60, "the metrics of both workers are summed")
         victim = server.workers()[0]
         victim.kill()
@@ -64,7 +65,7 @@ def test_workers_share_one_socket_are_replaced_and_summed(installation: Installa
         before = set(seen)
         wait_until(lambda: seen.update(answering(server)) or len(seen - before) == 1, "the new worker answers")
         wait_until(lambda: counted(server, STORED) == 60, "what the dead worker had counted still counts")
-        assert server.post(project.event()).outcome == "stored"
+        assert server.post(project.event()).code == "stored"
         wait_until(lambda: counted(server, STORED) == 61, "the metrics go on")
         assert server.stop() == 0
         died = [line for line in server.lines() if line["level"] == "error"]
@@ -174,7 +175,7 @@ def test_a_socket_that_is_handed_in_keeps_connections_while_the_server_restarts(
                 stderr=subprocess.DEVNULL,
             )
 
-        def post() -> Reply:
+        def post() -> Answer:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             body = json.dumps(project.event()).encode()
             try:
@@ -187,7 +188,7 @@ def test_a_socket_that_is_handed_in_keeps_connections_while_the_server_restarts(
                 waiting = pool.submit(post)  # before the server is there
                 server = start()
                 try:
-                    assert waiting.result().outcome == "stored"
+                    assert waiting.result().code == "stored"
                     server.terminate()
                     assert server.wait(30) == 0
                 finally:
@@ -202,7 +203,7 @@ def test_signals_that_mean_nothing_here_do_nothing(installation: Installation, p
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGIO, signal.SIGRTMIN):
             for pid in pids:
                 os.kill(pid, number)
-        assert server.post(project.event()).outcome == "stored"
+        assert server.post(project.event()).code == "stored"
         assert [server.process.pid, *(worker.pid for worker in server.workers())] == pids
         server.process.send_signal(signal.SIGHUP)
         assert server.stop(signal.SIGTERM) == 0  # twice is once

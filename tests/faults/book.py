@@ -3,12 +3,11 @@ database. One `Book` a test; threads share it."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from ..support.answers import Answer
 
 ORIGIN = "https://example.com"
 ACKNOWLEDGED = ("stored", "duplicate")
@@ -28,27 +27,6 @@ CODES = {
     503: {"unavailable", "commit_unknown"},
 }
 _KEPT = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One HTTP answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    """By names in lower case."""
-    body: bytes
-    seconds: float = 0.0
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        """A problem's code, else the outcome."""
-        said = self.json
-        return str(said["code"] if self.status != 200 else said.get("outcome", "batch"))
 
 
 def faults_of(answer: Answer, ids: list[str] | None = None) -> list[str]:

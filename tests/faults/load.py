@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..support.answers import Answer
 from ..support.waiting import wait_until
-from .book import ORIGIN, Answer, Book
+from .book import ORIGIN, Book
 from .oracle import CANARY
 from .server import Address
 

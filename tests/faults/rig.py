@@ -16,9 +16,10 @@ from catchment.config.parts import management
 from catchment.config.settings import load as load_settings
 from catchment.core.project import KeyKind
 
+from ..support.answers import Answer
 from ..support.waiting import wait_until
 from . import oracle
-from .book import ORIGIN, Answer, Book, faults_of
+from .book import ORIGIN, Book, faults_of
 from .load import Load, NoAnswer, event, new_id, post_once, request_of
 from .postgres import ROLE, Cluster
 from .processes import Repeatedly

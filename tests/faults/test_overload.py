@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from ..support.answers import Answer
 from ..support.waiting import wait_until
-from .book import Answer
 from .load import connect, event, exchange, new_id, post_once, request_of
 from .processes import memory_of
 from .rig import BACK, Rig

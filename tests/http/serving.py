@@ -30,6 +30,7 @@ from catchment.core.limits import Limits
 from catchment.core.outcomes import EventWarning, Filtered, OverQuota, Reason, Refusal, StoreOutcome
 from catchment.core.project import KeyKind, Limit, Project, Window
 
+from ..support.answers import Answer
 from ..support.parts import memory_parts
 
 ORIGIN = "https://shop.example"
@@ -130,19 +131,6 @@ class CountedProjects(MemoryProjects):
     async def find(self, fingerprint: bytes) -> Any:
         self.asked += 1
         return await super().find(fingerprint)
-
-
-@dataclass(slots=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 def networks(*names: str) -> tuple[Network, ...]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ..faults.book import Answer
 from ..faults.load import event, exchange, hang_up, new_id, request_of
 from ..faults.processes import memory_of
 from ..faults.rig import KILLS, Rig
 from ..faults.server import Address, Server
+from ..support.answers import Answer
 from ..support.waiting import wait_until
 from .attacks import KINDS
 
