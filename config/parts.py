@@ -19,12 +19,12 @@ from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.operations.openapi import describe
 from catchment.adapters.http.routes import routes
 from catchment.adapters.http.tracker.handing_out import Tracker, shipped_scripts
-from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors, survey
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.postgres.session_checks import SessionChecks
 from catchment.adapters.system.clock import SystemClock
@@ -38,10 +38,10 @@ from catchment.core.collecting.collect import Collect
 from catchment.core.collecting.ports import (
     EventSink,
     Extensions,
-    IpAnonymizer,
     LossLedger,
     ProjectRepository,
     RateLimiter,
+    Salts,
 )
 from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
@@ -67,7 +67,7 @@ class Parts:
     projects: ProjectRepository
     sink: EventSink
     losses: LossLedger
-    anonymizer: IpAnonymizer
+    salts: Salts
     archive: ScriptArchive
     rate_limiter: RateLimiter
     extensions: Extensions
@@ -83,7 +83,7 @@ def postgres_parts(
         projects=database.projects,
         sink=database.sink,
         losses=database.losses,
-        anonymizer=SaltedAnonymizer(database.readers, ids),
+        salts=PostgresSalts(database.readers, ids),
         archive=PostgresScripts(database.aside),
         rate_limiter=TokenBuckets(
             rate_per_key=rate.per_key,
@@ -102,7 +102,7 @@ def plug_collect(parts: Parts, limits: Limits) -> Collect:
         sink=parts.sink,
         losses=parts.losses,
         extensions=parts.extensions,
-        anonymizer=parts.anonymizer,
+        salts=parts.salts,
         rate_limiter=parts.rate_limiter,
         clock=parts.clock,
         ids=parts.ids,

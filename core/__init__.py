@@ -5,7 +5,7 @@ The smallest program that collects an event, with every port in memory::
     import asyncio
     from catchment.adapters.memory.losses import MemoryLosses
     from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
-    from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemoryRegistry, MemorySink, Store
+    from catchment.adapters.memory.store import MemorySalts, MemoryProjects, MemoryRegistry, MemorySink, Store
     from catchment.core.accounts.administer import Administer
     from catchment.core.collecting.collect import Collect
     from catchment.core.limits import Limits
@@ -18,7 +18,7 @@ The smallest program that collects an event, with every port in memory::
         project, key = await administer.create_project("shop", "acme", ["https://shop.example"])
         collect = Collect(
             projects=MemoryProjects(store), sink=MemorySink(store), losses=MemoryLosses(store, limits),
-            extensions=NoExtensions(), anonymizer=MemoryAnonymizer(ids), rate_limiter=NoRateLimit(), clock=clock,
+            extensions=NoExtensions(), salts=MemorySalts(ids), rate_limiter=NoRateLimit(), clock=clock,
             ids=ids, limits=limits,
         )
         event = {"event_name": "SignUp", "url": "https://shop.example/join"}
@@ -33,7 +33,7 @@ The concepts, in the order in which an event meets them:
 - `submission`: a `Submission` goes in, an `Answer` with a `Receipt` for every event comes out.
 - `collect`, `steps`: the use case, and the steps that it walks.
 - `limits`, `check`: the one table of limits, and the one place where a field is judged.
-- `event`: a `RawEvent` has arrived and is untrusted; an `Event` is anonymised, enriched, frozen, and stored.
+- `event`: a `RawEvent` has arrived and is untrusted; an `Event` is anonymized, enriched, frozen, and stored.
 - `outcomes`: what can become of an event, in closed lists. `errors`: what is an exception instead.
 - `ports`: what the core needs of the outside world, and what it is promised.
 - `administer`, `usage`: what operators change, and what is billed.

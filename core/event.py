@@ -1,7 +1,7 @@
 """What arrives and what is stored: two types.
 
 `RawEvent` is what the sender said, checked field by field and still untrusted, with the visitor's full
-address. `Event` is what is stored: frozen, enriched, anonymised. Everything after the step `anonymise` sees
+address. `Event` is what is stored: frozen, enriched, anonymized. Everything after the step `anonymize_address` sees
 an `Event` alone.
 """
 
@@ -43,7 +43,7 @@ class RawEvent(_Columns):
     referrer: str | None = None
     user_agent: str | None = None
     ip: str | None = None
-    """The visitor's full address. Only a locator and the anonymiser see it."""
+    """The visitor's full address. Only the visitor steps see it."""
     category: str | None = None
     label: str | None = None
     value: float | None = None
@@ -124,7 +124,7 @@ class Event(_Columns):
     user_agent: str | None = None
     agent: UserAgent = NO_USER_AGENT
     ip: str | None = None
-    """Anonymised by the project's privacy mode."""
+    """Anonymized by the project's privacy mode."""
     place: Place = NOWHERE
     campaign: Campaign = NO_CAMPAIGN
     is_bot: bool = False

@@ -1,4 +1,4 @@
-"""What is kept of a visitor's address: masked, hashed, dropped, or whole."""
+"""Reading and anonymizing addresses."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import re
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from .project import Privacy
+
+SALT_BYTES = 32
+
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}")
 _LETTERS = 100
-"""No address is longer, zone included."""
+"""No address is longer, not even with a zone."""
 _MAPPED = IPv6Network("::ffff:0:0/96")
-"""IPv4 as IPv6 writes it."""
+"""IPv4-mapped IPv6 addresses."""
 
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
-    """An address from its text, an IPv4-mapped IPv6 one as IPv4, without a zone; None if it is none."""
+    """Return the address in a text, without its zone, an IPv4-mapped one as IPv4. None if it is not an address."""
     if len(text) > _LETTERS:
         return None
     try:
@@ -29,8 +33,8 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def read_hop(text: str) -> IPv4Address | IPv6Address | None:
-    """Return an address as proxies write it: perhaps in quotes, in brackets, and with a port. None if it cannot be
-    read, as `unknown` or `_hidden`."""
+    """Return an address as proxies write it: it may be in quotes or brackets, and have a port. None if it is not an
+    address, such as `unknown` or `_hidden`."""
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1].strip()
@@ -49,7 +53,7 @@ def read_hop(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def read_network(text: str) -> IPv4Network | IPv6Network:
-    """A network from its text, an IPv4-mapped IPv6 one as IPv4. Raises ValueError."""
+    """Return the network in a text, an IPv4-mapped one as IPv4. Raise ValueError if it is not a network."""
     address, slash, bits = text.strip().partition("/")
     address = address.strip().removeprefix("[").removesuffix("]").partition("%")[0]
     network = ip_network(address + slash + bits.strip(), strict=False)
@@ -58,9 +62,18 @@ def read_network(text: str) -> IPv4Network | IPv6Network:
     return network
 
 
+def anonymize(address: str, mode: Privacy, salt: bytes) -> str | None:
+    """Return the address as it may be stored in this mode. `salt` is the salt of the day; only `hash` reads it."""
+    if mode is Privacy.MASK:
+        return mask(address)
+    if mode is Privacy.HASH:
+        return keyed_hash(address, salt)
+    return canonical(address) if mode is Privacy.FULL else None
+
+
 def mask(text: str) -> str | None:
-    """The address without what tells one visitor from another: IPv4 without its last octet
-    (``81.2.69.0``), IPv6 without what is beyond /48."""
+    """Return the address without its last part: IPv4 without the last octet (`81.2.69.0`), IPv6 only the /48. None if
+    it is not an address."""
     plain = _IPV4.fullmatch(text)
     if plain is not None:
         return f"{plain[1]}.0"
@@ -72,11 +85,13 @@ def mask(text: str) -> str | None:
 
 
 def keyed_hash(text: str, salt: bytes) -> str | None:
-    """The address under a key that is thrown away: the same visitor is the same for a day, and nobody after."""
+    """Return a keyed hash of the address, 32 hexadecimal digits. None if it is not an address. The salt is deleted
+    after two days, and then nobody can compute the hash again."""
     address = read_address(text)
     return None if address is None else hmac.digest(salt, address.packed, sha256).hex()[:32]
 
 
 def canonical(text: str) -> str | None:
+    """Return the address in its shortest form. None if it is not an address."""
     address = read_address(text)
     return None if address is None else str(address)

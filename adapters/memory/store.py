@@ -14,14 +14,13 @@ from catchment.core.metering.usage import Difference, Usage
 from catchment.core.origins import OriginRule, OriginRules
 from catchment.core.outcomes import OverQuota, StoreOutcome
 from catchment.core.ports import Clock, IdGenerator
-from catchment.core.privacy import canonical, keyed_hash, mask
+from catchment.core.privacy import SALT_BYTES
 from catchment.core.project import (
     Access,
     Account,
     Key,
     KeyKind,
     Limit,
-    Privacy,
     Project,
     ProjectSettings,
     Quota,
@@ -213,24 +212,17 @@ class MemoryMeter:
         ]
 
 
-class MemoryAnonymizer:
-    """`catchment.core.ports.IpAnonymizer` in memory."""
+class MemorySalts:
+    """`catchment.core.collecting.ports.Salts` in memory."""
 
     def __init__(self, ids: IdGenerator) -> None:
         self._ids = ids
         self._salts: dict[date, bytes] = {}
 
-    async def anonymise(self, address: str | None, mode: Privacy, at: datetime) -> str | None:
-        if address is None or mode is Privacy.DROP:
-            return None
-        if mode is Privacy.MASK:
-            return mask(address)
-        if mode is Privacy.FULL:
-            return canonical(address)
-        day = at.astimezone(UTC).date()
+    async def of_day(self, day: date) -> bytes:
         if day not in self._salts:
-            self._salts[day] = self._ids.random_bytes(32)
-        return keyed_hash(address, self._salts[day])
+            self._salts[day] = self._ids.random_bytes(SALT_BYTES)
+        return self._salts[day]
 
 
 class MemoryRegistry:

@@ -27,7 +27,7 @@ from ..project import Access, KeyKind, Scope
 from ..times import UNIX_TIME, read_time, read_unix_time, window_end
 from .charging import Charge
 from .check import Sender, is_clean
-from .ports import EventSink, Extensions, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
+from .ports import EventSink, Extensions, LossLedger, ProjectRepository, RateLimiter, Salts
 from .record_losses import take_losses
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, admit, event_steps, find_project, rate_limited
 from .submission import Answer, Receipt, Submission
@@ -48,7 +48,7 @@ class Collect:
         sink: EventSink,
         losses: LossLedger,
         extensions: Extensions,
-        anonymizer: IpAnonymizer,
+        salts: Salts,
         rate_limiter: RateLimiter,
         clock: Clock,
         ids: IdGenerator,
@@ -58,7 +58,7 @@ class Collect:
         self.sink = sink
         self.losses = losses
         self.extensions = extensions
-        self.anonymizer = anonymizer
+        self.salts = salts
         self.rate_limiter = rate_limiter
         self.clock = clock
         self.ids = ids

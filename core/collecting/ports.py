@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from ..event import Enrichment, Event, Place, UserAgent
 from ..outcomes import EventWarning, Filtered, OverQuota, Refusal, StoreOutcome
-from ..project import Access, KeyKind, Limit, Privacy
+from ..project import Access, KeyKind, Limit
 from .losses import Loss, LossReport, Recorded
 
 
@@ -56,11 +56,10 @@ class LossLedger(Protocol):
         """What senders lost: by account, project, day, newest first, and reason; of one project (its id)."""
 
 
-class IpAnonymizer(Protocol):
-    async def anonymise(self, address: str | None, mode: Privacy, at: datetime) -> str | None:
-        """What may be kept of this address in this mode; None of None, and of a text that is no address.
+class Salts(Protocol):
+    async def of_day(self, day: date) -> bytes:
+        """Return the salt of a day in UTC: random bytes, the same for all servers, deleted after 48 h.
 
-        `hash` gives the same text for the same address during a day in UTC; its key is deleted after 48 h.
         Raises `Unavailable`.
         """
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..limits import Limits
 from ..ports import IdGenerator
-from .ports import Extensions, IpAnonymizer, LossLedger, ProjectRepository, RateLimiter
+from .ports import Extensions, LossLedger, ProjectRepository, RateLimiter, Salts
 
 
 class Services(Protocol):
@@ -16,7 +16,7 @@ class Services(Protocol):
     projects: ProjectRepository
     losses: LossLedger
     extensions: Extensions
-    anonymizer: IpAnonymizer
+    salts: Salts
     rate_limiter: RateLimiter
     ids: IdGenerator
     limits: Limits

@@ -1,21 +1,22 @@
-"""The steps of collecting: of a request, of each event, of each visitor.
+"""The steps of collecting: for a request, for each event, and for each visitor.
 
-Every step is a function with one job and one way to fail. The lists of them, in order, are `REQUEST_STEPS`,
-`EVENT_STEPS` and `VISITOR_STEPS`; `catchment.core.collecting.collect` walks them.
+Every step is a function with one job and one way to fail. `REQUEST_STEPS`, `EVENT_STEPS` and `VISITOR_STEPS` list them
+in order, with their conditions. `catchment.core.collecting.collect` runs them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from datetime import UTC
+from typing import Any, NamedTuple
 
 from .. import keys
 from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
 from ..origins import Url, host_of, read_origin_header
 from ..outcomes import EventWarning, Filtered, Reason, Refusal
-from ..project import Access, Bots, DoNotTrack, KeyKind
+from ..privacy import anonymize
+from ..project import Access, Bots, DoNotTrack, KeyKind, Privacy
 from .charging import Charge
 from .check import Findings, Sender, check_event, check_object
 from .services import Services
@@ -24,32 +25,30 @@ from .submission import Submission, Unreadable
 
 @dataclass(slots=True)
 class Visitor:
-    """Who stands behind events of one request: a user agent and an address. Asked about once, and thrown away with the
-    request."""
+    """A user agent and an address, from which events of one request come. The visitor steps run once for it."""
 
     user_agent: str | None
     address: str | None
-    """The full one."""
+    """The full address."""
     agent: UserAgent = NO_USER_AGENT
     place: Place = NOWHERE
     ip: str | None = None
-    """What may be kept of the address."""
+    """The anonymized address."""
     warnings: list[EventWarning] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Passage(Findings):
-    """One event on its way, and what there is to say of it. It belongs to one event of one request, and is thrown away
-    after."""
+    """One event on its way through the steps, with its warnings and errors."""
 
     payload: object
     submission: Submission
     access: Access
     sender: Sender
     event_id: str
-    """The id it is stored under: its own, or the one it was given when it came."""
+    """The id of the event, if it does not name one itself."""
     visitors: dict[tuple[str | None, str | None], Visitor]
-    """Those of this request, by user agent and address."""
+    """The visitors of this request, by user agent and address."""
     raw: RawEvent | None = field(default=None, kw_only=True)
     url: Url | None = field(default=None, kw_only=True)
     vouched: bool = field(default=False, kw_only=True)
@@ -63,7 +62,7 @@ class Passage(Findings):
         return self.raw
 
     @property
-    def anonymised(self) -> Event:
+    def anonymized(self) -> Event:
         if self.event is None:
             raise AssertionError("the event is made first")
         return self.event
@@ -79,8 +78,8 @@ _ADD_IT = "add it with `catchment project set P --add-origin ORIGIN`."
 
 
 async def admit(services: Services, submission: Submission) -> Access | Refusal:
-    """Charge the address for the events, then find the project of the key. A good server key's sender is no stranger:
-    its address pays nothing."""
+    """Charge the address for the events, then find the project of the key. A request with a valid server key costs its
+    address nothing."""
     charge, key = submission.charge, submission.key
     if charge is None:
         return await find_project(services, key)
@@ -96,7 +95,7 @@ def rate_limited(wait: int) -> Refusal:
 
 
 async def find_project(services: Services, key: str | None, charge: Charge | None = None) -> Access | Refusal:
-    """The project of the key. A text that can't be a key needs no look-up."""
+    """Find the project of the key. A text that can't be a key needs no look-up."""
     if not key:
         return Refusal(
             reason=Reason.MISSING_KEY,
@@ -124,7 +123,8 @@ async def find_project(services: Services, key: str | None, charge: Charge | Non
 
 
 async def _look_up(services: Services, fingerprint: bytes, share: str | None) -> Access | Refusal | None:
-    """Anybody can make up keys, and each costs a query: so an address has a share of them."""
+    """Look up a key that is not known. Anybody can invent keys, and each costs a query, so each address may look
+    up only a few."""
     wait = services.rate_limiter.take_look_up(share)
     if wait is not None:
         return rate_limited(wait)
@@ -139,7 +139,7 @@ async def _look_up(services: Services, fingerprint: bytes, share: str | None) ->
 
 
 def match_origin_header(services: Services, submission: Submission, access: Access) -> Refusal | None:
-    """With a browser key, an `Origin` header must match a rule of the project; `null` where it allows that."""
+    """Refuse a browser key's request if its `Origin` header matches no rule of the project."""
     sent = submission.origin
     if access.kind is KeyKind.SERVER or sent is None:
         return None
@@ -156,7 +156,7 @@ def match_origin_header(services: Services, submission: Submission, access: Acce
 
 
 def check_rate(services: Services, submission: Submission, access: Access) -> Refusal | None:
-    """Not more events of a key than the installation allows. They are charged after the checks: see `Collect`."""
+    """Refuse more events of a key than the installation allows. The key is charged after the checks: see `Collect`."""
     events = max(1, len(submission.payloads))  # one without events may report losses
     wait = services.rate_limiter.key_wait(keys.fingerprint(submission.key or ""), events)
     return None if wait is None else rate_limited(wait)
@@ -172,12 +172,12 @@ REQUEST_STEPS: tuple[Callable[[Services, Submission, Access], Refusal | None], .
 
 
 def refuse_unreadable(services: Services, passage: Passage) -> Verdict:
-    """A line of a batch that is not JSON is refused at its index."""
+    """Refuse a line of a batch that is not JSON, at its index."""
     return passage.payload.refusal if isinstance(passage.payload, Unreadable) else None
 
 
 def refuse_another_key(services: Services, passage: Passage) -> Verdict:
-    """One request, one project: an event may not name another key than the request's."""
+    """Refuse an event that names another key than its request: one request, one project."""
     if isinstance(passage.payload, dict):
         named = passage.payload.get("projectKey")
         if named is not None and named != passage.submission.key:
@@ -191,7 +191,7 @@ def refuse_another_key(services: Services, passage: Passage) -> Verdict:
 
 
 def check_fields(services: Services, passage: Passage) -> Verdict:
-    """A plain dict becomes a `RawEvent`."""
+    """Check the fields of a plain dict, and make a `RawEvent` of them."""
     checked = check_event(
         passage.payload, passage.sender, services.limits, services.ids.new_id, passage.event_id, passage
     )
@@ -202,7 +202,8 @@ def check_fields(services: Services, passage: Passage) -> Verdict:
 
 
 def check_signature(services: Services, passage: Passage) -> Verdict:
-    """A signed id is one that a back end made: nobody else can take it, or ask whether it is there."""
+    """Refuse an id whose signature is wrong. A signed id was made by a back end: nobody else can use it up, or find out
+    whether it exists."""
     signature = passage.submission.id_signature or ""
     if keys.is_signed(passage.checked.event_id, signature, passage.access.vouchers):
         passage.vouched = True
@@ -212,7 +213,7 @@ def check_signature(services: Services, passage: Passage) -> Verdict:
 
 
 def match_url(services: Services, passage: Passage) -> Verdict:
-    """With a browser key, the page's address must match a rule of the project."""
+    """Refuse an event whose url matches no rule of the project."""
     if passage.url is not None and passage.access.project.origins.allow(passage.url.origin):
         return None
     return Refusal(
@@ -222,12 +223,12 @@ def match_url(services: Services, passage: Passage) -> Verdict:
 
 
 def drop_do_not_track(services: Services, passage: Passage) -> Verdict:
-    """Where the project honours it, a visitor who asks not to be tracked is not."""
+    """Drop the event of a visitor who asks not to be tracked."""
     return Filtered(Reason.DO_NOT_TRACK)
 
 
 def meet_visitor(services: Services, passage: Passage) -> Verdict | Awaitable[Verdict]:
-    """A `RawEvent` becomes an `Event`, with what is known of the visitor; a new one goes through `VISITOR_STEPS`."""
+    """Make an `Event` of the `RawEvent` and its visitor. A new visitor goes through `VISITOR_STEPS` first."""
     raw = passage.checked
     visitor = passage.visitors.get((raw.user_agent, raw.ip))
     if visitor is None:
@@ -246,7 +247,7 @@ async def _meet_new_visitor(services: Services, passage: Passage) -> None:
 
 
 def make_event(passage: Passage, visitor: Visitor) -> Event:
-    """The event as it will be stored, but for what plugins add. The full address ends here."""
+    """Return the event as it is stored, before plugins add to it. It does not have the full address."""
     raw, passage.raw = passage.checked, None
     passage.warnings.extend(visitor.warnings)
     columns = vars(raw)
@@ -268,13 +269,13 @@ def make_event(passage: Passage, visitor: Visitor) -> Event:
 
 
 def validate(services: Services, passage: Passage) -> Awaitable[Verdict]:
-    """What plugins object to."""
-    return services.extensions.validate(passage.anonymised, passage.warnings)
+    """Ask plugins for objections."""
+    return services.extensions.validate(passage.anonymized, passage.warnings)
 
 
 async def enrich(services: Services, passage: Passage) -> Verdict:
-    """What plugins add: campaign tags, the bot flag, properties."""
-    found = await services.extensions.enrich(passage.anonymised, passage.warnings)
+    """Add what plugins find: campaign tags, the bot flag, properties."""
+    found = await services.extensions.enrich(passage.anonymized, passage.warnings)
     if not found:
         return None
     changes: dict[str, Any] = {}
@@ -287,77 +288,92 @@ async def enrich(services: Services, passage: Passage) -> Verdict:
         properties.update(enrichment.properties)
     if properties:
         changes["properties"] = check_object(properties, "properties", services.limits, passage)
-    vars(passage.anonymised).update(changes)  # frozen for everybody else: it is still on its way
+    vars(passage.anonymized).update(changes)  # frozen for everybody else: it is still on its way
     return None
 
 
 def drop_bots(services: Services, passage: Passage) -> Verdict:
-    """Where the project filters robots, an event of one is left out."""
-    return Filtered(Reason.BOT) if passage.anonymised.is_bot else None
+    """Drop the event of a bot."""
+    return Filtered(Reason.BOT) if passage.anonymized.is_bot else None
 
 
-EventStep = Callable[[Services, Passage], Verdict | Awaitable[Verdict]]
-
-EVENT_STEPS: tuple[EventStep, ...] = (
-    refuse_unreadable,
-    refuse_another_key,
-    check_fields,
-    check_signature,
-    match_url,
-    drop_do_not_track,
-    meet_visitor,
-    validate,
-    enrich,
-    drop_bots,
-)
+EventFunction = Callable[[Services, Passage], Verdict | Awaitable[Verdict]]
 
 
-def event_steps(submission: Submission, access: Access) -> Sequence[EventStep]:
-    """The `EVENT_STEPS` that can have something to say of this request's events: known once a request."""
-    browser = access.kind is KeyKind.BROWSER
-    settings = access.project.settings
-    return _event_steps(
-        browser,
-        submission.id_signature is not None,
-        browser and submission.do_not_track and settings.do_not_track is DoNotTrack.FILTER,
-        settings.bots is Bots.FILTER,
+class EventStep(NamedTuple):
+    """A step of every event of the requests for which `when` is true; None: of all requests."""
+
+    run: EventFunction
+    when: Callable[[Submission, Access], bool] | None = None
+
+
+def _is_signed(submission: Submission, access: Access) -> bool:
+    return submission.id_signature is not None
+
+
+def _is_from_browser(submission: Submission, access: Access) -> bool:
+    return access.kind is KeyKind.BROWSER
+
+
+def _must_not_be_tracked(submission: Submission, access: Access) -> bool:
+    return (
+        submission.do_not_track
+        and access.kind is KeyKind.BROWSER
+        and access.project.settings.do_not_track is DoNotTrack.FILTER
     )
 
 
-@lru_cache
-def _event_steps(browser: bool, signed: bool, not_tracked: bool, filters_bots: bool) -> tuple[EventStep, ...]:
-    applies: dict[EventStep, bool] = {
-        check_signature: signed,
-        match_url: browser,
-        drop_do_not_track: not_tracked,
-        drop_bots: filters_bots,
-    }
-    return tuple(step for step in EVENT_STEPS if applies.get(step, True))
+def _filters_bots(submission: Submission, access: Access) -> bool:
+    return access.project.settings.bots is Bots.FILTER
+
+
+EVENT_STEPS = (
+    EventStep(refuse_unreadable),
+    EventStep(refuse_another_key),
+    EventStep(check_fields),
+    EventStep(check_signature, when=_is_signed),
+    EventStep(match_url, when=_is_from_browser),
+    EventStep(drop_do_not_track, when=_must_not_be_tracked),
+    EventStep(meet_visitor),
+    EventStep(validate),
+    EventStep(enrich),
+    EventStep(drop_bots, when=_filters_bots),
+)
+
+
+def event_steps(submission: Submission, access: Access) -> Sequence[EventFunction]:
+    """Return the steps of the events of this request."""
+    return [step.run for step in EVENT_STEPS if step.when is None or step.when(submission, access)]
 
 
 # The steps of a visitor
 
 
 async def parse_user_agent(services: Services, passage: Passage, visitor: Visitor) -> None:
-    """Browser, system and device out of the user agent."""
+    """Find the browser, system and device in the user agent."""
     if visitor.user_agent:
         visitor.agent = await services.extensions.parse_user_agent(visitor.user_agent, visitor.warnings)
 
 
 async def locate(services: Services, passage: Passage, visitor: Visitor) -> None:
-    """Country, region and city."""
+    """Find the country, region and city of the address."""
     if visitor.address:
         visitor.place = await services.extensions.locate(visitor.address, visitor.warnings)
 
 
-async def anonymise(services: Services, passage: Passage, visitor: Visitor) -> None:
-    """The address as the project's privacy mode keeps it. The full one is used here for the last time."""
-    privacy, now = passage.access.project.settings.privacy, passage.sender.received_at
-    visitor.ip = await services.anonymizer.anonymise(visitor.address, privacy, now)
+async def anonymize_address(services: Services, passage: Passage, visitor: Visitor) -> None:
+    """Keep of the address what the project's privacy mode allows. The full address is used here for the last time."""
+    if not visitor.address:
+        return
+    mode = passage.access.project.settings.privacy
+    salt = b""
+    if mode is Privacy.HASH:
+        salt = await services.salts.of_day(passage.sender.received_at.astimezone(UTC).date())
+    visitor.ip = anonymize(visitor.address, mode, salt)
 
 
 VISITOR_STEPS: tuple[Callable[[Services, Passage, Visitor], Awaitable[None]], ...] = (
     parse_user_agent,
     locate,
-    anonymise,
+    anonymize_address,
 )

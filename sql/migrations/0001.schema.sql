@@ -41,7 +41,7 @@ COMMENT ON COLUMN catchment.project.bots IS 'events of bots: flag stores them wi
 COMMENT ON COLUMN catchment.project.do_not_track IS
     'events of visitors who ask not to be tracked: ignore stores them, filter drops them';
 COMMENT ON COLUMN catchment.project.privacy IS
-    'how addresses are anonymised before they are stored: mask, hash, drop, or full (as they are)';
+    'how addresses are anonymized before they are stored: mask, hash, drop, or full (as they are)';
 COMMENT ON COLUMN catchment.project.allow_null_origin IS
     'whether pages without an origin of their own may send (files, sandboxed frames)';
 COMMENT ON COLUMN catchment.project.enabled IS
@@ -151,7 +151,7 @@ COMMENT ON COLUMN catchment.event.os IS 'of the user agent: the operating system
 COMMENT ON COLUMN catchment.event.os_version IS 'of the user agent: the operating system''s version';
 COMMENT ON COLUMN catchment.event.device IS 'of the user agent: desktop, mobile, tablet, or a more exact kind';
 COMMENT ON COLUMN catchment.event.ip IS
-    'the visitor''s address, anonymised by the project''s privacy setting before it came here';
+    'the visitor''s address, anonymized by the project''s privacy setting before it came here';
 COMMENT ON COLUMN catchment.event.country IS 'of the address: ISO 3166-1 alpha-2, such as DE';
 COMMENT ON COLUMN catchment.event.region IS 'of the address';
 COMMENT ON COLUMN catchment.event.city IS 'of the address';

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Enrichment, Event
 from catchment.core.keys import make_key
 from catchment.core.outcomes import EventWarning, Filtered, Outcome, Reason, Refusal
-from catchment.core.project import Bots, DoNotTrack, KeyKind, Window
+from catchment.core.project import Bots, DoNotTrack, KeyKind, Privacy, Window
 
 from ..support.house import FullBuckets, House, a_payload
 from ..support.waiting import eventually
@@ -304,12 +304,13 @@ async def test_a_look_up_that_fails_refuses_all_and_names_the_ids(house: House) 
     assert len(set(answer.refusal.event_ids)) == 3
 
 
-async def test_an_anonymiser_that_fails_stores_nothing(house: House) -> None:
-    class FailingAnonymizer:
-        async def anonymise(self, *_: object) -> None:
+async def test_nothing_is_stored_if_the_salt_of_the_day_can_not_be_read(house: House) -> None:
+    class FailingSalts:
+        async def of_day(self, day: date) -> bytes:
             raise Unavailable("down")
 
-    house.collect.anonymizer = FailingAnonymizer()  # type: ignore[assignment]
+    house.collect.salts = FailingSalts()
+    await house.change(privacy=Privacy.HASH)
     assert (await house.refusal()).reason is Reason.UNAVAILABLE
     assert house.store.events == []
 

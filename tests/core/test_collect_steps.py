@@ -98,6 +98,19 @@ async def test_what_is_kept_of_an_address_is_the_projects_choice(
 
 
 @pytest.mark.gen_test
+async def test_a_hashed_address_is_the_same_during_a_day_in_utc(house: House) -> None:
+    await house.change(privacy=Privacy.HASH)
+    hours = [datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 2, 23, 59, 59, tzinfo=UTC)]
+    hours.append(datetime(2026, 11, 3, tzinfo=UTC))
+    for hour in hours:
+        house.clock.jump(hour)
+        await house.receipt()
+    first, last, next_day = [event.ip for event in house.store.events]
+    assert first == last
+    assert len({first, next_day, None}) == 3
+
+
+@pytest.mark.gen_test
 async def test_the_senders_clock_is_corrected(house: House) -> None:
     """Its clock is a day slow: it says that the event happened a minute before it was sent."""
     now = house.clock.now()
@@ -203,7 +216,7 @@ def test_the_row_of_an_event_has_every_column_once() -> None:
 def test_the_steps_are_named_and_in_order() -> None:
     """The address is gone before plugins validate; origins are matched before the rate is counted."""
     assert [step.__name__ for step in REQUEST_STEPS] == ["match_origin_header", "check_rate"]
-    assert [step.__name__ for step in EVENT_STEPS] == [
+    assert [step.run.__name__ for step in EVENT_STEPS] == [
         "refuse_unreadable",
         "refuse_another_key",
         "check_fields",
@@ -215,4 +228,4 @@ def test_the_steps_are_named_and_in_order() -> None:
         "enrich",
         "drop_bots",
     ]
-    assert [step.__name__ for step in VISITOR_STEPS] == ["parse_user_agent", "locate", "anonymise"]
+    assert [step.__name__ for step in VISITOR_STEPS] == ["parse_user_agent", "locate", "anonymize_address"]

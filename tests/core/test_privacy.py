@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchment.core.privacy import canonical, keyed_hash, mask, read_address
+from catchment.core.privacy import anonymize, canonical, keyed_hash, mask, read_address
+from catchment.core.project import Privacy
 
 addresses = st.ip_addresses().map(str)
 
@@ -66,3 +67,29 @@ def test_a_hash_tells_visitors_apart_and_nothing_more(one: str, other: str, salt
     assert (hashed == keyed_hash(other, salt)) == (canonical(one) == canonical(other))
     assert hashed != keyed_hash(one, salt + b"x")
     assert one not in hashed
+
+
+@pytest.mark.parametrize("mode", Privacy)
+def test_no_mode_keeps_a_text_that_is_no_address(mode: Privacy) -> None:
+    assert anonymize("no address", mode, b"salt") is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "address", "kept"),
+    [
+        (Privacy.MASK, "81.2.69.142", "81.2.69.0"),
+        (Privacy.MASK, "::ffff:81.2.69.142", "81.2.69.0"),
+        (Privacy.MASK, "2001:db8:1:2::3", "2001:db8:1::"),
+        (Privacy.FULL, "81.2.69.142", "81.2.69.142"),
+        (Privacy.FULL, "2001:DB8:0::3", "2001:db8::3"),
+        (Privacy.DROP, "81.2.69.142", None),
+        (Privacy.HASH, "81.2.69.142", keyed_hash("::ffff:81.2.69.142", b"salt")),
+    ],
+)
+def test_the_mode_decides_what_is_kept(mode: Privacy, address: str, kept: str | None) -> None:
+    assert anonymize(address, mode, b"salt") == kept
+
+
+def test_a_hash_depends_on_the_address_and_the_salt() -> None:
+    hashes = {keyed_hash(address, salt) for address in ("81.2.69.142", "81.2.69.143") for salt in (b"one", b"other")}
+    assert len(hashes) == 4

@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[2]
 OWN = {
     ("core/remembering.py", "remember_short"): "judges the length first",
     ("core/origins.py", "_read_origin"): "its caller judges the length of the authority first",
-    ("core/collecting/steps.py", "_event_steps"): "of three booleans",
     ("adapters/http/application.py", "_http_date"): "of a number of ours",
     ("adapters/postgres/named_rows.py", "_row_type"): "of the columns of queries of ours",
     ("adapters/postgres/rows.py", "_columns_of"): "of results of plugins, whose texts are bounded",

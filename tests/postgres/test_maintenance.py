@@ -9,16 +9,15 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from catchment.adapters.memory.parts import CountingIds, ToldClock
-from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
 from catchment.adapters.postgres.errors import DatabaseError
 from catchment.adapters.postgres.link import end
 from catchment.adapters.postgres.maintenance import Busy, Maintenance, MaintenanceResult
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.rows import batch_of, rows_of
+from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.system.clock import SystemClock
 from catchment.core.errors import Invalid, Unavailable
 from catchment.core.outcomes import StoreOutcome
-from catchment.core.project import Privacy
 
 from ..support.database import Database
 from ..support.events import LONG_AGO, NOON, an_event, an_id, events
@@ -110,9 +109,9 @@ async def test_ids_are_known_for_32_days(database: Database) -> None:
 async def test_salts_are_forgotten_48_hours_after_their_day_began(database: Database) -> None:
     clock = ToldClock(datetime(2025, 11, 2, 0, 30, tzinfo=UTC))
     async with open_links(database) as links, open_link(database, "maintenance") as link:
-        anonymizer = SaltedAnonymizer(links, CountingIds())
+        salts = PostgresSalts(links, CountingIds())
         for days in range(5):
-            await anonymizer.anonymise("81.2.69.142", Privacy.HASH, clock.now() - timedelta(days=days))
+            await salts.of_day((clock.now() - timedelta(days=days)).date())
         await Maintenance(link, clock).once()
     kept = database.execute("SELECT day FROM catchment.salt ORDER BY day")
     assert kept == [(date(2025, 11, 1),), (date(2025, 11, 2),)]
@@ -144,9 +143,9 @@ async def test_quota_windows_are_deleted_62_days_after_their_end(database: Datab
 @pytest.mark.gen_test
 async def test_servers_agree_on_the_salt_of_a_day(database: Database) -> None:
     async with open_links(database) as links:
-        servers = [SaltedAnonymizer(links, CountingIds()) for _ in range(3)]
-        hashed = {await server.anonymise("81.2.69.142", Privacy.HASH, NOON) for server in servers}
-    assert len(hashed) == 1
+        servers = [PostgresSalts(links, CountingIds()) for _ in range(3)]
+        salts = {await server.of_day(NOON.date()) for server in servers}
+    assert len(salts) == 1
     assert database.one("SELECT length(salt) FROM catchment.salt") == 32
 
 

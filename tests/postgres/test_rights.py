@@ -18,7 +18,7 @@ from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
 from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import Invalid
 from catchment.core.origins import OriginRules
-from catchment.core.project import Account, KeyKind, Privacy, Project, Quota, Scope, Window
+from catchment.core.project import Account, KeyKind, Project, Quota, Scope, Window
 
 from ..support.database import TODAY, Database, Server
 from ..support.events import NOON, an_event, an_id, events, kind_limit, project_limit
@@ -74,7 +74,7 @@ async def live(storage: Storage, database: Database) -> None:
     report = LossReport(id="r", counts={"queue_full": 3})
     await storage.losses.record(project.id, KeyKind.BROWSER, report, NOON, deadline=storage.clock.monotonic() + 10)
     assert [loss.events for loss in await storage.losses.losses()] == [3]
-    assert await storage.anonymizer.anonymise("81.2.69.142", Privacy.HASH, NOON)
+    assert await storage.salts.of_day(NOON.date())
     await storage.store(an_event(project, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC)))
     async with open_link(database, "maintenance") as link:
         maintenance = Maintenance(link, ToldClock(datetime(2027, 8, 15, tzinfo=UTC)))

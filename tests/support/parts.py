@@ -8,7 +8,7 @@ from typing import Any
 from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
-from catchment.adapters.memory.store import MemoryAnonymizer, MemoryProjects, MemorySink, Store
+from catchment.adapters.memory.store import MemoryProjects, MemorySalts, MemorySink, Store
 from catchment.config.parts import Parts
 from catchment.core.limits import Limits
 
@@ -22,7 +22,7 @@ def memory_parts(store: Store, limits: Limits, **others: Any) -> Parts:
         projects=MemoryProjects(store),
         sink=MemorySink(store),
         losses=MemoryLosses(store, limits),
-        anonymizer=MemoryAnonymizer(ids),
+        salts=MemorySalts(ids),
         archive=MemoryScripts(store),
         rate_limiter=NoRateLimit(),
         extensions=NoExtensions(),

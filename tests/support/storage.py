@@ -12,24 +12,24 @@ from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import (
-    MemoryAnonymizer,
     MemoryMeter,
     MemoryProjects,
     MemoryRegistry,
+    MemorySalts,
     MemorySink,
     Store,
 )
-from catchment.adapters.postgres.anonymizer import SaltedAnonymizer
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.ports import Registry, ScriptArchive
-from catchment.core.collecting.ports import EventSink, IpAnonymizer, LossLedger, ProjectRepository
+from catchment.core.collecting.ports import EventSink, LossLedger, ProjectRepository, Salts
 from catchment.core.event import Event
 from catchment.core.limits import Limits
 from catchment.core.metering.ports import UsageMeter
@@ -75,7 +75,7 @@ class Storage:
     projects: ProjectRepository
     sink: EventSink
     meter: UsageMeter
-    anonymizer: IpAnonymizer
+    salts: Salts
     losses: LossLedger
     archive: ScriptArchive
     administer: Administer
@@ -120,7 +120,7 @@ async def memory_storage() -> AsyncIterator[Storage]:
         projects=MemoryProjects(store),
         sink=MemorySink(store),
         meter=MemoryMeter(store, clock),
-        anonymizer=MemoryAnonymizer(CountingIds()),
+        salts=MemorySalts(CountingIds()),
         losses=MemoryLosses(store, FEW),
         archive=MemoryScripts(store),
     )
@@ -213,7 +213,7 @@ async def postgres_storage(database: Database) -> AsyncIterator[Storage]:
             projects=projects,
             sink=sink,
             meter=PostgresMeter(links, clock),
-            anonymizer=SaltedAnonymizer(links, CountingIds()),
+            salts=PostgresSalts(links, CountingIds()),
             losses=PostgresLosses(links, clock=clock, limits=FEW),
             archive=PostgresScripts(links),
         )
