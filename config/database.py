@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from catchment.adapters.http.operations.metrics import Metrics
+from catchment.adapters.postgres.batch_writer import PostgresWriter
 from catchment.adapters.postgres.errors import POOLED, DatabaseError, Refused
 from catchment.adapters.postgres.key_uses import KeyUses
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors, survey
@@ -14,7 +15,8 @@ from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
-from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
+from catchment.core.collecting.group_commit import GroupCommit
+from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.errors import Invalid
 from catchment.core.ports import Clock
 
@@ -72,7 +74,10 @@ class Database:
             used=self._key_uses.note,
         )
         self.sink = GroupCommit(
-            [link(name=f"writer {number}", timeout=deadline) for number in range(settings.database.writers)],
+            [
+                PostgresWriter(link(name=f"writer {number}", timeout=deadline), clock=clock, observer=metrics)
+                for number in range(settings.database.writers)
+            ],
             clock=clock,
             limits=GroupLimits(
                 group_events=settings.collect.group_events,

@@ -11,13 +11,13 @@ from typing import Any
 from catchment.adapters.http.engine.server import ConnectionLimits, Server
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.postgres.errors import Failure
-from catchment.adapters.postgres.link import end
 from catchment.adapters.postgres.session_checks import PrimaryMemory
 from catchment.adapters.system.clock import SystemClock
 from catchment.adapters.system.ids import SystemIds
 from catchment.core.collecting.submission import Answer
 from catchment.core.errors import Invalid, Unavailable
 from catchment.core.ports import Clock
+from catchment.core.tasks import end
 
 from .database import Database
 from .health import Health

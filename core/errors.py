@@ -9,6 +9,7 @@
     │   └── Invalid            a value breaks a rule, such as an origin
     │       └── Misconfigured  the installation's settings are bad: a line for each, exit 2
     ├── Fault                  a fault of the server itself while events were collected
+    ├── BadEvents              the event store can never hold one of a few events
     └── Unavailable            the database, for example, does not answer now; try again
         └── CommitUnknown      the events were sent to the database, and the answer was lost
 
@@ -51,12 +52,18 @@ class Fault(CatchmentError):
         self.event_ids = event_ids
 
 
-class Unavailable(CatchmentError):
-    """The database, for example, does not answer now. Nothing was stored. Try again after `retry_after` seconds."""
+class BadEvents(CatchmentError):
+    """The event store can never hold at least one of the events that it was given. Nothing was stored."""
 
-    def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
+
+class Unavailable(CatchmentError):
+    """The database, for example, does not answer now. Nothing was stored. Try again after `retry_after` seconds.
+    `needs_operator` is true if it does not heal by itself."""
+
+    def __init__(self, message: str = "", *, retry_after: int = 1, needs_operator: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.needs_operator = needs_operator
 
 
 class CommitUnknown(Unavailable):

@@ -69,7 +69,11 @@ class DatabaseError(Unavailable):
     `said` its words, if they are of use to an operator."""
 
     def __init__(self, failure: Failure, sqlstate: str, doing: str, said: str = "") -> None:
-        super().__init__(f"{doing}: {failure} ({sqlstate or 'no answer'}){': ' if said else ''}{said}")
+        super().__init__(
+            f"{doing}: {failure} ({sqlstate or 'no answer'}){': ' if said else ''}{said}",
+            # a lack of connections may heal, but only if somebody goes
+            needs_operator=failure is Failure.HOLD or sqlstate == TOO_MANY_SESSIONS,
+        )
         self.failure = failure
         self.sqlstate = sqlstate
 
@@ -148,4 +152,4 @@ def as_outcome(error: DatabaseError) -> Unavailable:
     """The error as the core knows it."""
     if error.failure is Failure.UNKNOWN:
         return CommitUnknown(str(error))
-    return Unavailable(str(error))
+    return Unavailable(str(error), needs_operator=error.needs_operator)

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 
+from catchment.core.tasks import end
+
 from .errors import DatabaseError
-from .link import Links, end
+from .link import Links
 
 log = logging.getLogger(__name__)
 

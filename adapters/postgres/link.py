@@ -362,16 +362,6 @@ async def survey(dsn: str, checks: SessionChecks, *, timeout: float, descriptors
     checks.note_primaries(answer for answer in answers if answer is not None)
 
 
-async def end(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancels tasks and waits for their end. Again and again: aiopg waits by `asyncio.wait_for`, which up to Python
-    3.11 loses a cancellation that comes together with the answer."""
-    left = {task for task in tasks if task is not None and not task.done()}
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=0.1)
-
-
 def _may_be_repeated(name: str) -> bool:
     """Whether a query does the same when it is run twice: one that selects, be it by a function that tidies up."""
     statement = re.sub(r"^--.*\n", "", sql.query(name), flags=re.MULTILINE)

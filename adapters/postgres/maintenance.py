@@ -11,9 +11,10 @@ from datetime import date
 
 from catchment.core.errors import Unavailable
 from catchment.core.ports import Clock
+from catchment.core.tasks import end
 
 from .errors import DatabaseError
-from .link import Link, end
+from .link import Link
 from .migrate import MONTHS_AHEAD
 
 log = logging.getLogger(__name__)

@@ -27,10 +27,11 @@ from catchment.core.project import (
     Window,
     limits_of,
 )
+from catchment.core.tasks import end
 
 from .errors import POOLED, DatabaseError, Refused, failure_of
 from .known_keys import KnownKeys, pack
-from .link import Link, Links, end
+from .link import Link, Links
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
@@ -38,6 +39,60 @@ class EventSink(Protocol):
         Raises `Unavailable` where nothing was stored, and `CommitUnknown` where that is not known; both by
         `deadline` (`Clock.monotonic`). An event in `batch` never hurts another.
         """
+
+
+@dataclass(slots=True, eq=False)
+class WriteRequest:
+    """The events of one request, as a `BatchWriter` gets them."""
+
+    events: Sequence[Event]
+    encoded: bytes
+    """What `BatchWriter.encode` made of the events."""
+    limits: tuple[Limit, ...]
+
+
+class BatchWriter(Protocol):
+    """One session with an event store. `GroupCommit` makes an `EventSink` of a few of them.
+
+    A writer does one thing at a time: nobody calls a coroutine of it before the last one has ended.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name for logs."""
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether there is a session."""
+
+    async def connect(self) -> None:
+        """Open a session. Raises `Unavailable`."""
+
+    async def check(self) -> None:
+        """Ask whether the session lives and may still be used, and end one that may not (`connected` is false then).
+        Raises nothing."""
+
+    def encode(self, events: Sequence[Event]) -> bytes:
+        """Return the events of a request as the store takes them; the queue is bounded by their length. Needs no
+        session. Raises `BadEvents`."""
+
+    async def write(
+        self, requests: Sequence[WriteRequest], *, deadline: float
+    ) -> Sequence[Sequence[StoreOutcome | OverQuota]]:
+        """Store the events of a few requests, in order, in one transaction, as `EventSink.store` says. Return the
+        outcomes of each request after the commit.
+
+        Raises `Unavailable` if nothing was stored, `CommitUnknown` if that is not known, and `BadEvents` if nothing
+        was stored because the store can never hold at least one of the events. Tries again by itself until `deadline`
+        (`Clock.monotonic`) if that makes sense.
+        """
+
+    async def quarantine(self, events: Sequence[Event]) -> set[int]:
+        """Find the events that the store can never hold, keep a trace of each (no data of it) for an operator, and
+        return their positions. Raises `Unavailable`."""
+
+    def close(self) -> None:
+        """End the session at once."""
 
 
 class LossLedger(Protocol):

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from catchment.adapters.memory.parts import ToldClock
-from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
+from catchment.core.collecting.group_commit import GroupCommit
+from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.event import Event
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import Limit, Window

@@ -79,7 +79,8 @@ class Run:
         return " | ".join((self.failure or "passed").split("\n"))
 
 
-_SINK = "adapters/postgres/sink.py"
+_GROUP_COMMIT = "core/collecting/group_commit.py"
+_WRITER = "adapters/postgres/batch_writer.py"
 _PROCEDURE = "sql/migrations/0004.collecting.sql"
 _KILLED_AGAIN_AND_AGAIN = (
     "test_postgres_killed.py::test_no_acknowledged_event_is_lost_when_postgresql_is_killed_again_and_again"
@@ -112,11 +113,11 @@ BREAKAGES = (
         "answer before commit",
         (
             Change(
-                _SINK,
-                '"""One call, one transaction; then every request of the group has its answer."""\n',
-                '"""One call, one transaction."""\n'
+                _GROUP_COMMIT,
+                '"""Write a group and answer each of its requests."""\n',
+                '"""Write a group."""\n'
                 "        for waiting in group:\n"
-                "            _succeed(waiting, [StoreOutcome.STORED] * len(waiting.events))\n",
+                "            waiting.succeed([StoreOutcome.STORED] * len(waiting.events))\n",
             ),
         ),
         {
@@ -168,10 +169,10 @@ ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + exc
 """,
             ),
             Change(
-                _SINK,
-                "                    limits=limit_rows(limits.items()),\n                )\n",
-                "                    limits=limit_rows(limits.items()),\n                )\n"
-                '                await link.run("add_usage", batch=batch, outcomes=answer[0][0])\n',
+                _WRITER,
+                'answer = await self._link.run("log_events", left, batch=batch, limits=limits)\n',
+                'answer = await self._link.run("log_events", left, batch=batch, limits=limits)\n'
+                '                await self._link.run("add_usage", batch=batch, outcomes=answer[0][0])\n',
             ),
         ),
         {
@@ -210,9 +211,9 @@ ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + exc
         "queue dropped on reconnect",
         (
             Change(
-                _SINK,
-                "        while self._queue:\n            _fail(self._leave_queue(), error)\n",
-                "        while self._queue:\n            self._leave_queue()\n",
+                _GROUP_COMMIT,
+                "        while self._queue:\n            self._queue.pop().fail(error)\n",
+                "        while self._queue:\n            self._queue.pop()\n",
             ),
         ),
         {

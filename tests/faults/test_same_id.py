@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.link import Link, LowDescriptors
-from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.adapters.system.clock import SystemClock
 from catchment.core.event import Event
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import KeyKind
 
 from ..support.database import Database
+from ..support.storage import Notes, sink_on
 from .load import event, new_id
 from .rig import Rig
 
@@ -64,20 +64,14 @@ class TravellingClock(ToldClock):
         return SystemClock().monotonic()
 
 
-class _Watcher:
-    def committed(self, events: int, seconds: float) -> None: ...
-    def failed(self, failure: str, sqlstate: str) -> None: ...
-    def quarantined(self, events: int) -> None: ...
-
-
 @asynccontextmanager
-async def sink_on(rig: Rig, clock: TravellingClock) -> AsyncIterator[Callable[..., object]]:
+async def sink_of(rig: Rig, clock: TravellingClock) -> AsyncIterator[Callable[..., object]]:
     """A function that stores events of these ids as they arrive by the clock, and returns their outcomes."""
     Database(rig.dsn).let_clocks_differ("1000 years")  # time is made up here
     descriptors = LowDescriptors(2)
-    died: list[BaseException] = []
+    notes = Notes()
     links = [Link(rig.dsn, name=f"writer {n}", timeout=5, descriptors=descriptors) for n in range(2)]
-    sink = GroupCommit(links, clock=clock, limits=GroupLimits(), observer=_Watcher(), on_death=died.append)
+    sink = sink_on(*links, notes=notes, clock=clock)
     sink.start()
 
     async def store(*ids: str) -> Sequence[StoreOutcome]:
@@ -92,7 +86,7 @@ async def sink_on(rig: Rig, clock: TravellingClock) -> AsyncIterator[Callable[..
     finally:
         await sink.close()
         descriptors.close()
-    assert not died
+    assert not notes.deaths
 
 
 def _arrived(project_id: str, event_id: str, at: datetime) -> Event:
@@ -113,7 +107,7 @@ NOON = datetime(2026, 10, 31, 12, tzinfo=UTC)
 def test_the_same_id_the_next_day_and_the_next_month_is_stored_once(rig: Rig) -> None:
     async def run() -> None:
         clock = TravellingClock(NOON)
-        async with sink_on(rig, clock) as store:
+        async with sink_of(rig, clock) as store:
             sent = new_id()
             assert await store(sent) == [STORED]
             for days in (1, 1, 28):  # the next day is in the next month, and in another partition
@@ -128,7 +122,7 @@ def test_the_same_id_the_next_day_and_the_next_month_is_stored_once(rig: Rig) ->
 def test_at_a_months_end_under_load_each_event_counts_where_it_arrived(rig: Rig) -> None:
     async def run() -> None:
         clock = TravellingClock(datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC))
-        async with sink_on(rig, clock) as store:
+        async with sink_of(rig, clock) as store:
             arrivals: list[asyncio.Task[Sequence[StoreOutcome]]] = []
             for number in range(200):
                 if number == 100:
@@ -146,7 +140,7 @@ def test_at_a_months_end_under_load_each_event_counts_where_it_arrived(rig: Rig)
 def test_a_clock_that_jumps_costs_no_event_and_doubles_none(rig: Rig) -> None:
     async def run() -> None:
         clock = TravellingClock(NOON)
-        async with sink_on(rig, clock) as store:
+        async with sink_of(rig, clock) as store:
             known = new_id()
             assert await store(known) == [STORED]
             for to in (NOON - timedelta(days=40), NOON + timedelta(days=20), NOON - timedelta(hours=1), NOON):

@@ -13,18 +13,18 @@ from .server import Server
 
 _BROKEN = """
 import asyncio, os
-from catchment.adapters.postgres.sink import GroupCommit
+from catchment.adapters.postgres.batch_writer import PostgresWriter
 from catchment.plugins.hooks import hookimpl
 
-commit = GroupCommit._commit
+write = PostgresWriter.write
 
-async def dies(sink, link, group):
+async def dies(writer, requests, *, deadline):
     if os.path.exists(__file__ + ".die"):
         await asyncio.sleep(0.5)  # meanwhile others queue up
         raise RuntimeError("an error that nobody thought of")
-    await commit(sink, link, group)
+    return await write(writer, requests, deadline=deadline)
 
-GroupCommit._commit = dies
+PostgresWriter.write = dies
 
 @hookimpl
 def catchment_validate(event):

@@ -16,10 +16,9 @@ from aiopg.connection import Connection
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.projects import CachedProjects
-from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 
 from ..support.database import Database
-from ..support.storage import Notes, open_link, open_links
+from ..support.storage import Notes, open_link, open_links, sink_on
 from ..support.waiting import eventually
 
 pytestmark = pytest.mark.gen_test
@@ -59,8 +58,8 @@ async def ends(closing: list[Any]) -> None:
 @answers(2)
 async def test_a_sink_ends(embedded_database: Database, monkeypatch: pytest.MonkeyPatch, answer: int) -> None:
     async with open_link(embedded_database) as link:
-        notes, clock = Notes(), ToldClock()
-        sink = GroupCommit([link], clock=clock, limits=GroupLimits(), observer=notes, on_death=notes.deaths.append)
+        notes = Notes()
+        sink = sink_on(link, notes=notes)
         closing = with_answer(monkeypatch, answer, sink.close)
         sink.start()
         try:

@@ -10,7 +10,6 @@ import pytest
 
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.postgres.errors import DatabaseError
-from catchment.adapters.postgres.link import end
 from catchment.adapters.postgres.maintenance import Busy, Maintenance, MaintenanceResult
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.rows import batch_of, rows_of
@@ -18,6 +17,7 @@ from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.system.clock import SystemClock
 from catchment.core.errors import Invalid, Unavailable
 from catchment.core.outcomes import StoreOutcome
+from catchment.core.tasks import end
 
 from ..support.database import Database
 from ..support.events import LONG_AGO, NOON, an_event, an_id, events

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from catchment.adapters.postgres import registry
-from catchment.adapters.postgres.link import end
 from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
 from catchment.core.errors import Unavailable
 from catchment.core.event import Event
 from catchment.core.project import KeyKind, Limit, Project, Quota, Scope, Window, limits_of
+from catchment.core.tasks import end
 
 from ..support.database import Database
 from ..support.events import an_id, events

@@ -20,15 +20,15 @@ from catchment.adapters.postgres.errors import Failure, Refused
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors, survey
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
-from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.adapters.system.clock import SystemClock
 from catchment.config.database import refuse_shared_sessions
+from catchment.core.collecting.group_commit import GroupCommit
 from catchment.core.errors import Invalid, Unavailable
 
 from ..support.database import Database, Server, TwoPrimaries, as_ordinary_user, two_primaries
 from ..support.events import an_event, an_id
 from ..support.sessions import terminate
-from ..support.storage import Notes
+from ..support.storage import Notes, sink_on
 from ..support.waiting import eventually
 
 pytestmark = pytest.mark.gen_test
@@ -125,7 +125,7 @@ async def test_a_sink_whose_clock_goes_wrong_stores_nothing_and_raises_the_alarm
     clock = ShiftedClock()
     checks, notes = SessionChecks(clock), Notes()
     async with checked_link(database.dsn, checks, "writer 0") as link:
-        sink = GroupCommit([link], clock=clock, limits=GroupLimits(), observer=notes, on_death=notes.deaths.append)
+        sink = sink_on(link, notes=notes, clock=clock)
         sink.start()
         await eventually(lambda: link.connected, "the writer is connected")
         clock.by = timedelta(days=-40)
@@ -146,9 +146,7 @@ async def test_a_sink_that_may_not_log_in_raises_the_alarm_with_the_reason(datab
     descriptors, notes = LowDescriptors(0), Notes()
     try:
         link = Link(database.dsn.replace("postgres@", "writer@"), name="writer 0", timeout=10, descriptors=descriptors)
-        sink = GroupCommit(
-            [link], clock=ToldClock(), limits=GroupLimits(), observer=notes, on_death=notes.deaths.append
-        )
+        sink = sink_on(link, notes=notes)
         sink.start()
         await eventually(lambda: link.connected, "the writer is connected")
         database.execute("ALTER ROLE writer NOLOGIN")

@@ -19,6 +19,7 @@ from catchment.adapters.memory.store import (
     MemorySink,
     Store,
 )
+from catchment.adapters.postgres.batch_writer import PostgresWriter
 from catchment.adapters.postgres.link import Link, Links, LowDescriptors
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.meter import PostgresMeter
@@ -26,10 +27,11 @@ from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.postgres.scripts import PostgresScripts
-from catchment.adapters.postgres.sink import GroupCommit, GroupLimits
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.ports import Registry, ScriptArchive
+from catchment.core.collecting.group_commit import GroupCommit
 from catchment.core.collecting.ports import EventSink, LossLedger, ProjectRepository, Salts
+from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.event import Event
 from catchment.core.limits import Limits
 from catchment.core.metering.ports import UsageMeter
@@ -48,7 +50,7 @@ TIMEOUT = 10.0
 
 @dataclass(slots=True)
 class Notes:
-    """`catchment.adapters.postgres.sink.SinkObserver` that remembers."""
+    """Remembers what group commit and its writers do, and how they die."""
 
     commits: list[int] = field(default_factory=list)
     """Events of each."""
@@ -155,6 +157,18 @@ async def open_link(database: Database, name: str = "test", timeout: float = TIM
             link.drop()
 
 
+def sink_on(*links: Link, notes: Notes, clock: Any = None, limits: GroupLimits | None = None) -> GroupCommit:
+    """A sink with a writer on each of these sessions; its writers do not run yet."""
+    clock = clock or ToldClock()
+    return GroupCommit(
+        [PostgresWriter(link, clock=clock, observer=notes) for link in links],
+        clock=clock,
+        limits=limits or GroupLimits(),
+        observer=notes,
+        on_death=notes.deaths.append,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_sink(
     database: Database,
@@ -169,13 +183,7 @@ async def open_sink(
     notes = notes or Notes()
     async with contextlib.AsyncExitStack() as stack:
         links = [await stack.enter_async_context(open_link(database, f"writer {n}", timeout)) for n in range(writers)]
-        sink = GroupCommit(
-            links,
-            clock=clock or ToldClock(),
-            limits=limits or GroupLimits(),
-            observer=notes,
-            on_death=notes.deaths.append,
-        )
+        sink = sink_on(*links, notes=notes, clock=clock, limits=limits)
         sink.start()
         try:
             await eventually(lambda: all(link.connected for link in links), "the writers are connected")

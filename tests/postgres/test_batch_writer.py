@@ -1,4 +1,4 @@
-"""What the sink does about data that the database can't hold, and about a database that can't."""
+"""Group commit on PostgreSQL: groups in one transaction, data that the database can't hold, a database that fails."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from catchment.adapters.memory.parts import ToldClock
-from catchment.adapters.postgres.sink import GroupCommit
+from catchment.core.collecting.group_commit import GroupCommit
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Event
 from catchment.core.outcomes import StoreOutcome
+from catchment.core.project import Limit
 
 from ..support.database import Database
 from ..support.events import an_event, an_id, events, project_limit
@@ -55,6 +56,28 @@ def culprits() -> dict[str, Event]:
     }
 
 
+def asked(
+    sink: GroupCommit, batch: Sequence[Event], limits: tuple[Limit, ...] = (), deadline: float = 30
+) -> asyncio.Task[list[str]]:
+    """A request that is under way."""
+
+    async def store() -> list[str]:
+        return in_words(await sink.store(batch, limits, deadline=deadline))
+
+    return asyncio.create_task(store())
+
+
+async def first_under_way(database: Database, sink: GroupCommit) -> asyncio.Task[list[str]]:
+    """A request that the only writer is at, while the table is locked."""
+    first = asked(sink, events(PROJECT, 1, "first"))
+    await busy(database, "writer 0")
+    return first
+
+
+async def queued(sink: GroupCommit, count: int) -> None:
+    await eventually(lambda: sink.queued[0] == count, f"{count} events wait")
+
+
 async def stored(sink: GroupCommit, batch: Sequence[Event], *limits: Any) -> list[str]:
     return in_words(await sink.store(batch, limits, deadline=30))
 
@@ -82,6 +105,57 @@ def everything_agrees(request: pytest.FixtureRequest) -> Iterator[None]:
     database = request.getfixturevalue("database")
     yield
     assert agree(database)
+
+
+# groups
+
+
+async def test_requests_of_a_group_are_served_in_order(database: Database) -> None:
+    async with postgres_storage(database) as storage, open_sink(database, writers=1) as sink:
+        limits = (project_limit(storage.project, 3),)
+        with locked(database):
+            await first_under_way(database, sink)
+            tasks = [asked(sink, events(storage.project, 2, f"request-{n}"), limits) for n in range(3)]
+            await queued(sink, 6)
+        assert [await task for task in tasks] == [[STORED, STORED], [STORED, FULL], [FULL, FULL]]
+
+
+async def test_a_retry_in_the_same_group_is_told_what_became_of_the_event(database: Database) -> None:
+    """An event that found no room is not stored: nobody may be told that it is a duplicate of a stored one."""
+    async with postgres_storage(database) as storage, open_sink(database, writers=1) as sink:
+        limits = (project_limit(storage.project, 0),)
+        event = an_event(storage.project, "one")
+        with locked(database):
+            await first_under_way(database, sink)
+            tasks = [asked(sink, [event], limits) for _ in range(2)]
+            await queued(sink, 2)
+        assert [await task for task in tasks] == [[FULL], [FULL]]
+
+
+async def test_the_same_event_in_two_requests_of_a_group_is_stored_once(database: Database) -> None:
+    async with open_sink(database, writers=1) as sink:
+        with locked(database):
+            await first_under_way(database, sink)
+            tasks = [asked(sink, events(PROJECT, 2)) for _ in range(3)]
+            await queued(sink, 6)
+        assert [await task for task in tasks] == [[STORED] * 2, [DUPLICATE] * 2, [DUPLICATE] * 2]
+
+
+async def test_what_was_written_when_the_deadline_passed_may_be_stored(database: Database) -> None:
+    clock = ToldClock()
+    batch = events(PROJECT, 2)
+    async with open_sink(database, writers=1, clock=clock) as sink:
+        with locked(database):
+            written = asked(sink, batch, deadline=5)
+            await busy(database, "writer 0")
+            clock.advance(timedelta(seconds=5))
+            with pytest.raises(CommitUnknown):
+                await written
+        await eventually(
+            lambda: database.one("SELECT count(*) FROM catchment.event") == 2, "the commit went through all the same"
+        )
+        assert await sink.store(batch, (), deadline=100) == [DUPLICATE] * 2
+        assert database.one("SELECT sum(events) FROM catchment.usage_count") == 2
 
 
 # bad data
@@ -133,20 +207,15 @@ async def test_of_several_requests_only_the_culprits_own_event_is_refused(databa
     notes = Notes()
     async with open_sink(database, writers=1, notes=notes) as sink:
         with locked(database):
-            first = asyncio.create_task(_store(sink, [an_event(PROJECT, "first")]))
-            await busy(database, "writer 0")
+            first = await first_under_way(database, sink)
             batches = [events(PROJECT, 2, f"request-{n}") for n in range(4)]
             batches[2].insert(1, culprits()["NUL in the data"])
-            tasks = [asyncio.create_task(_store(sink, batch)) for batch in batches]
-            await eventually(lambda: sink.queued[0] == 9, "all wait")
+            tasks = [asked(sink, batch) for batch in batches]
+            await queued(sink, 9)
         assert await first == [STORED]
         answers = [await task for task in tasks]
     assert answers == [[STORED, STORED], [STORED, STORED], [STORED, INVALID, STORED], [STORED, STORED]]
     assert notes.in_quarantine == 1
-
-
-async def _store(sink: GroupCommit, batch: Sequence[Event]) -> list[str]:
-    return in_words(await sink.store(batch, (), deadline=30))
 
 
 async def test_duplicates_and_quotas_hold_beside_a_culprit(database: Database) -> None:
@@ -275,7 +344,7 @@ async def test_a_lock_that_is_held_too_long_is_waited_for_until_the_deadline(dat
     notes = Notes()
     async with open_sink(database, writers=1, notes=notes, timeout=0.4) as sink:
         with locked(database):
-            task = asyncio.create_task(_store(sink, events(PROJECT, 1)))
+            task = asked(sink, events(PROJECT, 1))
             await eventually(lambda: notes.failures, "the lock was not got")
         assert await task == [STORED]
     assert ("retry", "55P03") in notes.failures
