@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..support.answers import Answer
 from ..support.database import Database
+from ..support.waiting import wait_until
 from .wire import Header, Wire, request
 
 ORIGIN = "https://good.com"
@@ -194,12 +194,13 @@ def serve(env: dict[str, str], log: Path) -> Iterator[tuple[tuple[str, int], int
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> tuple[str, int]:
-    end = time.monotonic() + _STARTS
-    while True:
-        said = log.read_text(encoding="utf-8")
-        if '"collecting"' in said:
-            host, _, port = said.partition("Listening on ")[2].partition(",")[0].rpartition(":")
-            return host, int(port)
-        assert process.poll() is None, f"the server ended with {process.returncode}: {said}"
-        assert time.monotonic() < end, f"the server does not start: {said}"
-        time.sleep(0.01)
+    """Wait until the server collects, and return where it listens."""
+
+    def said() -> str | None:
+        text = log.read_text(encoding="utf-8")
+        assert process.poll() is None, f"the server ended with {process.returncode}: {text}"
+        return text if '"collecting"' in text else None
+
+    text = wait_until(said, "the server starts", _STARTS)
+    host, _, port = text.partition("Listening on ")[2].partition(",")[0].rpartition(":")
+    return host, int(port)
