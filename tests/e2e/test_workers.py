@@ -214,6 +214,7 @@ def test_a_worker_that_stands_still_is_replaced_and_one_that_does_not_end_is_kil
     installation: Installation,
 ) -> None:
     with installation.serving(workers=2, HTTP__DRAIN_SECONDS="1") as server:
+        wait_until(lambda: [line["message"] for line in server.lines()].count("collecting") == 2, "both have begun")
         still = server.workers()[0]
         hanging = [server.connect() for _ in range(10)]
         for connection in hanging:

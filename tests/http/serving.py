@@ -229,9 +229,11 @@ class Site:
     async def stop(self) -> None:
         self.sink.gate.set()
         for wire in self.wires:
-            wire.close()
+            wire.writer.transport.abort()  # `close` waits for what the server has not read
         if not self.drained:
             await self.drain(grace=0.0, at_most=5.0)
+        async with asyncio.timeout(HANGS):
+            await asyncio.gather(*(wire.writer.wait_closed() for wire in self.wires), return_exceptions=True)
 
     async def change(self, **changes: Any) -> None:
         """Changes the project's settings."""
