@@ -13,7 +13,7 @@ from importlib.metadata import version
 from catchment.adapters.http.application import Application
 from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.engine.addresses import Clients, Networks
-from catchment.adapters.http.engine.exchange import Routes
+from catchment.adapters.http.engine.message import Routes
 from catchment.adapters.http.operations.health import Operations, Readiness
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.operations.openapi import describe

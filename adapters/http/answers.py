@@ -12,8 +12,7 @@ from catchment.core.event import row_of
 from catchment.core.outcomes import IN_WORDS, EventWarning, Outcome, Reason, Refusal
 from catchment.core.project import Access, KeyKind
 
-from .engine.exchange import Request, Response
-from .protocols.pixel import GIF
+from .engine.message import Request, Response
 
 encode = msgspec.json.Encoder().encode
 
@@ -103,20 +102,6 @@ def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
         if answer.losses.warnings:
             body["warnings"] = _warnings(answer.losses.warnings)
     return _ok(body, "batch", None)
-
-
-def pixel(answer: Answer) -> Response:
-    """The answer for one event out of a query string: the picture, whatever became of the event."""
-    if answer.refusal is not None:
-        outcome, reason = Outcome.REFUSED, str(answer.refusal.reason)
-    else:
-        outcome, reason = answer.receipts[0].outcome, answer.receipts[0].reason or ""
-    return picture(((OUTCOME, outcome), *(((REASON, reason),) if reason else ())))
-
-
-def picture(headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """The picture. Pages that isolate themselves (COEP) may show it, too."""
-    return Response(200, GIF, "image/gif", (("Cross-Origin-Resource-Policy", "cross-origin"), *headers))
 
 
 def _ok(body: dict[str, Any], outcome: str, reason: str | None) -> Response:

@@ -22,13 +22,12 @@ from catchment.core.outcomes import Outcome, Reason, Refusal
 from catchment.core.project import Access, KeyKind
 
 from . import answers
-from .engine.crowd import Seldom
-from .engine.exchange import Request, Response
-from .engine.faults import log_fault
+from .engine.logs import RateLimitedLog, log_fault
+from .engine.message import Request, Response
 from .operations.metrics import Metrics
 from .protocols.bodies import Body, read_batch, read_event, read_lines, server_key_in
 from .protocols.decode import MOST_PACKED, NotReadable, TooLarge, count_values, said_size, unpack
-from .protocols.pixel import read_pixel
+from .protocols.pixel import picture, read_pixel, write_pixel
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ class Collecting:
         self._watch = watch
         self._places = Places(collect.turn, collect.clock)
         self._told_later = 0
-        self._seldom = Seldom()
+        self._warnings = RateLimitedLog()
 
     async def event(self, request: Request) -> Response:
         """One event."""
@@ -111,7 +110,7 @@ class Collecting:
     async def pixel(self, request: Request) -> Response:
         """One event in a query string. HEAD asks what it would be sent, and stores nothing."""
         if request.method == "HEAD":
-            return answers.picture()
+            return picture()
         charge = Charge(self._collect.rate_limiter, request.client.share)
         try:
             await self._enter(request, charge)
@@ -122,7 +121,7 @@ class Collecting:
             answer = await self._collected(request, body, body.key, False, charge)
         await self._tell_later(request, answer)
         self._tell(answer, False)
-        return answers.pixel(answer)
+        return write_pixel(answer)
 
     async def _answer(self, request: Request, *, batch: bool) -> Response:
         dry_run = "dry_run" in request.query and _asked_for_dry_run(request.query)
@@ -176,7 +175,7 @@ class Collecting:
         if answer.refusal is None or answer.refusal.reason is not Reason.RATE_LIMITED:
             return
         request.body = b""
-        request.hold.let_go()
+        request.memory.release()
         self._told_later += 1
         try:
             await asyncio.sleep(min(_LATEST, self._told_later / _REFUSED_A_SECOND))
@@ -252,7 +251,7 @@ class Collecting:
 
     def _decoded(self, request: Request, body: bytes, reader: _Reader) -> Body:
         request.body = b""  # what was read of it is enough, while the events wait
-        if not request.hold.more_values(_VALUE_BYTES * count_values(body, self._limits.json_values)):
+        if not request.memory.add_values(_VALUE_BYTES * count_values(body, self._limits.json_values)):
             raise Unavailable(_NO_ROOM)
         return reader(body, self._limits)
 
@@ -273,7 +272,7 @@ class Collecting:
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,
             deadline=request.monotonic + self._deadline,
-            checked=request.hold.let_go,
+            checked=request.memory.release,
         )
         try:
             answer = await self._collect(submission)
@@ -290,7 +289,7 @@ class Collecting:
         for reason, events in losses.counted.items():
             self._metrics.lost(shown_reason(reason), events)
         if isinstance(losses.error, Unavailable):
-            self._seldom.warn("reports of losses are not recorded, and senders repeat them: %s", losses.error)
+            self._warnings.warn("reports of losses are not recorded, and senders repeat them: %s", losses.error)
         elif losses.error is not None:
             log_fault(request, losses.error)
 

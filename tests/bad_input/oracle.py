@@ -24,8 +24,8 @@ from tornado.httputil import HTTPHeaders
 from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.engine.addresses import Client
-from catchment.adapters.http.engine.exchange import Request, Response
-from catchment.adapters.http.engine.room import Hold, Room
+from catchment.adapters.http.engine.memory import MemoryBudget, Reservation
+from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.protocols import decode
 from catchment.adapters.postgres.rows import batch_of, rows_of
@@ -221,7 +221,7 @@ class Oracle:
             query=query,
             headers=headers,
             client=Client("127.0.0.1", "127.0.0.1"),
-            hold=Hold(Room(2**30)),
+            memory=Reservation(MemoryBudget(2**30)),
             body=body,
             received_at=clock.now(),
             monotonic=clock.monotonic(),

@@ -307,7 +307,7 @@ async def test_bodies_that_come_in_together_are_bounded(make_site: MakeSite) -> 
     half = request("POST", "/v1/events", padded(site, 60 * KIB), headers)[:-1]
     first = await site.connect()
     await first.send(half)
-    await eventually(lambda: site.application.room.held > 59 * KIB, "the first body is held")
+    await eventually(lambda: site.application.memory.held > 59 * KIB, "the first body is held")
     check_not_read(await site.post(padded(site, 60 * KIB)))
     check_receipt(await site.post(site.event()), "stored")
     await first.send(b" ")
@@ -320,14 +320,14 @@ async def test_no_body_is_held_after_its_end_whatever_that_was(make_site: MakeSi
     gone = await site.connect()
     headers = [("Content-Type", "application/json"), ("Origin", "https://shop.example")]
     await gone.send(request("POST", "/v1/events", padded(site, 60 * KIB), headers)[:-1])
-    await eventually(lambda: site.application.room.held > 59 * KIB, "the body is held")
+    await eventually(lambda: site.application.memory.held > 59 * KIB, "the body is held")
     gone.close()
     for body in (padded(site, 64 * KIB + 1), padded(site, 200 * KIB), b"", b"{}", b"x" * (60 * KIB)):
         await site.post(body)
         await site.post(chunked(body, 1000), Transfer_Encoding="chunked")
         await site.batch(body)
         await site.post(body, "/nowhere")
-    await eventually(lambda: not site.application.room.held, "nothing is held")
+    await eventually(lambda: not site.application.memory.held, "nothing is held")
 
 
 # what is held until it is checked
@@ -346,12 +346,12 @@ async def test_what_a_body_is_in_memory_is_held_until_it_is_checked(make_site: M
     site.projects.find = slow  # type: ignore[method-assign]
     many = json.dumps(site.event(event_data={"empty": [{}] * 300})).encode()
     first = asyncio.ensure_future(site.post(many))
-    await eventually(lambda: site.application.room.held > 50_000, "the first one's values are held")
+    await eventually(lambda: site.application.memory.held > 50_000, "the first one's values are held")
     check_not_read(await site.post(many))
     site.sink.gate.clear()
     found.set()
     await eventually(lambda: site.sink.waiting, "the first one waits to be stored")
-    assert site.application.room.held == 0
+    assert site.application.memory.held == 0
     site.sink.gate.set()
     check_receipt(await first, "stored")
 
@@ -362,9 +362,9 @@ async def test_large_bodies_leave_room_for_small_ones(make_site: MakeSite) -> No
     for _ in range(3):
         half_sent = await site.connect()
         await half_sent.send(request("POST", "/v1/batch", padded(site, 900 * KIB), headers)[:-1])
-    await eventually(lambda: site.application.room.held > 800 * KIB, "one of them found room")
+    await eventually(lambda: site.application.memory.held > 800 * KIB, "one of them found room")
     check_not_read(await site.batch(padded(site, 900 * KIB)))
-    assert site.application.room.held < 1024 * KIB
+    assert site.application.memory.held < 1024 * KIB
     check_receipt(await site.post(padded(site, 60 * KIB)), "stored")
 
 
@@ -392,7 +392,7 @@ async def test_a_batch_that_waits_for_half_of_its_time_is_not_even_read(
         check_batch(answer, ("stored", None))
     for answer in answers[3:]:
         check_not_read(answer)
-    assert site.application.room.held == 0
+    assert site.application.memory.held == 0
 
 
 @pytest.mark.parametrize("good", [True, False])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from catchment.adapters.http.engine.room import Hold
+from catchment.adapters.http.engine.memory import Reservation
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.system.rate_limiter import TokenBuckets
 from catchment.core.keys import make_key, random_bytes_needed
@@ -184,17 +184,17 @@ async def test_one_address_holds_an_eighth_of_the_memory_and_the_last_of_it_is_f
             body = request("POST", "/v1/batch", b"x" * 250_000, [*headers, ("X-Forwarded-For", address)])
             await wire.send(body[:-1])
 
-    room = site.application.room
+    budget = site.application.memory
     await unfinished("1.1.1.1", 60)
-    await eventually(lambda: room.held > 9.5 * MIB, "one address has filled its share")
-    assert room.held <= 10 * MIB
-    values = Hold(room, "1.1.1.1")
-    assert values.more_values(15 * MIB)  # what its bodies hold does not keep them from being read
-    values.let_go()
+    await eventually(lambda: budget.held > 9.5 * MIB, "one address has filled its share")
+    assert budget.held <= 10 * MIB
+    values = Reservation(budget, "1.1.1.1")
+    assert values.add_values(15 * MIB)  # what its bodies hold does not keep them from being read
+    values.release()
     assert (await post(site, [site.event()], address="2.2.2.2")).json["stored"] == 1
     for n in range(2, 12):
         await unfinished(f"1.1.1.{n}", 50)
-    await eventually(lambda: room.held > 78 * MIB, "all of the addresses have filled it")
+    await eventually(lambda: budget.held > 78 * MIB, "all of the addresses have filled it")
     await asyncio.sleep(0)
-    assert room.held <= 79 * MIB
+    assert budget.held <= 79 * MIB
     assert (await post(site, [site.event()], address="2.2.2.2")).json["stored"] == 1

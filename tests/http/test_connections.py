@@ -262,7 +262,7 @@ async def test_a_request_that_finds_no_memory_ends_its_connection_and_leaves_not
     await wire.send(posting(site))
     assert await wire.ended()
     await eventually(lambda: site.application.in_flight == 0, "the request is over")
-    assert site.application.room.held == 0
+    assert site.application.memory.held == 0
     full = False
     check_receipt(await site.post(site.event()), "stored")
 
@@ -294,7 +294,7 @@ async def test_a_client_whose_body_does_not_come_in_time_is_told_so_and_closed(s
     site.clock.advance(timedelta(seconds=3))
     await eventually(lambda: not site.application.connections, "the connection is gone")
     assert site.storage.events == []
-    assert site.application.room.held == 0
+    assert site.application.memory.held == 0
 
 
 async def test_a_client_that_does_not_take_its_answer_in_time_is_closed(site: Site) -> None:
@@ -326,11 +326,11 @@ async def test_answers_that_nobody_takes_find_no_more_room_than_bodies(make_site
         for connection in site.application.connections:
             connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await wires[-1].send(asking)
-        await eventually(lambda: site.application.room.held > 1_900_000, "the first answer is counted")
+        await eventually(lambda: site.application.memory.held > 1_900_000, "the first answer is counted")
     await eventually(lambda: len(site.application.connections) == 1, "there is no room for the second")
     check_receipt(await site.post(site.event()), "stored")
     wires[0].close()
-    await eventually(lambda: site.application.room.held == 0, "it is given back")
+    await eventually(lambda: site.application.memory.held == 0, "it is given back")
 
 
 async def test_a_client_that_waits_for_us_is_not_closed(site: Site) -> None:
@@ -501,7 +501,7 @@ async def test_without_a_descriptor_who_said_nothing_longest_gives_way(
 
 
 async def test_an_address_gives_way_to_itself_alone(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("catchment.adapters.http.engine.crowd.MOST", 20)
+    monkeypatch.setattr("catchment.adapters.http.engine.connections.MOST", 20)
     site = await make_site()
     longest = await site.connect()
     await eventually(lambda: site.application.connections, "it is connected")

@@ -16,8 +16,8 @@ from tornado.httputil import HTTPHeaders
 
 from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.engine.addresses import Client
-from catchment.adapters.http.engine.exchange import Request, Response
-from catchment.adapters.http.engine.room import Hold, Room
+from catchment.adapters.http.engine.memory import MemoryBudget, Reservation
+from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.protocols import decode as decoding
 from catchment.adapters.http.protocols.bodies import Body, read_batch, read_event, read_lines
 from catchment.adapters.http.protocols.decode import NotReadable, TooLarge, decode, decode_exact, sizes_of, unpack
@@ -174,7 +174,15 @@ class Setting:
     def post(self, path: str, body: bytes, **headers: str) -> Response:
         named = HTTPHeaders({name.replace("_", "-"): value for name, value in headers.items()})
         request = Request(
-            "r-1", "POST", path, "", named, CLIENT, Hold(Room(10**9)), body, received_at=self.site.clock.now()
+            "r-1",
+            "POST",
+            path,
+            "",
+            named,
+            CLIENT,
+            Reservation(MemoryBudget(10**9)),
+            body,
+            received_at=self.site.clock.now(),
         )
         request.monotonic = self.site.clock.monotonic()
         collecting = self.site.collecting

@@ -1,8 +1,8 @@
-"""One request and its answer, below Tornado's RequestHandler: every answer, errors included, leaves by one door.
+"""Receives requests and writes answers, below Tornado's RequestHandler: every answer leaves by one door.
 
-Tornado's own answer to a body that is too large, or a path that is not there, is a bare one, which a page's script
-could not read. So the body is received here, counted while it comes in, and answered with the code and the CORS
-headers that belong to it.
+Tornado answers a body that is too large, or a path that does not exist, by itself, and a page's script cannot read that
+answer. So the body is received here, counted as it comes in, and answered with the code and the CORS headers that
+belong to it.
 """
 
 from __future__ import annotations
@@ -10,110 +10,121 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
+import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Mapping
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from itertools import count
+from typing import Any, cast
 
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPConnection, HTTPHeaders, HTTPMessageDelegate, RequestStartLine, ResponseStartLine
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerConnectionDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
 from tornado.iostream import IOStream, StreamClosedError
 
-from .addresses import Client
-from .room import Hold
-from .wire import stays_open, write_whole
+from catchment.core.ports import Clock
 
-if TYPE_CHECKING:
-    from ..application import Application
+from .addresses import Clients
+from .connections import ConnectionCounts
+from .memory import MemoryBudget, Reservation
+from .message import Request, Response, Route, split_target
+from .wire import be_strict, stays_open, write_whole
 
 log = logging.getLogger(__name__)
 
 _DRAINED = 16 * 1024 * 1024
-"""So many bytes of a body that is too large are read and thrown away, so that the sender sees the answer: a
-connection that is closed on unread data is reset."""
+"""So many bytes of a body that is too large are read and thrown away, so that the sender sees the answer: a connection
+that is closed on unread data is reset."""
 
 _SMALL = 64 * 1024
-"""A connection may always have an answer of so many bytes under way."""
+"""Bytes of an answer that are not counted against the memory budget."""
 _DIGITS = 20
-_ABSOLUTE = re.compile(r"https?://[^/?#@]+(/[^?]*)?(?:\?(.*))?", re.IGNORECASE)
-"""A target as a client with a proxy sends it: scheme, host, path, query (RFC 9112, 3.2.2)."""
-
-
-@dataclass(slots=True)
-class Request:
-    """One request, whole."""
-
-    id: str
-    method: str
-    path: str
-    query: str
-    headers: HTTPHeaders
-    client: Client
-    """The sender of the request."""
-    hold: Hold
-    body: bytes = b""
-    size: int = 0
-    """Bytes of the body that came, thrown away or not."""
-    keeps_alive: bool = False
-    """HTTP/1.1, whose connections stay open unless somebody says otherwise."""
-    large: bool = False
-    """A batch that others pass."""
-    too_large: bool = False
-    no_memory: bool = False
-    """Its body was thrown away: too many others are being received."""
-    received_at: datetime = datetime.min
-    """When its last byte came."""
-    monotonic: float = 0.0
-
-
-@dataclass(slots=True)
-class Response:
-    """One answer."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    handler: Callable[[Request], Awaitable[Response]]
-    body_bytes: int = 0
-    """The largest body that is received."""
-    label: str | None = None
-    """What it is called in the metrics, where that is not its path."""
-
-
-Routes = Mapping[str, Mapping[str, Route]]
-"""By path, by method. A word in braces in a path stands for anything without a slash or a dot."""
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
-def split_target(target: str) -> tuple[str, str]:
-    """The path and the query of a request's target. What is before them in an absolute one does not matter here."""
-    if not target.startswith("/"):
-        absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is not None:
-            return absolute[1] or "/", absolute[2] or ""
-    path, _, query = target.partition("?")
-    return path, query
-
-
 def _said_length(text: str) -> int:
-    """What a Content-Length says. What is none is Tornado's to refuse; of too many digits to convert it is huge."""
+    """Return the number in a Content-Length. Tornado refuses what is no number; one of too many digits is too large."""
     if not text.isdecimal():
         return 0
     return int(text) if len(text) <= _DIGITS else _DRAINED + 1
 
 
+class Engine(HTTPServerConnectionDelegate, ABC):
+    """Takes requests off connections, within bounds. A subclass answers them."""
+
+    def __init__(self, *, clients: Clients, clock: Clock, receive_bytes: int) -> None:
+        self.memory = MemoryBudget(receive_bytes)
+        self.clients = clients
+        self.counts = ConnectionCounts()
+        self.clock = clock
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.connections: dict[Any, Exchange] = {}
+        """Each open connection of Tornado's, with its current exchange."""
+        self._busy: set[Exchange] = set()
+        self._ids = count(1)
+        self._id_prefix = secrets.token_hex(6)
+
+    @abstractmethod
+    def route(self, method: str, path: str) -> Route | None:
+        """Return the route of a request."""
+
+    @abstractmethod
+    async def respond(self, request: Request) -> Response:
+        """Return the answer to a request. Never raises for a request's sake."""
+
+    @abstractmethod
+    def too_slow(self, request: Request) -> Response:
+        """Return the answer to a request whose body did not come in time."""
+
+    @abstractmethod
+    def headers(self, request: Request, response: Response) -> Mapping[str, str]:
+        """Return all headers of an answer."""
+
+    @abstractmethod
+    def measured(self, request: Request, response: Response) -> None:
+        """Note that a request was answered."""
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
+        context: Any = getattr(request_conn, "context", None)
+        be_strict(request_conn)
+        if server_conn in self.connections:
+            server_conn.context.served = True  # type: ignore[attr-defined]
+        exchange = Exchange(self, request_conn, getattr(context, "address", None))
+        self.connections[server_conn] = exchange
+        return exchange
+
+    def on_close(self, server_conn: object) -> None:
+        self.counts.remove(server_conn.context)  # type: ignore[attr-defined]
+        exchange = self.connections.pop(server_conn, None)
+        if exchange is not None:
+            exchange.on_connection_close()
+
+    def busy(self, exchange: Exchange) -> None:
+        self._busy.add(exchange)
+
+    def idle(self, exchange: Exchange) -> None:
+        self._busy.discard(exchange)
+
+    @property
+    def in_flight(self) -> int:
+        """The number of requests that have begun and have no answer yet."""
+        return len(self._busy)
+
+    def new_request_id(self) -> str:
+        return f"{self._id_prefix}-{next(self._ids):x}"
+
+
 class Phase(Enum):
-    """What a connection waits for."""
+    """The thing that a connection waits for."""
 
     HEADERS = 1
     """The client's next request."""
@@ -131,35 +142,35 @@ class Exchange(HTTPMessageDelegate):
 
     __slots__ = (
         "_answering",
-        "_app",
         "_body",
         "_connection",
         "_dropped",
+        "_engine",
+        "_limit",
         "_peer",
         "_phase",
         "_request",
-        "_route",
         "_said",
         "_since",
         "_size",
     )
 
-    def __init__(self, app: Application, connection: HTTPConnection, peer: str | None) -> None:
-        self._app = app
+    def __init__(self, engine: Engine, connection: HTTPConnection, peer: str | None) -> None:
+        self._engine = engine
         self._connection = connection
         self._peer = peer
         self._request: Request | None = None
-        self._route: Route | None = None
+        self._limit = 0
         self._body: list[bytes] = []
         self._size = 0
         self._said = 0
         self._dropped = False
         self._answering = False
         self._phase = Phase.HEADERS
-        self._since = app.clock.monotonic()
+        self._since = engine.clock.monotonic()
 
     def waits_since(self, phase: Phase, now: float) -> float:
-        """For how many seconds the client has let it wait in this phase; 0 in another one."""
+        """Return the seconds that it has waited in this phase; 0 if it is in another one."""
         return now - self._since if self._phase is phase else 0.0
 
     def waits(self, phase: Phase) -> bool:
@@ -171,40 +182,39 @@ class Exchange(HTTPMessageDelegate):
     ) -> Awaitable[None] | None:
         path, query = split_target(start_line.path)  # type: ignore[union-attr]
         method = start_line.method  # type: ignore[union-attr]
-        client = self._app.clients.read(self._peer, headers)
-        self._request = Request(
-            self._app.new_request_id(), method, path, query, headers, client, Hold(self._app.room, client.share)
-        )
-        self._request.keeps_alive = start_line.version == "HTTP/1.1"
-        self._route = self._app.route(method, path)
-        self._phase, self._since = Phase.BODY, self._app.clock.monotonic()
-        self._app.busy(self)
+        engine = self._engine
+        client = engine.clients.read(self._peer, headers)
+        memory = Reservation(engine.memory, client.share)
+        request = Request(engine.new_request_id(), method, path, query, headers, client, memory)
+        request.keeps_alive = start_line.version == "HTTP/1.1"
+        request.route = engine.route(method, path)
+        self._request = request
+        if request.route is not None:
+            self._limit = request.route.body_bytes
+        self._phase, self._since = Phase.BODY, engine.clock.monotonic()
+        engine.busy(self)
         length = _said_length(headers.get("Content-Length", "0"))
         self._said = length or self._limit  # of chunks nobody knows before their end
         if length > self._limit:
-            self._request.too_large = True
+            request.too_large = True
             if length > _DRAINED:
                 return self._answer()  # before Tornado tells the client to go on
         return None
-
-    @property
-    def _limit(self) -> int:
-        return self._route.body_bytes if self._route is not None else 0
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         if self._request is None:
             return None
         self._size += len(chunk)
         whole = self._size >= self._said
-        if not self._dropped and self._size <= self._limit and self._request.hold.more(len(chunk), whole=whole):
+        if not self._dropped and self._size <= self._limit and self._request.memory.add(len(chunk), whole=whole):
             self._body.append(chunk)
             return None
         if not self._dropped:
             self._dropped = True
             self._request.no_memory = self._size <= self._limit
-            self._request.hold.let_go()
+            self._request.memory.release()
             self._body.clear()
-        if self._size > self._limit and self._route is not None:
+        if self._size > self._limit and self._request.route is not None:
             self._request.too_large = True
         if self._size > _DRAINED:
             self._answer()
@@ -214,14 +224,14 @@ class Exchange(HTTPMessageDelegate):
         self._answer()
 
     def on_connection_close(self) -> None:
-        """The client went away, or an error (there was no memory left) ended the connection. What is being answered
-        goes on: it may be stored."""
+        """Forget a request that is not whole: the client went away, or an error ended the connection. A request that
+        is being answered goes on: its events may be stored."""
         if not self._answering:
             if self._request is not None:
-                self._request.hold.let_go()
+                self._request.memory.release()
             self._request = None
             self._body.clear()
-            self._app.idle(self)
+            self._engine.idle(self)
 
     def _answer(self) -> Awaitable[None] | None:
         request = self._request
@@ -230,46 +240,46 @@ class Exchange(HTTPMessageDelegate):
         self._phase = Phase.ANSWER
         request.body, request.size = b"".join(self._body), self._size
         self._body.clear()
-        request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()
+        request.received_at, request.monotonic = self._engine.clock.now(), self._engine.clock.monotonic()
         task = asyncio.get_running_loop().create_task(self._respond(request))
         self._answering, self._request = True, None
-        self._app.tasks.add(task)
-        task.add_done_callback(self._app.tasks.discard)
+        self._engine.tasks.add(task)
+        task.add_done_callback(self._engine.tasks.discard)
         return task
 
     def give_up(self) -> None:
-        """Answer a request whose body comes too slowly, and end the connection. What still comes is thrown away, so
-        that the answer can be read: a connection that is closed on unread data is reset."""
+        """Answer a request whose body comes too slowly, and end the connection. The rest is read and thrown away: a
+        connection that is closed on unread data is reset, and the answer lost."""
         request, stream = self._request, self._connection.stream  # type: ignore[attr-defined]
         if request is None:
             stream.close()
             return
         self._request = None
         self._body.clear()
-        request.hold.let_go()
-        request.received_at, request.monotonic = self._app.clock.now(), self._app.clock.monotonic()
-        response = self._app.too_slow(request)
+        request.memory.release()
+        request.received_at, request.monotonic = self._engine.clock.now(), self._engine.clock.monotonic()
+        response = self._engine.too_slow(request)
         self._phase, self._since = Phase.LEAVING, request.monotonic
-        self._app.idle(self)
+        self._engine.idle(self)
         try:
-            head = _head(response.status, {**self._app.headers(request, response), "Connection": "close"})
+            head = _head(response.status, {**self._engine.headers(request, response), "Connection": "close"})
             written = stream.write(head + response.body)
         except (StreamClosedError, OSError):
             return
         written.add_done_callback(lambda _: _say_no_more(stream))
-        self._app.measured(request, self._route, response)
+        self._engine.measured(request, response)
 
     async def _respond(self, request: Request) -> None:
         try:
-            response = await self._app.respond(request, self._route)
+            response = await self._engine.respond(request)
             self._write(request, response)
-            self._app.measured(request, self._route, response)
+            self._engine.measured(request, response)
         finally:
-            request.hold.let_go()
-            self._app.idle(self)
+            request.memory.release()
+            self._engine.idle(self)
 
     def _write(self, request: Request, response: Response) -> None:
-        headers = self._app.headers(request, response)
+        headers = self._engine.headers(request, response)
         body = response.body if request.method != "HEAD" else b""
         connection = self._connection
         try:
@@ -278,21 +288,21 @@ class Exchange(HTTPMessageDelegate):
             else:
                 start_line = ResponseStartLine("HTTP/1.1", response.status, _REASONS.get(response.status, ""))
                 written = connection.write_headers(start_line, cast(HTTPHeaders, headers), body or None)
-            self._hold_answer(request, len(body), written)
-            self._phase, self._since = Phase.TAKING, self._app.clock.monotonic()
+            self._count_answer(request, len(body), written)
+            self._phase, self._since = Phase.TAKING, self._engine.clock.monotonic()
             connection.finish()
         except (StreamClosedError, OSError):
             log.debug("the client of request %s is gone", request.id)
 
-    def _hold_answer(self, request: Request, size: int, written: asyncio.Future[None]) -> None:
-        """Count a large answer that the client does not take at once, as bodies are. If there is no room for it, the
-        connection ends: nobody may fill the memory of all others with what they asked for."""
+    def _count_answer(self, request: Request, size: int, written: asyncio.Future[None]) -> None:
+        """Count a large answer against the memory budget until the client has taken it. If there is no memory, the
+        connection ends: nobody may fill the memory of all others with answers."""
         stream = self._connection.stream  # type: ignore[attr-defined]
         if size <= _SMALL or not stream.writing():
             return
-        hold = Hold(self._app.room, request.client.share)
-        if hold.more(size):
-            written.add_done_callback(lambda _: hold.let_go())
+        memory = Reservation(self._engine.memory, request.client.share)
+        if memory.add(size):
+            written.add_done_callback(lambda _: memory.release())
         else:
             log.debug("the client of request %s takes no answers", request.id)
             stream.close()
@@ -304,6 +314,6 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 def _say_no_more(stream: IOStream) -> None:
-    """Tell the client that nothing more comes, while what it sends is still read."""
+    """Tell the client that nothing more comes. Its data is still read."""
     with contextlib.suppress(OSError, AttributeError):  # it may be closed by now
         stream.socket.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""The listening socket, the connections on it, and how both come to an end without losing a request."""
+"""Listens, accepts connections, closes slow ones, and ends without losing a request."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import errno
 import logging
+import select
 import socket
 from dataclasses import dataclass
 
 from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
 from tornado.iostream import IOStream
 
-from ..application import Application
-from .crowd import Peer, Seldom, close_idle, readable
-from .exchange import Phase
+from .connections import Peer
+from .exchange import Engine, Phase
+from .logs import RateLimitedLog
 from .wire import forget_header_names
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,12 @@ _SWEEP_SECONDS = 1.0
 _BUFFER = 8 * 1024 * 1024
 _LEAVING_SECONDS = 2.0
 """For taking the answer to a request that was not whole."""
+_AT_ONCE = 8
+"""An eighth of the idle connections is closed at once."""
 
 
 class _Stream(IOStream):
-    """A stream that sends at once, always: one system call a connection instead of two a request."""
+    """A stream without Nagle's delay: one system call a connection instead of two a request."""
 
     def __init__(self, connection: socket.socket, max_buffer_size: int) -> None:
         super().__init__(connection, max_buffer_size=max_buffer_size)
@@ -41,7 +44,7 @@ class _Stream(IOStream):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """How long a client may take, in seconds, and how much it may send before its body."""
+    """The seconds that a client may take, and the bytes that it may send before its body."""
 
     idle: float = 65.0
     """From one request to the headers of the next, whole."""
@@ -51,7 +54,7 @@ class ConnectionLimits:
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets for a host and port (0: any free one, the same for all). Raises OSError."""
+    """Return listening sockets for a host and port (0: any free one, the same for all). Raises `OSError`."""
     sockets: list[socket.socket] = []
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -81,15 +84,48 @@ def _listen(family: int, kind: int, protocol: int, address: tuple[object, ...]) 
     return listening
 
 
+def close_idle(engine: Engine, share: str | None = None) -> int:
+    """Close an eighth of the connections that wait for a request, of one address or of all: an eighth at once, since
+    looking for them costs a look at all. Those on which no request ever came go first, then those that wait longest.
+    Return how many."""
+    now = engine.clock.monotonic()
+    idle = [
+        (connection.context.served, -exchange.waits_since(Phase.HEADERS, now), id(connection), connection)
+        for connection, exchange in engine.connections.items()
+        if exchange.waits(Phase.HEADERS) and (share is None or connection.context.share == share)
+    ]
+    idle.sort()
+    closed = 0
+    for *_, connection in idle:
+        stream = connection.stream
+        if stream.closed() or _readable(stream.socket):
+            continue
+        stream.close()
+        engine.counts.remove(connection.context)  # the stream tells of its end later: others would be closed in vain
+        closed += 1
+        if closed > len(idle) // _AT_ONCE:
+            break
+    return closed
+
+
+def _readable(sock: socket.socket) -> bool:
+    """Return True if something has come in that is not read yet."""
+    with contextlib.suppress(OSError, ValueError):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+    return False
+
+
 class Server:
     """Accepts on sockets that are bound already, perhaps shared with other workers."""
 
-    def __init__(self, application: Application, sockets: list[socket.socket], limits: ConnectionLimits) -> None:
-        self._application = application
+    def __init__(self, engine: Engine, sockets: list[socket.socket], limits: ConnectionLimits) -> None:
+        self._engine = engine
         self._sockets = sockets
         self._limits = limits
-        # Without timeouts of Tornado's: one for every header and body is a tenth of a request's whole cost. One
-        # look at all connections a second does the same.
+        # Tornado's own timeouts, one for every header and body, take a tenth of a request's time. One look at all
+        # connections a second does the same.
         self._parameters = HTTP1ConnectionParameters(
             max_header_size=limits.header_bytes,
             max_body_size=2**62,  # the exchange counts: a body that is too large gets its answer
@@ -97,7 +133,7 @@ class Server:
         self._sweeper: asyncio.TimerHandle | None = None
         self._paused: asyncio.TimerHandle | None = None
         self._draining = False
-        self._seldom = Seldom()
+        self._warnings = RateLimitedLog()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -111,11 +147,11 @@ class Server:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Closes the connections of clients that take too long."""
+        """Close the connections of clients that take too long."""
         loop = asyncio.get_running_loop()
         forget_header_names()
-        now = self._application.clock.monotonic()
-        for connection, exchange in list(self._application.connections.items()):
+        now = self._engine.clock.monotonic()
+        for connection, exchange in list(self._engine.connections.items()):
             if exchange.waits_since(Phase.BODY, now) > self._limits.body:
                 exchange.give_up()
             elif (
@@ -127,7 +163,7 @@ class Server:
         self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def _accept(self, sock: socket.socket) -> bool:
-        """Takes what waits, a bounded number at once; whether more may wait."""
+        """Accept connections, a bounded number at once. Return True if more may wait."""
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 connection, address = sock.accept()
@@ -138,38 +174,37 @@ class Server:
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
-                if self._draining:  # what is idle makes room
+                if self._draining:  # a quiet connection gives its descriptor up
                     self._close_quiet()
                     return True
-                if self._make_room():
+                if self._close_idle():
                     continue
                 self._pause()
                 return False
-            peer = Peer(address, self._application.clients)
-            crowd = self._application.crowd
-            if crowd.full(peer) and not self._make_room(peer.share) and crowd.overfull(peer):
+            peer = Peer(address, self._engine.clients)
+            counts = self._engine.counts
+            if counts.full(peer) and not self._close_idle(peer.share) and counts.overfull(peer):
                 connection.close()
                 continue
             stream = _Stream(connection, max_buffer_size=_BUFFER)
-            crowd.enter(peer)
-            HTTP1ServerConnection(stream, self._parameters, peer).start_serving(self._application)
+            counts.add(peer)
+            HTTP1ServerConnection(stream, self._parameters, peer).start_serving(self._engine)
         return True
 
-    def _make_room(self, share: str | None = None) -> int:
-        """Close some idle connections, of one address or of all; how many."""
+    def _close_idle(self, share: str | None = None) -> int:
+        """Close some idle connections, of one address or of all. Return how many."""
         if share is not None:
-            self._seldom.warn("an address has more connections than one may have: those idle the longest are closed")
+            self._warnings.warn("an address has more connections than it may have; those idle the longest are closed")
         else:
-            self._seldom.warn(
+            self._warnings.warn(
                 "no file descriptor is left for a new connection (%d are open): those idle the longest are closed; "
                 "allow more (ulimit -n, LimitNOFILE=)",
-                len(self._application.connections),
+                len(self._engine.connections),
             )
-        application = self._application
-        return close_idle(application.connections, application.crowd, application.clock.monotonic(), share)
+        return close_idle(self._engine, share)
 
     def _pause(self) -> None:
-        """No descriptor is left: those that are connected go on, new ones wait in the socket's queue."""
+        """Accept nothing for a while, since no descriptor is left. New connections wait in the socket's queue."""
         if self._paused is not None:
             return
         loop = asyncio.get_running_loop()
@@ -182,8 +217,8 @@ class Server:
         self.start()
 
     async def drain(self, *, grace: float, at_most: float) -> None:
-        """Ends without cutting a request: takes what waits in the sockets' queues and closes them, tells every
-        client to close, waits for what is in flight, then for `grace` seconds for what may still be on its way."""
+        """End without cutting a request: accept the connections in the sockets' queues, close the sockets, tell every
+        client to close, and wait for the requests in flight, then `grace` seconds for those still on their way."""
         loop = asyncio.get_running_loop()
         quiet_since, until = loop.time(), loop.time() + at_most
         self._draining = self._parameters.no_keep_alive = True
@@ -197,22 +232,22 @@ class Server:
                 await asyncio.sleep(0.001)  # those taken so far begin
                 more = self._accept(sock)
             sock.close()
-        while loop.time() < until and (self._application.in_flight or self._application.connections):
-            if self._application.in_flight:
+        while loop.time() < until and (self._engine.in_flight or self._engine.connections):
+            if self._engine.in_flight:
                 quiet_since = loop.time()
             elif loop.time() - quiet_since >= grace:
                 self._close_quiet()
             await asyncio.sleep(0.01)
-        if self._application.tasks:
-            await asyncio.wait(self._application.tasks, timeout=max(0.0, until - loop.time()))
-        for connection in list(self._application.connections):
+        if self._engine.tasks:
+            await asyncio.wait(self._engine.tasks, timeout=max(0.0, until - loop.time()))
+        for connection in list(self._engine.connections):
             connection.stream.close()
 
     def _close_quiet(self) -> None:
-        """Closes the connections on which nothing has come in: a request that is there is answered first."""
-        for connection in list(self._application.connections):
+        """Close the connections on which nothing has come in. A request that is there is answered first."""
+        for connection in list(self._engine.connections):
             stream = connection.stream
             with contextlib.suppress(OSError, ValueError):
-                if stream.closed() or readable(stream.socket):
+                if stream.closed() or _readable(stream.socket):
                     continue
             stream.close()

@@ -8,7 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from ..engine.exchange import Request, Response
+from ..engine.message import Request, Response
 
 _PAGE = Path(__file__).parent / "pages" / "front.html"
 _STYLE = re.compile(rb"<style>(.*?)</style>", re.DOTALL)

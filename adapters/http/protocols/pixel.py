@@ -7,6 +7,11 @@ from base64 import b64decode
 from typing import Any
 from urllib.parse import parse_qsl
 
+from catchment.core.collecting.submission import Answer
+from catchment.core.outcomes import Outcome
+
+from ..answers import OUTCOME, REASON
+from ..engine.message import Response
 from .bodies import Body
 from .decode import NotReadable, decode_exact
 
@@ -70,3 +75,17 @@ def _number(text: str) -> Any:
         return decode_exact(text) if _NUMBER.fullmatch(text) else text
     except NotReadable:
         return text
+
+
+def write_pixel(answer: Answer) -> Response:
+    """Return the picture, whatever became of the event: the headers tell."""
+    if answer.refusal is not None:
+        outcome, reason = Outcome.REFUSED, str(answer.refusal.reason)
+    else:
+        outcome, reason = answer.receipts[0].outcome, answer.receipts[0].reason or ""
+    return picture(((OUTCOME, outcome), *(((REASON, reason),) if reason else ())))
+
+
+def picture(headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """Return the picture. Pages that isolate themselves (COEP) may show it, too."""
+    return Response(200, GIF, "image/gif", (("Cross-Origin-Resource-Policy", "cross-origin"), *headers))

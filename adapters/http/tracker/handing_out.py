@@ -1,7 +1,7 @@
-"""The scripts that websites load: the shipped ones at a short address, and every version that was handed out.
+"""Serves the scripts that websites load: the shipped ones at a short path, and every version that was ever served.
 
-The shipped ones are in memory, packed at the start: they need no database. Another version comes from the archive, and
-stays in memory while it is asked for.
+The shipped ones are in memory, compressed at the start: they need no database. Another version comes from the archive,
+and stays in memory while it is asked for.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from catchment.core.outcomes import Reason, Refusal
 from catchment.core.ports import Clock
 
 from ..answers import problem
-from ..engine.exchange import Request, Response
+from ..engine.message import Request, Response
 
 log = logging.getLogger(__name__)
 
 MISSING = "this Catchment was installed without its tracker; in a checkout `make assets` builds it"
-_FOR_NOW = "public, max-age=3600"
-_FOR_GOOD = "public, max-age=31536000, immutable"
+FOR_NOW = "public, max-age=3600"
+FOR_GOOD = "public, max-age=31536000, immutable"
 _MEDIA = "text/javascript; charset=utf-8"
 
 
 def shipped_scripts() -> dict[str, Script]:
-    """The scripts that are part of this installation, by name. One that was not built is not there."""
+    """Return the scripts of this installation, by name. A script that was not built is missing."""
     folder = resources.files(__package__ or "").joinpath("scripts")
     found = {}
     for name in NAMES:
@@ -52,7 +52,7 @@ class _Served:
     plain: bytes
     packed: bytes
     tags: tuple[str, str]
-    """The ETags of both: they are of bytes, not of what these mean."""
+    """The ETags of the plain and the compressed bytes."""
 
     @classmethod
     def of(cls, script: Script) -> _Served:
@@ -64,8 +64,8 @@ class _Served:
 class Tracker:
     """The routes of the scripts.
 
-    What is asked of the archive is bounded: `AT_ONCE` look-ups, `KEPT` versions in memory, and what is not there is
-    remembered for a while. Anybody can make versions up, so an address pays for each that nobody has, as for keys.
+    Look-ups in the archive are bounded: `AT_ONCE` at a time, `KEPT` versions in memory, and unknown versions are
+    remembered for a while. Anybody can make versions up, so an address is charged for each unknown one, as for keys.
     """
 
     AT_ONCE = 8
@@ -86,23 +86,23 @@ class Tracker:
         self.versions: dict[str, str | None] = {
             name: shipped[name].version if name in shipped else None for name in NAMES
         }
-        """Of the shipped scripts, by name; None: it was not built."""
+        """The version of each shipped script, by name; None if it was not built."""
 
     def warn(self) -> None:
-        """Says in the log which scripts are missing."""
+        """Log the scripts that are missing."""
         for name, version in self.versions.items():
             if version is None:
                 log.warning("/%s.js answers 404: %s", name, MISSING)
 
     async def short(self, request: Request) -> Response:
-        """The shipped script."""
+        """Answer with the shipped script."""
         served = self._shipped.get(request.path.removeprefix("/").removesuffix(".js"))
         if served is None:
             return problem(Refusal(reason=Reason.NOT_FOUND, detail=MISSING), request)
-        return _script(served, request, _FOR_NOW)
+        return _script(served, request)
 
     async def versioned(self, request: Request) -> Response:
-        """A version, which never changes."""
+        """Answer with one version, which never changes."""
         name, _, version = request.path.removeprefix("/").removesuffix(".js").rpartition(".")
         if not is_version(version):
             return problem(Refusal(reason=Reason.NOT_FOUND), request)
@@ -114,7 +114,7 @@ class Tracker:
             return problem(served, request)
         if served is None:
             return problem(Refusal(reason=Reason.NOT_FOUND, detail=_NOT_HANDED_OUT), request)
-        return _script(served, request, _FOR_GOOD)
+        return _script(served, request)
 
     async def _version(self, name: str, version: str, share: str) -> _Served | Refusal | None:
         shipped = self._shipped.get(name)
@@ -159,17 +159,10 @@ _AWAY = "This version of the script can't be looked up now."
 _NOT_HANDED_OUT = "This version was never handed out; `catchment project snippet P --sri` prints one that is kept."
 
 
-def _script(served: _Served, request: Request, caching: str) -> Response:
+def _script(served: _Served, request: Request) -> Response:
     packed = _accepts_gzip(request.headers.get("Accept-Encoding", ""))
     etag = served.tags[packed]
-    headers: tuple[tuple[str, str], ...] = (
-        ("ETag", etag),
-        ("Cache-Control", caching),
-        ("Vary", "Accept-Encoding"),
-        # the same for every page, so that any cache may keep it
-        ("Access-Control-Allow-Origin", "*"),
-        ("Cross-Origin-Resource-Policy", "cross-origin"),
-    )
+    headers: tuple[tuple[str, str], ...] = (("ETag", etag),)
     if _matches(request.headers.get("If-None-Match"), etag):
         return Response(304, content_type=_MEDIA, headers=headers)
     if packed:
@@ -178,14 +171,14 @@ def _script(served: _Served, request: Request, caching: str) -> Response:
 
 
 def _matches(sent: str | None, etag: str) -> bool:
-    """Whether an `If-None-Match` names this (RFC 9110, 13.1.2: weakly compared)."""
+    """Return True if an `If-None-Match` names this tag (RFC 9110, 13.1.2: weak comparison)."""
     if sent is None:
         return False
     return any(one.strip().removeprefix("W/") in (etag, "*") for one in sent.split(","))
 
 
 def _accepts_gzip(header: str) -> bool:
-    """Whether an `Accept-Encoding` allows gzip (RFC 9110, 12.5.3)."""
+    """Return True if an `Accept-Encoding` allows gzip (RFC 9110, 12.5.3)."""
     weights = {}
     for one in header.lower().split(","):
         coding, _, parameter = one.partition(";")
