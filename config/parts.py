@@ -47,10 +47,8 @@ from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
 from catchment.core.metering.ports import UsageMeter
 from catchment.core.ports import Clock, IdGenerator
-from catchment.plugins.manager import PluginExtensions
 
 from .database import SLOW_LOOKUP, Database
-from .plugins import plugin_extensions
 from .settings import RateSettings, Settings
 
 VERSION = version("catchment")
@@ -175,7 +173,6 @@ class Management:
     losses: LossLedger
     archive: ScriptArchive
     maintenance: Maintenance
-    extensions: PluginExtensions
 
 
 @asynccontextmanager
@@ -193,7 +190,6 @@ async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
             losses=PostgresLosses(links, clock=SystemClock(), limits=settings.limits),
             archive=PostgresScripts(links),
             maintenance=Maintenance(maintaining, SystemClock(), wait=_COMMAND_WAIT),
-            extensions=plugin_extensions(settings),
         )
     finally:
         links.close()

@@ -206,11 +206,6 @@ class PluginExtensions:
             for name, loaded in self.plugins.loaded.items()
         )
 
-    @property
-    def backends(self) -> tuple[str, ...]:
-        """The plugins that bill."""
-        return tuple(self._bill)
-
     async def bill(self, backend: str, usages: Iterable[Usage]) -> int:
         """Pass each usage to the billing backend of this name. Return the number of usages that it took.
 
