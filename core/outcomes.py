@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .project import Limit
+from .project import Quota
 
 
 class Outcome(StrEnum):
@@ -125,7 +125,7 @@ class OverQuota:
     """The event sink's answer for an event over its quota, with the limit that it met. If several are used up, it is
     the one that ends last."""
 
-    limit: Limit
+    quota: Quota
 
 
 class StoreOutcome(StrEnum):

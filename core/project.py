@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -68,29 +69,14 @@ class Quota:
     hard: int
     """The most events in a window. Further ones are refused. 0 refuses all."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """A quota as the event sink holds it: at most `hard` events of the scope, by this kind of key (None: by both), in
-    the window of their arrival."""
-
-    scope: Scope
-    scope_id: str
-    window: Window
-    keys: KeyKind | None = None
-    hard: int
-
     def counts(self, kind: KeyKind) -> bool:
-        """Return True if events with this kind of key count."""
+        """Return True if events of this kind of key are counted."""
         return self.keys is None or self.keys is kind
 
 
-def limits_of(quotas: tuple[Quota, ...]) -> tuple[Limit, ...]:
-    """The limits that these quotas mean, in the fixed order in which they are locked: accounts first."""
-    return tuple(
-        Limit(scope=q.scope, scope_id=q.scope_id, window=q.window, keys=q.keys, hard=q.hard)
-        for q in sorted(quotas, key=lambda q: (q.scope is Scope.PROJECT, q.scope_id, q.window, q.keys or ""))
-    )
+def in_lock_order(quotas: Iterable[Quota]) -> tuple[Quota, ...]:
+    """Return the quotas in the fixed order in which every transaction locks them: accounts first."""
+    return tuple(sorted(quotas, key=lambda q: (q.scope is Scope.PROJECT, q.scope_id, q.window, q.keys or "")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +100,7 @@ class Project:
     name: str
     origins: OriginRules = NO_ORIGINS
     settings: ProjectSettings = ProjectSettings()
-    limits: tuple[Limit, ...] = ()
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from catchment.core.project import Bots, DoNotTrack, Privacy, Project, ProjectSe
 from .context import Context, command
 from .keys import add_keys
 from .output import Output
-from .quotas import add_quotas, limit_words
+from .quotas import add_quotas, quota_words
 from .removing import add_removing
 
 if TYPE_CHECKING:
@@ -227,13 +227,13 @@ def _shown(project: Project) -> dict[str, Any]:
         "privacy": settings.privacy,
         "allow_null_origin": settings.allow_null_origin,
         "enabled": settings.enabled,
-        "quotas": [{"scope": q.scope, "window": q.window, "keys": q.keys, "hard": q.hard} for q in project.limits],
+        "quotas": [{"scope": q.scope, "window": q.window, "keys": q.keys, "hard": q.hard} for q in project.quotas],
     }
 
 
 def _print_project(output: Output, project: Project) -> None:
     shown = _shown(project)
-    quotas = [f"{limit_words(limit)} ({limit.scope})" for limit in project.limits]
+    quotas = [f"{quota_words(quota)} ({quota.scope})" for quota in project.quotas]
     words = {**shown, "origins": ", ".join(shown["origins"]), "quotas": ", ".join(quotas) or "none"}
     lines = [f"{name.replace('_', ' '):18} {_word(value)}" for name, value in words.items()]
     output.document(shown, "\n".join(lines))

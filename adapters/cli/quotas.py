@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from catchment.core.project import MOST_EVENTS, KeyKind, Limit, Quota, Window
+from catchment.core.project import MOST_EVENTS, KeyKind, Quota, Window
 from catchment.core.times import window_end
 
 from .actions import Managed
@@ -16,7 +16,7 @@ from .context import Context, command
 from .output import Output
 
 
-def limit_words(quota: Quota | Limit) -> str:
+def quota_words(quota: Quota) -> str:
     """Return a quota in words, such as `20,000 events a month with browser keys`."""
     by = "" if quota.keys is None else f" with {quota.keys} keys"
     return f"{quota.hard:,} events a {quota.window}{by}"
@@ -62,7 +62,7 @@ def add_quotas(root: click.Group) -> None:
                 hard=hard,
             )
         )
-        output.document(_shown(made, name), f"At most {limit_words(made)} for the {made.scope} {name} ({made.id})")
+        output.document(_shown(made, name), f"At most {quota_words(made)} for the {made.scope} {name} ({made.id})")
 
     @command(quota, "list")
     def list_(context: Context, output: Output) -> None:
@@ -95,7 +95,7 @@ def add_quotas(root: click.Group) -> None:
         """Remove a quota, named by its id. Running servers see it at once."""
         gone, name = context.managing(lambda managed: managed.administer.remove_quota(id))
         output.document(
-            {**_shown(gone, name), "removed": True}, f"Removed: {limit_words(gone)} for the {gone.scope} {name}"
+            {**_shown(gone, name), "removed": True}, f"Removed: {quota_words(gone)} for the {gone.scope} {name}"
         )
 
 

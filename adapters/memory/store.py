@@ -20,13 +20,12 @@ from catchment.core.project import (
     Account,
     Key,
     KeyKind,
-    Limit,
     Project,
     ProjectSettings,
     Quota,
     Scope,
     Window,
-    limits_of,
+    in_lock_order,
 )
 from catchment.core.times import next_period, period_of, window_end, window_start
 
@@ -57,7 +56,7 @@ class Store:
     """What every look-up and every storing raises, while it is set."""
 
     def project(self, project_id: str) -> Project:
-        """The project as it is now, with the limits of its quotas. Raises `NotFound`."""
+        """The project as it is now, with its quotas. Raises `NotFound`."""
         project = self.projects.get(project_id)
         if project is None:
             raise NotFound(f"there is no project {project_id}")
@@ -67,7 +66,7 @@ class Store:
             for quota in self.quotas.values()
             if quota.scope_id == (project.id if quota.scope is Scope.PROJECT else project.account_id)
         )
-        return replace(project, limits=limits_of(tuple(own)))
+        return replace(project, quotas=in_lock_order(own))
 
     def vouchers(self, project_id: str) -> tuple[bytes, ...]:
         """The fingerprints of a project's server keys that are live, the newest ten."""
@@ -78,21 +77,21 @@ class Store:
         ]
         return tuple(live[-10:])
 
-    def counted(self, limit: Limit, at: datetime) -> int:
-        """The events that a limit counts in the window of this moment."""
-        starts = window_start(limit.window, at)
+    def counted(self, quota: Quota, at: datetime) -> int:
+        """The events that a quota counts in the window of this moment."""
+        starts = window_start(quota.window, at)
         return sum(
             1
             for event in self.events
-            if self._in_scope(event, limit)
-            and limit.counts(event.key_kind)
-            and window_start(limit.window, event.received_at) == starts
+            if self._in_scope(event, quota)
+            and quota.counts(event.key_kind)
+            and window_start(quota.window, event.received_at) == starts
         )
 
-    def _in_scope(self, event: Event, limit: Limit) -> bool:
-        if limit.scope is Scope.PROJECT:
-            return event.project_id == limit.scope_id
-        return self.projects[event.project_id].account_id == limit.scope_id
+    def _in_scope(self, event: Event, quota: Quota) -> bool:
+        if quota.scope is Scope.PROJECT:
+            return event.project_id == quota.scope_id
+        return self.projects[event.project_id].account_id == quota.scope_id
 
 
 class MemoryProjects:
@@ -122,26 +121,26 @@ class MemorySink:
         self._store = store
 
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
+        self, batch: Sequence[Event], quotas: Sequence[Quota], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome | OverQuota]:
         if self._store.failing is not None:
             raise self._store.failing
         if any(period_of(event.received_at) in self._store.closed for event in batch):
             raise Unavailable("the month is closed")
-        return [self._store_one(event, limits) for event in batch]
+        return [self._store_one(event, quotas) for event in batch]
 
-    def _store_one(self, event: Event, limits: Sequence[Limit]) -> StoreOutcome | OverQuota:
+    def _store_one(self, event: Event, quotas: Sequence[Quota]) -> StoreOutcome | OverQuota:
         store = self._store
         event_id = (event.project_id, event.key_kind, event.event_id)
         if event_id in store.ids:
             return StoreOutcome.DUPLICATE
         used_up = [
-            limit
-            for limit in limits
-            if limit.counts(event.key_kind) and store.counted(limit, event.received_at) >= limit.hard
+            quota
+            for quota in quotas
+            if quota.counts(event.key_kind) and store.counted(quota, event.received_at) >= quota.hard
         ]
         if used_up:
-            return OverQuota(max(used_up, key=lambda limit: window_end(limit.window, event.received_at)))
+            return OverQuota(max(used_up, key=lambda quota: window_end(quota.window, event.received_at)))
         store.ids.add(event_id)
         store.events.append(event)
         counted = (event.project_id, period_of(event.received_at))
@@ -180,12 +179,12 @@ class MemoryMeter:
                 )
         return sorted(found, key=lambda usage: (usage.account, usage.project, usage.period))
 
-    async def room(self, limit: Limit, at: datetime) -> int:
-        return max(0, limit.hard - self._store.counted(limit, at))
+    async def room(self, quota: Quota, at: datetime) -> int:
+        return max(0, quota.hard - self._store.counted(quota, at))
 
     async def quota_usage(self, at: datetime) -> Mapping[str, int]:
         quotas = self._store.quotas.values()
-        return {quota.id: self._store.counted(limits_of((quota,))[0], at) for quota in quotas}
+        return {quota.id: self._store.counted(quota, at) for quota in quotas}
 
     async def close(self, period: date) -> None:
         if self._clock.now().date() < next_period(period):
@@ -298,7 +297,7 @@ class MemoryRegistry:
         for known in await self.projects():
             if (known.account_id, known.name) == (project.account_id, name) and known.id != project_id:
                 raise AlreadyExists(f"the account has a project {name!r} already")
-        self._store.projects[project_id] = replace(project, name=name, limits=())
+        self._store.projects[project_id] = replace(project, name=name, quotas=())
 
     async def delete_project(self, project_id: str) -> None:
         project = self._store.projects.get(project_id)
@@ -347,7 +346,7 @@ class MemoryRegistry:
             if rules.pop(text, None) is None:
                 raise NotFound(f"the project has no origin {text}")
         origins = OriginRules(tuple(rules[text] for text in sorted(rules)))
-        self._store.projects[project_id] = replace(project, settings=settings, origins=origins, limits=())
+        self._store.projects[project_id] = replace(project, settings=settings, origins=origins, quotas=())
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None:
         self._living(key.project_id)

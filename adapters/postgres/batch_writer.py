@@ -11,12 +11,12 @@ from catchment.core.errors import BadEvents, Unavailable
 from catchment.core.event import Event
 from catchment.core.outcomes import OverQuota, StoreOutcome
 from catchment.core.ports import Clock
-from catchment.core.project import Limit
+from catchment.core.project import Quota
 
 from . import culprits
 from .errors import DatabaseError, Failure, as_outcome
 from .link import Link
-from .rows import NotJson, batch_of, limit_met, limit_rows, rows_of
+from .rows import NotJson, batch_of, quota_met, quota_rows, rows_of
 
 _RETRIED_AT_ONCE = frozenset({"40001", "40P01", "55P03"})
 """A serialization failure, a deadlock, a lock that was not free in time."""
@@ -68,10 +68,10 @@ class PostgresWriter:
     async def write(
         self, requests: Sequence[WriteRequest], *, deadline: float
     ) -> Sequence[Sequence[StoreOutcome | OverQuota]]:
-        limits = {request.events[0].project_id: request.limits for request in requests if request.limits}
+        quotas = {request.events[0].project_id: request.quotas for request in requests if request.quotas}
         try:
             texts = await self._call(
-                batch_of([request.encoded for request in requests]), limit_rows(limits.items()), deadline
+                batch_of([request.encoded for request in requests]), quota_rows(quotas.items()), deadline
             )
         except DatabaseError as error:
             if error.failure is Failure.BAD_DATA:
@@ -81,17 +81,17 @@ class PostgresWriter:
         start = 0
         for request in requests:
             end = start + len(request.events)
-            known = limits.get(request.events[0].project_id, ())
+            known = quotas.get(request.events[0].project_id, ())
             answers.append([_OUTCOMES.get(text) or _over_quota(text, known) for text in texts[start:end]])
             start = end
         return answers
 
-    async def _call(self, batch: str, limits: str, deadline: float) -> list[str]:
+    async def _call(self, batch: str, quotas: str, deadline: float) -> list[str]:
         """Call the procedure, and return the outcome of each event. Tries again what can be tried at once."""
         while True:
             left = max(_SHORTEST_TIMEOUT, deadline - self._clock.monotonic())
             try:
-                answer = await self._link.run("log_events", left, batch=batch, limits=limits)
+                answer = await self._link.run("log_events", left, batch=batch, limits=quotas)
                 texts: list[str] = answer[0][0]
                 return texts
             except DatabaseError as error:
@@ -112,5 +112,5 @@ class PostgresWriter:
         self._link.drop()
 
 
-def _over_quota(text: str, limits: Sequence[Limit]) -> OverQuota:
-    return limit_met(text.removeprefix(_OVER_QUOTA), limits)
+def _over_quota(text: str, quotas: Sequence[Quota]) -> OverQuota:
+    return quota_met(text.removeprefix(_OVER_QUOTA), quotas)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from catchment.core.errors import Invalid
 from catchment.core.metering.usage import Difference, Usage
 from catchment.core.ports import Clock
-from catchment.core.project import Limit
+from catchment.core.project import Quota
 from catchment.core.times import next_period, period_text, window_start
 
 from .errors import WRONG_CLOCK, DatabaseError
@@ -33,16 +33,16 @@ class PostgresMeter:
         rows = await self._links.run("usage", account=account, project=project, period=period)
         return [Usage(**row._asdict()) for row in rows]
 
-    async def room(self, limit: Limit, at: datetime) -> int:
+    async def room(self, quota: Quota, at: datetime) -> int:
         rows = await self._links.run(
             "window_usage",
-            scope=limit.scope,
-            scope_id=limit.scope_id,
-            window=limit.window,
-            starts=window_start(limit.window, at),
-            keys=limit.keys or BOTH_KEYS,
+            scope=quota.scope,
+            scope_id=quota.scope_id,
+            window=quota.window,
+            starts=window_start(quota.window, at),
+            keys=quota.keys or BOTH_KEYS,
         )
-        return max(0, limit.hard - int(rows[0][0]))
+        return max(0, quota.hard - int(rows[0][0]))
 
     async def quota_usage(self, at: datetime) -> Mapping[str, int]:
         return {row.quota_id: int(row.events) for row in await self._links.run("quota_usage", at=at)}

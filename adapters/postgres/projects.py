@@ -25,7 +25,7 @@ from catchment.core.project import (
     Quota,
     Scope,
     Window,
-    limits_of,
+    in_lock_order,
 )
 from catchment.core.tasks import end
 
@@ -305,7 +305,7 @@ def project_of(row: Any) -> Project:
             allow_null_origin=row.allow_null_origin,
             enabled=row.enabled,
         ),
-        limits=limits_of(tuple(quota_of(**quota) for quota in row.quotas)),
+        quotas=in_lock_order(quota_of(**quota) for quota in row.quotas),
     )
 
 

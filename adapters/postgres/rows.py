@@ -18,7 +18,7 @@ import msgspec
 
 from catchment.core.event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Campaign, Event, Place, UserAgent
 from catchment.core.outcomes import OverQuota
-from catchment.core.project import Limit
+from catchment.core.project import Quota
 
 _encode = msgspec.json.Encoder().encode
 
@@ -119,28 +119,28 @@ BOTH_KEYS = "both"
 """The kind of key of a limit that counts both."""
 
 
-def limit_met(words: str, limits: Iterable[Limit]) -> OverQuota:
+def quota_met(words: str, quotas: Iterable[Quota]) -> OverQuota:
     """Return the limit of the project that `log_events` names after `quota_exceeded`."""
     scope, window, keys = words.split(" ")
-    for limit in limits:
-        if (limit.scope, limit.window, limit.keys or BOTH_KEYS) == (scope, window, keys):
-            return OverQuota(limit)
+    for quota in quotas:
+        if (quota.scope, quota.window, quota.keys or BOTH_KEYS) == (scope, window, keys):
+            return OverQuota(quota)
     raise ValueError(f"the database names a limit that it was not given: {words}")
 
 
-def limit_rows(limits_of_projects: Iterable[tuple[str, tuple[Limit, ...]]]) -> str:
-    """The limits of projects, as `log_events` takes them."""
+def quota_rows(quotas_of_projects: Iterable[tuple[str, tuple[Quota, ...]]]) -> str:
+    """The quotas of projects, as `log_events` takes them."""
     return _encode(
         [
             {
                 "project_id": project_id,
-                "scope": limit.scope,
-                "scope_id": limit.scope_id,
-                "window": limit.window,
-                "keys": limit.keys,
-                "hard": limit.hard,
+                "scope": quota.scope,
+                "scope_id": quota.scope_id,
+                "window": quota.window,
+                "keys": quota.keys,
+                "hard": quota.hard,
             }
-            for project_id, limits in limits_of_projects
-            for limit in limits
+            for project_id, quotas in quotas_of_projects
+            for quota in quotas
         ]
     ).decode()

@@ -157,7 +157,7 @@ class Collect:
         events = [receipt.event for receipt in receipts if receipt.event is not None]
         charge = submission.charge
         share = charge.share if charge is not None and access.kind is KeyKind.BROWSER else None
-        outcomes = await self.sink.store(events, access.project.limits, deadline=submission.deadline, share=share)
+        outcomes = await self.sink.store(events, access.project.quotas, deadline=submission.deadline, share=share)
         for receipt, outcome in zip(receipts, outcomes, strict=True):
             if outcome is StoreOutcome.DUPLICATE:
                 receipt.outcome = Outcome.DUPLICATE
@@ -172,17 +172,17 @@ class Collect:
 
 def over_quota(met: OverQuota, access: Access, submission: Submission) -> Refusal:
     """The refusal of an event that found no room in a quota. A public key is not told the names of its owner."""
-    limit = met.limit
-    ends = window_end(limit.window, submission.received_at)
-    whose = f"this {limit.scope}"
+    quota = met.quota
+    ends = window_end(quota.window, submission.received_at)
+    whose = f"this {quota.scope}"
     if access.kind is KeyKind.SERVER:
         project = access.project
-        name = project.account if limit.scope is Scope.ACCOUNT else f"{project.account}/{project.name}"
-        whose = f"the {limit.scope} {name}"
-    by = "" if limit.keys is None else f" with {limit.keys} keys"
+        name = project.account if quota.scope is Scope.ACCOUNT else f"{project.account}/{project.name}"
+        whose = f"the {quota.scope} {name}"
+    by = "" if quota.keys is None else f" with {quota.keys} keys"
     return Refusal(
         reason=Reason.QUOTA_EXCEEDED,
-        detail=f"The quota of {whose} is used up: at most {limit.hard:,} events a {limit.window}{by}. "
+        detail=f"The quota of {whose} is used up: at most {quota.hard:,} events a {quota.window}{by}. "
         f"It begins anew at {ends:%Y-%m-%dT%H:%M:%SZ}.",
         retry_after=math.ceil((ends - submission.received_at).total_seconds()),
     )

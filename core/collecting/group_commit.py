@@ -18,7 +18,7 @@ from ..errors import BadEvents, CommitUnknown, Unavailable
 from ..event import Event
 from ..outcomes import OverQuota, StoreOutcome
 from ..ports import Clock
-from ..project import Limit
+from ..project import Quota
 from ..tasks import end
 from .ports import BatchWriter, WriteRequest
 from .store_queue import GroupLimits, StoreQueue, Waiting
@@ -111,7 +111,7 @@ class GroupCommit:
         return next((self._clock.monotonic() - waiting.since for waiting in self._queue), 0.0)
 
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
+        self, batch: Sequence[Event], quotas: Sequence[Quota], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome | OverQuota]:
         if self._down is not None:
             raise Unavailable(str(self._down), retry_after=self._down.retry_after)
@@ -125,7 +125,7 @@ class GroupCommit:
         except BadEvents:
             encoded, encodable = b"", False
         answer: asyncio.Future[Sequence[StoreOutcome | OverQuota]] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(batch, encoded, tuple(limits), deadline, self._clock.monotonic(), answer, share, encodable)
+        waiting = Waiting(batch, encoded, tuple(quotas), deadline, self._clock.monotonic(), answer, share, encodable)
         self._queue.put(waiting)
         self._idle.clear()
         self._work.set()
@@ -237,7 +237,7 @@ class GroupCommit:
             log.error("quarantined %d events that the event store can't hold", len(bad))
             good = [event for n, event in enumerate(waiting.events) if n not in bad]
             if good:
-                request = WriteRequest(good, writer.encode(good), waiting.limits)
+                request = WriteRequest(good, writer.encode(good), waiting.quotas)
                 (stored,) = await self._commit(writer, [request], waiting.deadline)
         except BadEvents as error:  # some were not found
             self._failed([waiting], Unavailable(str(error)))

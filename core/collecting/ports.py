@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..event import Enrichment, Event, Place, UserAgent
 from ..outcomes import EventWarning, Filtered, OverQuota, Refusal, StoreOutcome
-from ..project import Access, KeyKind, Limit
+from ..project import Access, KeyKind, Quota
 from .losses import Loss, LossReport, Recorded
 
 
@@ -26,13 +26,13 @@ class ProjectRepository(Protocol):
 
 class EventSink(Protocol):
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
+        self, batch: Sequence[Event], quotas: Sequence[Quota], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome | OverQuota]:
         """Stores a request's events, and counts them, in one transaction; returns after its commit.
 
         An outcome for every event, in order. An id that the project already has (of the same kind of key, in the
-        last 32 days, or earlier in the batch) is a duplicate, whatever the limits say. Of the others the first in
-        order that fit all `limits` (those that count its kind of key) are stored, and each of them adds one to the
+        last 32 days, or earlier in the batch) is a duplicate, whatever the quotas say. Of the others the first in
+        order that fit all `quotas` (those that count its kind of key) are stored, and each of them adds one to the
         usage of its project and period. The batch is never split over two transactions. `share` stands for the
         address of a sender that is not trusted: what waits of one never takes the place of the others.
 
@@ -48,7 +48,7 @@ class WriteRequest:
     events: Sequence[Event]
     encoded: bytes
     """What `BatchWriter.encode` made of the events."""
-    limits: tuple[Limit, ...]
+    quotas: tuple[Quota, ...]
 
 
 class BatchWriter(Protocol):

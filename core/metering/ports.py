@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from ..project import Limit
+from ..project import Quota
 from .usage import Difference, Usage
 
 
@@ -17,7 +17,7 @@ class UsageMeter(Protocol):
         """Return usage by account, project and period, in that order; of all, or of one account, project (ids) or
         period."""
 
-    async def room(self, limit: Limit, at: datetime) -> int:
+    async def room(self, quota: Quota, at: datetime) -> int:
         """How many more events fit this limit in the window of this moment; never negative."""
 
     async def quota_usage(self, at: datetime) -> Mapping[str, int]:

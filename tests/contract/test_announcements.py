@@ -84,6 +84,6 @@ async def test_a_quota_is_seen(storage: Storage, of: str) -> None:
         await storage.administer.set_quota(**{of: name}, window=Window.MONTH, hard=hard)  # type: ignore[arg-type]
 
         async def limited(hard: int = hard) -> bool:
-            return [limit.hard for limit in (await look_up()).project.limits] == [hard]
+            return [limit.hard for limit in (await look_up()).project.quotas] == [hard]
 
         await eventually(limited, f"the limit is {hard}")

@@ -16,7 +16,7 @@ from catchment.core.keys import fingerprint
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import KeyKind, Project, ProjectSettings, Quota, Scope, Window
 
-from ..support.events import NOON, an_event, an_id, events, project_limit
+from ..support.events import NOON, an_event, an_id, events, project_quota
 from ..support.storage import TIMEOUT, Storage
 from ..support.waiting import eventually
 
@@ -117,10 +117,7 @@ async def test_a_deleted_projects_keys_origins_quotas_and_losses_are_gone_and_it
     made = await storage.administer.create_key(storage.project.id, KeyKind.BROWSER)
     known = fingerprint(made.text)
     assert await storage.projects.find(known) is not None
-    limit = project_limit(storage.project, 5)
-    await storage.registry.set_quota(
-        Quota(id=an_id(91), scope=limit.scope, scope_id=limit.scope_id, window=limit.window, hard=limit.hard)
-    )
+    await storage.registry.set_quota(project_quota(storage.project, 5))
     report = LossReport(id="r", counts={"expired": 3})
     deadline = storage.clock.monotonic() + TIMEOUT
     await storage.losses.record(storage.project.id, KeyKind.BROWSER, report, NOON, deadline=deadline)
@@ -148,7 +145,7 @@ async def test_a_server_that_does_not_know_of_it_yet_stores_on_and_counts_true(s
     await storage.store(an_event(storage.project, "one"))
     await delete(storage, storage.project)
     late = an_event(storage.project, "late")
-    assert await storage.store(late, limits=(project_limit(storage.project, 9),)) == [StoreOutcome.STORED]
+    assert await storage.store(late, quotas=(project_quota(storage.project, 9),)) == [StoreOutcome.STORED]
     assert await storage.counted(storage.project) == 2
     assert await storage.meter.audit() == []
     assert (await storage.administer.delete_project(storage.project.id)).events == 1

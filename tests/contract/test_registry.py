@@ -16,7 +16,6 @@ from catchment.core.project import (
     DoNotTrack,
     Key,
     KeyKind,
-    Limit,
     Privacy,
     Project,
     ProjectSettings,
@@ -227,13 +226,13 @@ async def test_a_quota_that_is_removed_limits_nothing(storage: Storage) -> None:
         await storage.registry.set_quota(quota)
     assert await storage.registry.remove_quota(browser.id) == browser
     assert await storage.registry.quotas() == [both]
-    assert [limit.hard for limit in (await found(storage, known)).project.limits] == [2]
+    assert [limit.hard for limit in (await found(storage, known)).project.quotas] == [2]
     for gone in (browser.id, "no id"):
         with pytest.raises(NotFound):
             await storage.registry.remove_quota(gone)
 
 
-async def test_a_key_comes_with_the_limits_of_its_project_and_account(storage: Storage) -> None:
+async def test_a_key_comes_with_the_in_lock_order_its_project_and_account(storage: Storage) -> None:
     other = await storage.add_project("blog", "other")
     known = await add_key(storage, 7)
     quotas = [
@@ -244,13 +243,10 @@ async def test_a_key_comes_with_the_limits_of_its_project_and_account(storage: S
     for quota in (*quotas, a_quota(other, Scope.PROJECT, Window.DAY, 9), a_quota(other, Scope.ACCOUNT, Window.DAY, 10)):
         await storage.registry.set_quota(quota)
     assert len(await storage.registry.quotas()) == 5
-    expected = tuple(
-        Limit(scope=quota.scope, scope_id=quota.scope_id, window=quota.window, hard=quota.hard)
-        for quota in (quotas[2], quotas[1], quotas[0])
-    )
-    assert (await found(storage, known)).project.limits == expected
+    expected = (quotas[2], quotas[1], quotas[0])
+    assert (await found(storage, known)).project.quotas == expected
     (shop,) = [project for project in await storage.registry.projects() if project.name == "shop"]
-    assert shop.limits == expected
+    assert shop.quotas == expected
 
 
 async def test_the_live_server_keys_of_a_project_vouch_for_ids_beside_its_browser_keys(storage: Storage) -> None:

@@ -14,9 +14,9 @@ import pytest
 from catchment.core.errors import Invalid, Unavailable
 from catchment.core.event import Campaign, Place, UserAgent
 from catchment.core.outcomes import OverQuota, StoreOutcome
-from catchment.core.project import KeyKind, Limit, Window
+from catchment.core.project import KeyKind, Quota, Window
 
-from ..support.events import NOON, account_limit, an_event, events, kind_limit, project_limit
+from ..support.events import NOON, account_quota, an_event, events, kind_quota, project_quota
 from ..support.storage import Storage
 
 pytestmark = pytest.mark.gen_test
@@ -34,13 +34,13 @@ async def test_events_are_stored_and_counted(storage: Storage) -> None:
 
 async def test_an_empty_request_is_answered(storage: Storage) -> None:
     assert await storage.store() == []
-    assert await storage.store(limits=(project_limit(storage.project, 1),)) == []
+    assert await storage.store(quotas=(project_quota(storage.project, 1),)) == []
     assert await storage.store(an_event(storage.project, "one")) == [STORED]
 
 
 async def test_nothing_is_used_where_nothing_was_stored(storage: Storage) -> None:
     assert await storage.meter.usage() == []
-    assert await storage.meter.room(project_limit(storage.project, 7), NOON) == 7
+    assert await storage.meter.room(project_quota(storage.project, 7), NOON) == 7
 
 
 async def test_an_event_with_everything_is_stored(storage: Storage) -> None:
@@ -110,10 +110,10 @@ async def test_a_duplicate_is_one_whatever_the_times_say(storage: Storage) -> No
 
 
 async def test_a_duplicate_is_never_refused_for_quota(storage: Storage) -> None:
-    limits = (project_limit(storage.project, 1),)
-    assert await storage.store(an_event(storage.project, "one"), limits=limits) == [STORED]
+    quotas = (project_quota(storage.project, 1),)
+    assert await storage.store(an_event(storage.project, "one"), quotas=quotas) == [STORED]
     sent = [an_event(storage.project, event_id) for event_id in ("two", "one", "two")]
-    assert await storage.store(*sent, limits=limits) == [FULL, DUPLICATE, FULL]
+    assert await storage.store(*sent, quotas=quotas) == [FULL, DUPLICATE, FULL]
 
 
 # quotas
@@ -121,20 +121,20 @@ async def test_a_duplicate_is_never_refused_for_quota(storage: Storage) -> None:
 
 async def test_the_first_in_the_requests_order_that_fit_are_stored(storage: Storage) -> None:
     sent = [an_event(storage.project, event_id) for event_id in ("z", "y", "x", "w")]
-    assert await storage.store(*sent, limits=(project_limit(storage.project, 2),)) == [STORED, STORED, FULL, FULL]
+    assert await storage.store(*sent, quotas=(project_quota(storage.project, 2),)) == [STORED, STORED, FULL, FULL]
     assert await storage.counted() == 2
 
 
 async def test_what_was_refused_for_quota_is_stored_when_there_is_room(storage: Storage) -> None:
     one = an_event(storage.project, "one")
-    assert await storage.store(one, limits=(project_limit(storage.project, 0),)) == [FULL]
+    assert await storage.store(one, quotas=(project_quota(storage.project, 0),)) == [FULL]
     assert await storage.counted() == 0
-    assert await storage.store(one, limits=(project_limit(storage.project, 1),)) == [STORED]
+    assert await storage.store(one, quotas=(project_quota(storage.project, 1),)) == [STORED]
 
 
 async def test_of_the_same_id_in_a_request_over_quota_none_is_stored(storage: Storage) -> None:
     sent = [an_event(storage.project, event_id) for event_id in ("one", "two", "one", "two")]
-    outcomes = await storage.store(*sent, limits=(project_limit(storage.project, 1),))
+    outcomes = await storage.store(*sent, quotas=(project_quota(storage.project, 1),))
     assert (outcomes[0], outcomes[1], outcomes[2]) == (STORED, FULL, DUPLICATE)
     assert outcomes[3] is not STORED
     assert await storage.counted() == 1
@@ -143,52 +143,52 @@ async def test_of_the_same_id_in_a_request_over_quota_none_is_stored(storage: St
 async def test_what_was_stored_before_a_quota_was_set_is_counted(storage: Storage) -> None:
     await storage.store(*events(storage.project, 5))
     for window in Window:
-        limit = project_limit(storage.project, 6, window)
-        assert await storage.meter.room(limit, NOON) == 1
-    outcomes = await storage.store(*events(storage.project, 3, "more"), limits=(project_limit(storage.project, 6),))
+        quota = project_quota(storage.project, 6, window)
+        assert await storage.meter.room(quota, NOON) == 1
+    outcomes = await storage.store(*events(storage.project, 3, "more"), quotas=(project_quota(storage.project, 6),))
     assert outcomes == [STORED, FULL, FULL]
 
 
 async def test_what_is_stored_without_a_quota_is_counted_for_one(storage: Storage) -> None:
     """A server that does not know of the quota yet stores beside one that does."""
-    limits = (project_limit(storage.project, 4),)
-    assert await storage.store(an_event(storage.project, "one"), limits=limits) == [STORED]
+    quotas = (project_quota(storage.project, 4),)
+    assert await storage.store(an_event(storage.project, "one"), quotas=quotas) == [STORED]
     assert await storage.store(*events(storage.project, 2, "unaware")) == [STORED] * 2
-    assert await storage.store(*events(storage.project, 2, "aware"), limits=limits) == [STORED, FULL]
+    assert await storage.store(*events(storage.project, 2, "aware"), quotas=quotas) == [STORED, FULL]
 
 
 async def test_an_accounts_quota_counts_all_its_projects(storage: Storage) -> None:
     blog, stranger = await storage.add_project("blog"), await storage.add_project("site", "other")
-    limits = (account_limit(storage.project, 3),)
+    quotas = (account_quota(storage.project, 3),)
     assert await storage.store(*events(stranger, 5)) == [STORED] * 5
-    assert await storage.store(*events(storage.project, 2), limits=limits) == [STORED] * 2
-    assert await storage.store(*events(blog, 2), limits=limits) == [STORED, FULL]
-    assert await storage.store(an_event(storage.project, "one more"), limits=limits) == [FULL]
-    assert await storage.meter.room(limits[0], NOON) == 0
+    assert await storage.store(*events(storage.project, 2), quotas=quotas) == [STORED] * 2
+    assert await storage.store(*events(blog, 2), quotas=quotas) == [STORED, FULL]
+    assert await storage.store(an_event(storage.project, "one more"), quotas=quotas) == [FULL]
+    assert await storage.meter.room(quotas[0], NOON) == 0
 
 
 async def test_all_limits_must_have_room(storage: Storage) -> None:
     blog = await storage.add_project("blog")
-    account = account_limit(storage.project, 4)
-    assert await storage.store(*events(storage.project, 3), limits=(account, project_limit(storage.project, 2))) == [
+    account = account_quota(storage.project, 4)
+    assert await storage.store(*events(storage.project, 3), quotas=(account, project_quota(storage.project, 2))) == [
         STORED,
         STORED,
         FULL,
     ]
-    assert await storage.store(*events(blog, 3), limits=(account, project_limit(blog, 9))) == [STORED, STORED, FULL]
+    assert await storage.store(*events(blog, 3), quotas=(account, project_quota(blog, 9))) == [STORED, STORED, FULL]
     assert await storage.meter.room(account, NOON) == 0
-    assert await storage.meter.room(project_limit(blog, 9), NOON) == 7
+    assert await storage.meter.room(project_quota(blog, 9), NOON) == 7
 
 
 async def test_what_one_limit_refuses_takes_nothing_of_another(storage: Storage) -> None:
     blog = await storage.add_project("blog")
-    account = account_limit(storage.project, 2)
-    await storage.store(*events(storage.project, 5), limits=(account, project_limit(storage.project, 1)))
-    assert await storage.store(*events(blog, 2), limits=(account,)) == [STORED, FULL]
+    account = account_quota(storage.project, 2)
+    await storage.store(*events(storage.project, 5), quotas=(account, project_quota(storage.project, 1)))
+    assert await storage.store(*events(blog, 2), quotas=(account,)) == [STORED, FULL]
 
 
 async def test_a_days_quota_starts_again_the_next_day_in_utc(storage: Storage) -> None:
-    limits = (project_limit(storage.project, 1, Window.DAY), project_limit(storage.project, 3))
+    quotas = (project_quota(storage.project, 1, Window.DAY), project_quota(storage.project, 3))
     midnight = datetime(2026, 11, 3, tzinfo=UTC)
     arrivals = [
         midnight - timedelta(microseconds=1),
@@ -199,11 +199,11 @@ async def test_a_days_quota_starts_again_the_next_day_in_utc(storage: Storage) -
         midnight + timedelta(days=2),
     ]
     sent = [an_event(storage.project, str(n), received_at=arrival) for n, arrival in enumerate(arrivals)]
-    assert await storage.store(*sent, limits=limits) == [STORED, FULL, STORED, FULL, STORED, FULL]
+    assert await storage.store(*sent, quotas=quotas) == [STORED, FULL, STORED, FULL, STORED, FULL]
 
 
 async def test_a_months_quota_starts_again_the_next_month_in_utc(storage: Storage) -> None:
-    limits = (project_limit(storage.project, 1),)
+    quotas = (project_quota(storage.project, 1),)
     ends = datetime(2026, 12, 1, tzinfo=UTC)
     for arrival, outcome in (
         (ends - timedelta(microseconds=1), STORED),
@@ -211,49 +211,49 @@ async def test_a_months_quota_starts_again_the_next_month_in_utc(storage: Storag
         (ends, STORED),
         (ends + timedelta(days=30), FULL),
     ):
-        assert await storage.store(an_event(storage.project, str(arrival), received_at=arrival), limits=limits) == [
+        assert await storage.store(an_event(storage.project, str(arrival), received_at=arrival), quotas=quotas) == [
             outcome
         ]
 
 
 async def test_a_quota_that_was_lowered_refuses_all(storage: Storage) -> None:
-    await storage.store(*events(storage.project, 3), limits=(project_limit(storage.project, 5),))
-    lowered = project_limit(storage.project, 2)
-    assert await storage.store(an_event(storage.project, "one"), limits=(lowered,)) == [FULL]
+    await storage.store(*events(storage.project, 3), quotas=(project_quota(storage.project, 5),))
+    lowered = project_quota(storage.project, 2)
+    assert await storage.store(an_event(storage.project, "one"), quotas=(lowered,)) == [FULL]
     assert await storage.meter.room(lowered, NOON) == 0
 
 
 async def test_a_quota_may_be_larger_than_any_integer_of_32_bits(storage: Storage) -> None:
-    limit = project_limit(storage.project, 10**15)
-    assert await storage.store(an_event(storage.project, "one"), limits=(limit,)) == [STORED]
-    assert await storage.meter.room(limit, NOON) == 10**15 - 1
+    quota = project_quota(storage.project, 10**15)
+    assert await storage.store(an_event(storage.project, "one"), quotas=(quota,)) == [STORED]
+    assert await storage.meter.room(quota, NOON) == 10**15 - 1
 
 
 # kinds of key
 
 
 async def test_a_quota_of_a_kind_of_key_holds_that_kind_apart(storage: Storage) -> None:
-    limits = (kind_limit(storage.project, KeyKind.BROWSER, 2),)
+    quotas = (kind_quota(storage.project, KeyKind.BROWSER, 2),)
     browser, server = (
         [an_event(storage.project, f"event-{n}", key_kind=kind) for n in range(4)]
         for kind in (KeyKind.BROWSER, KeyKind.SERVER)
     )
-    assert await storage.store(*browser, limits=limits) == [STORED, STORED, FULL, FULL]
-    assert await storage.store(*server, limits=limits) == [STORED] * 4
-    assert await storage.meter.room(limits[0], NOON) == 0
+    assert await storage.store(*browser, quotas=quotas) == [STORED, STORED, FULL, FULL]
+    assert await storage.store(*server, quotas=quotas) == [STORED] * 4
+    assert await storage.meter.room(quotas[0], NOON) == 0
     assert await storage.counted() == 6
 
 
 async def test_an_event_is_told_the_limit_that_it_met_and_that_ends_last(storage: Storage) -> None:
-    day, month = project_limit(storage.project, 1, Window.DAY), account_limit(storage.project, 2)
-    browser = kind_limit(storage.project, KeyKind.BROWSER, 1)
-    other = kind_limit(storage.project, KeyKind.SERVER, 0)
+    day, month = project_quota(storage.project, 1, Window.DAY), account_quota(storage.project, 2)
+    browser = kind_quota(storage.project, KeyKind.BROWSER, 1)
+    other = kind_quota(storage.project, KeyKind.SERVER, 0)
 
-    async def met(event_id: str, *limits: Limit) -> Limit | None:
+    async def met(event_id: str, *quotas: Quota) -> Quota | None:
         (outcome,) = await storage.sink.store(
-            [an_event(storage.project, event_id)], limits, deadline=storage.clock.monotonic() + 10
+            [an_event(storage.project, event_id)], quotas, deadline=storage.clock.monotonic() + 10
         )
-        return outcome.limit if isinstance(outcome, OverQuota) else None
+        return outcome.quota if isinstance(outcome, OverQuota) else None
 
     assert await met("one", month, day, browser, other) is None
     assert await met("two", month, day, other) == day
@@ -335,7 +335,7 @@ async def test_a_request_of_a_thousand_is_stored(storage: Storage) -> None:
 async def test_a_thousand_with_limits_duplicates_and_an_old_one_in_order(storage: Storage) -> None:
     await storage.store(an_event(storage.project, "event-3"))
     sent = [an_event(storage.project, f"event-{n % 900}") for n in range(1000)]
-    outcomes = await storage.store(*sent, limits=(project_limit(storage.project, 501),))
+    outcomes = await storage.store(*sent, quotas=(project_quota(storage.project, 501),))
     assert outcomes[:4] == [STORED, STORED, STORED, DUPLICATE]
     assert outcomes[4:501] == [STORED] * 497
     assert outcomes[501:900] == [FULL] * 399

@@ -188,7 +188,7 @@ async def test_later_enrichments_win(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_properties_of_plugins_are_within_the_limits_of_event_data(house: House) -> None:
+async def test_properties_of_plugins_are_within_the_in_lock_order_event_data(house: House) -> None:
     house.plugins.enrichments = [Enrichment(properties={"long": "x" * 2001, **{str(n): n for n in range(60)}})]
     receipt = await house.receipt()
     (event,) = house.store.events

@@ -7,7 +7,7 @@ from datetime import date
 from catchment.core.limits import KNOWN_FIELDS, TEXT_FIELDS, Limits
 from catchment.core.metering.usage import Usage
 from catchment.core.outcomes import IN_WORDS, Outcome, Reason, Refusal, StoreOutcome, WarningCode
-from catchment.core.project import Limit, Quota, Scope, Window, limits_of
+from catchment.core.project import Quota, Scope, Window, in_lock_order
 
 
 def test_the_words_are_those_of_the_contract() -> None:
@@ -44,7 +44,7 @@ def test_every_text_field_has_a_limit() -> None:
     assert len(KNOWN_FIELDS) == 13
 
 
-def test_limits_are_locked_in_one_order() -> None:
+def test_quotas_are_locked_in_one_order() -> None:
     """Accounts, then projects: two that lock them in different orders wait for each other."""
     quotas = [
         Quota(id="", scope=scope, scope_id=scope_id, window=window, hard=1)
@@ -52,11 +52,10 @@ def test_limits_are_locked_in_one_order() -> None:
         for scope_id in ("b", "a")
         for window in (Window.MONTH, Window.DAY)
     ]
-    in_order = [(limit.scope, limit.scope_id, limit.window) for limit in limits_of(tuple(quotas))]
-    assert in_order == sorted(in_order, key=lambda limit: (limit[0] is Scope.PROJECT, limit))
-    assert limits_of(tuple(quotas)) == limits_of(tuple(reversed(quotas)))
-    assert limits_of(()) == ()
-    assert all(isinstance(limit, Limit) for limit in limits_of(tuple(quotas)))
+    in_order = [(quota.scope, quota.scope_id, quota.window) for quota in in_lock_order(quotas)]
+    assert in_order == sorted(in_order, key=lambda place: (place[0] is Scope.PROJECT, place))
+    assert in_lock_order(quotas) == in_lock_order(reversed(quotas))
+    assert in_lock_order(()) == ()
 
 
 def test_usage_is_billed_under_the_same_key_however_often_it_is_sent() -> None:

@@ -170,8 +170,8 @@ ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + exc
             ),
             Change(
                 _WRITER,
-                'answer = await self._link.run("log_events", left, batch=batch, limits=limits)\n',
-                'answer = await self._link.run("log_events", left, batch=batch, limits=limits)\n'
+                'answer = await self._link.run("log_events", left, batch=batch, limits=quotas)\n',
+                'answer = await self._link.run("log_events", left, batch=batch, limits=quotas)\n'
                 '                await self._link.run("add_usage", batch=batch, outcomes=answer[0][0])\n',
             ),
         ),

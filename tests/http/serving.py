@@ -28,7 +28,7 @@ from catchment.core.collecting.losses import LossReport, Recorded
 from catchment.core.event import Enrichment, Event
 from catchment.core.limits import Limits
 from catchment.core.outcomes import EventWarning, Filtered, OverQuota, Reason, Refusal, StoreOutcome
-from catchment.core.project import KeyKind, Limit, Project, Window
+from catchment.core.project import KeyKind, Project, Quota, Window
 
 from ..support.answers import Answer
 from ..support.parts import memory_parts
@@ -78,7 +78,7 @@ class GatedSink(MemorySink):
         self.waiting = 0
 
     async def store(
-        self, batch: Sequence[Event], limits: Sequence[Limit], *, deadline: float, share: str | None = None
+        self, batch: Sequence[Event], limits: Sequence[Quota], *, deadline: float, share: str | None = None
     ) -> Sequence[StoreOutcome | OverQuota]:
         self.waiting += 1
         try:

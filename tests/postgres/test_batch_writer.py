@@ -17,10 +17,10 @@ from catchment.core.collecting.group_commit import GroupCommit
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Event
 from catchment.core.outcomes import StoreOutcome
-from catchment.core.project import Limit
+from catchment.core.project import Quota
 
 from ..support.database import Database
-from ..support.events import an_event, an_id, events, project_limit
+from ..support.events import an_event, an_id, events, project_quota
 from ..support.sessions import busy, closed, locked, terminate
 from ..support.storage import Notes, in_words, open_sink, postgres_storage
 from ..support.waiting import eventually
@@ -57,12 +57,12 @@ def culprits() -> dict[str, Event]:
 
 
 def asked(
-    sink: GroupCommit, batch: Sequence[Event], limits: tuple[Limit, ...] = (), deadline: float = 30
+    sink: GroupCommit, batch: Sequence[Event], quotas: tuple[Quota, ...] = (), deadline: float = 30
 ) -> asyncio.Task[list[str]]:
     """A request that is under way."""
 
     async def store() -> list[str]:
-        return in_words(await sink.store(batch, limits, deadline=deadline))
+        return in_words(await sink.store(batch, quotas, deadline=deadline))
 
     return asyncio.create_task(store())
 
@@ -78,8 +78,8 @@ async def queued(sink: GroupCommit, count: int) -> None:
     await eventually(lambda: sink.queued[0] == count, f"{count} events wait")
 
 
-async def stored(sink: GroupCommit, batch: Sequence[Event], *limits: Any) -> list[str]:
-    return in_words(await sink.store(batch, limits, deadline=30))
+async def stored(sink: GroupCommit, batch: Sequence[Event], *quotas: Any) -> list[str]:
+    return in_words(await sink.store(batch, quotas, deadline=30))
 
 
 async def refused(sink: GroupCommit, batch: Sequence[Event]) -> Unavailable:
@@ -112,10 +112,10 @@ def everything_agrees(request: pytest.FixtureRequest) -> Iterator[None]:
 
 async def test_requests_of_a_group_are_served_in_order(database: Database) -> None:
     async with postgres_storage(database) as storage, open_sink(database, writers=1) as sink:
-        limits = (project_limit(storage.project, 3),)
+        quotas = (project_quota(storage.project, 3),)
         with locked(database):
             await first_under_way(database, sink)
-            tasks = [asked(sink, events(storage.project, 2, f"request-{n}"), limits) for n in range(3)]
+            tasks = [asked(sink, events(storage.project, 2, f"request-{n}"), quotas) for n in range(3)]
             await queued(sink, 6)
         assert [await task for task in tasks] == [[STORED, STORED], [STORED, FULL], [FULL, FULL]]
 
@@ -123,11 +123,11 @@ async def test_requests_of_a_group_are_served_in_order(database: Database) -> No
 async def test_a_retry_in_the_same_group_is_told_what_became_of_the_event(database: Database) -> None:
     """An event that found no room is not stored: nobody may be told that it is a duplicate of a stored one."""
     async with postgres_storage(database) as storage, open_sink(database, writers=1) as sink:
-        limits = (project_limit(storage.project, 0),)
+        quotas = (project_quota(storage.project, 0),)
         event = an_event(storage.project, "one")
         with locked(database):
             await first_under_way(database, sink)
-            tasks = [asked(sink, [event], limits) for _ in range(2)]
+            tasks = [asked(sink, [event], quotas) for _ in range(2)]
             await queued(sink, 2)
         assert [await task for task in tasks] == [[FULL], [FULL]]
 
@@ -223,7 +223,7 @@ async def test_duplicates_and_quotas_hold_beside_a_culprit(database: Database) -
         await storage.store(an_event(storage.project, "known"))
         batch = [an_event(storage.project, event_id) for event_id in ("a", "known", "b", "a", "c")]
         batch.insert(2, an_event(storage.project, "bad", label="\x00"))
-        outcomes = await stored(sink, batch, project_limit(storage.project, 3))
+        outcomes = await stored(sink, batch, project_quota(storage.project, 3))
         assert outcomes == [STORED, DUPLICATE, INVALID, STORED, DUPLICATE, FULL]
 
 

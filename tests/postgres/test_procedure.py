@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from catchment.adapters.postgres.errors import DatabaseError, Failure
-from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
+from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
 from catchment.core.event import Campaign, Event, Place, UserAgent, row_of
-from catchment.core.project import Limit
+from catchment.core.project import Quota
 
 from ..support.database import Database
-from ..support.events import NOON, an_event, an_id, events, project_limit
+from ..support.events import NOON, an_event, an_id, events, project_quota
 from ..support.sessions import busy, terminate
 from ..support.storage import Storage, open_link, open_sink, postgres_storage
 from ..support.waiting import eventually
@@ -25,10 +25,10 @@ from ..support.waiting import eventually
 pytestmark = pytest.mark.gen_test
 
 
-async def call(storage_link: Any, batch: list[Event], *limits: Limit) -> list[str]:
+async def call(storage_link: Any, batch: list[Event], *quotas: Quota) -> list[str]:
     """Call the procedure as the sink does, and return the outcomes."""
     rows = await storage_link.run(
-        "log_events", batch=batch_of([rows_of(batch)]), limits=limit_rows([(batch[0].project_id, limits)])
+        "log_events", batch=batch_of([rows_of(batch)]), limits=quota_rows([(batch[0].project_id, quotas)])
     )
     return [outcome.partition(" ")[0] for outcome in rows[0][0]]
 
@@ -92,7 +92,7 @@ async def test_usage_is_counted_by_month_of_the_arrival_in_one_call(database: Da
 async def test_a_rolled_back_call_leaves_nothing(database: Database) -> None:
     async def given_up(storage: Storage) -> None:
         async with open_link(database) as link, link.transaction():
-            await call(link, events(storage.project, 3), project_limit(storage.project, 2))
+            await call(link, events(storage.project, 3), project_quota(storage.project, 2))
             raise ZeroDivisionError
 
     async with postgres_storage(database) as storage:
@@ -113,11 +113,11 @@ async def test_a_call_that_began_before_the_first_quota_was_counted_is_counted_f
             )
             late = asyncio.create_task(call(unaware, events(storage.project, 3, "unaware")))
             await busy(database, "unaware")
-            limit = project_limit(storage.project, 5)
-            assert await storage.store(an_event(storage.project, "aware"), limits=(limit,)) == ["stored"]
+            quota = project_quota(storage.project, 5)
+            assert await storage.store(an_event(storage.project, "aware"), quotas=(quota,)) == ["stored"]
             cursor.execute("ROLLBACK")
         assert await late == ["stored"] * 3
-        assert await storage.store(*events(storage.project, 4, "more"), limits=(limit,)) == [
+        assert await storage.store(*events(storage.project, 4, "more"), quotas=(quota,)) == [
             "stored",
             "quota_exceeded",
             "quota_exceeded",
@@ -131,12 +131,12 @@ async def test_a_second_quota_counts_what_is_stored_at_the_same_moment(database:
         postgres_storage(database) as storage,
         open_sink(database) as other,
     ):
-        await storage.store(an_event(storage.project, "first"), limits=(project_limit(storage.project, 100),))
+        await storage.store(an_event(storage.project, "first"), quotas=(project_quota(storage.project, 100),))
         blog = await storage.add_project("blog")
-        limits = (project_limit(blog, 30),)
+        quotas = (project_quota(blog, 30),)
         requests = [
             (other if n % 2 else storage.sink).store(
-                events(blog, 2, f"request-{n}"), limits if n > 10 else (), deadline=30
+                events(blog, 2, f"request-{n}"), quotas if n > 10 else (), deadline=30
             )
             for n in range(40)
         ]

@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from catchment.adapters.postgres import registry
-from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
+from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
 from catchment.core.errors import Unavailable
 from catchment.core.event import Event
-from catchment.core.project import KeyKind, Limit, Project, Quota, Scope, Window, limits_of
+from catchment.core.project import KeyKind, Project, Quota, Scope, Window
 from catchment.core.tasks import end
 
 from ..support.database import Database
@@ -51,11 +51,6 @@ def a_quota(
     return Quota(id=an_id(1), scope=scope, scope_id=scope_id, window=window, keys=keys, hard=hard)
 
 
-def limit(quota: Quota) -> Limit:
-    (found,) = limits_of((quota,))
-    return found
-
-
 def used(database: Database, quota: Quota) -> int | None:
     """Return what the row of a quota's window says; None if there is no row."""
     rows = database.execute(
@@ -78,7 +73,7 @@ async def storing(database: Database, project: Project) -> AsyncIterator[None]:
                 break
         async with link.transaction():
             batch = batch_of([rows_of(new(project, 3, "slow"))])
-            await link.run("log_events", batch=batch, limits=limit_rows([]))
+            await link.run("log_events", batch=batch, limits=quota_rows([]))
             yield
 
 
@@ -100,7 +95,7 @@ async def test_a_quota_that_is_set_late_counts_what_is_there(database: Database,
         quota = a_quota(storage.project, 5, window, scope)
         await storage.registry.set_quota(quota)
         assert used(database, quota) == 3  # before anybody meets it
-        outcomes = await storage.store(*new(storage.project, 3, "after"), limits=(limit(quota),))
+        outcomes = await storage.store(*new(storage.project, 3, "after"), quotas=(quota,))
         assert outcomes == ["stored", "stored", "quota_exceeded"]
         assert used(database, quota) == 5
 
@@ -122,7 +117,7 @@ async def test_a_quota_of_a_kind_of_key_that_is_set_late_counts_what_came_by_it(
         assert await storage.meter.quota_usage(at) == {quota.id: has}
         for kind in KeyKind:
             outcomes = await storage.store(
-                *events(storage.project, 2, "after", received_at=now(), key_kind=kind), limits=(limit(quota),)
+                *events(storage.project, 2, "after", received_at=now(), key_kind=kind), quotas=(quota,)
             )
             assert outcomes == ["stored", "quota_exceeded" if kind is keys else "stored"]
         assert used(database, quota) == has + 1

@@ -14,14 +14,14 @@ from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.migrate import migrate, schema_status
 from catchment.adapters.postgres.registry import PostgresRegistry
-from catchment.adapters.postgres.rows import batch_of, limit_rows, rows_of
+from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
 from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import Invalid
 from catchment.core.origins import OriginRules
-from catchment.core.project import Account, KeyKind, Project, Quota, Scope, Window
+from catchment.core.project import Account, KeyKind, Project, Window
 
 from ..support.database import TODAY, Database, Server
-from ..support.events import NOON, an_event, an_id, events, kind_limit, project_limit
+from ..support.events import NOON, an_event, an_id, events, kind_quota, project_quota
 from ..support.storage import Storage, open_link, open_links, postgres_storage
 
 PLAIN, MALLORY = "catchment_server", "catchment_mallory"
@@ -63,13 +63,12 @@ def mallory(database: Database) -> Iterator[Database]:
 async def live(storage: Storage, database: Database) -> None:
     """Do all that a server and its commands do."""
     project = storage.project
-    limits = (kind_limit(project, KeyKind.BROWSER, 5), project_limit(project, 100, Window.DAY))
-    for limit in limits:
-        quota = Quota(id=an_id(9), scope=Scope.PROJECT, scope_id=project.id, window=Window.MONTH, hard=5)
-        await storage.registry.set_quota(quota)
-        await storage.store(*events(project, 4, f"{limit.hard}", data={"é": "\U0001f600\\"}), limits=limits)
+    quotas = (kind_quota(project, KeyKind.BROWSER, 5), project_quota(project, 100, Window.DAY))
+    for quota in quotas:
+        await storage.registry.set_quota(project_quota(project, 5))
+        await storage.store(*events(project, 4, f"{quota.hard}", data={"é": "\U0001f600\\"}), quotas=quotas)
     assert await storage.counted() == 5
-    assert await storage.store(an_event(project, "5-0"), limits=limits) == ["duplicate"]
+    assert await storage.store(an_event(project, "5-0"), quotas=quotas) == ["duplicate"]
     assert await storage.meter.quota_usage(datetime.now(UTC))
     report = LossReport(id="r", counts={"queue_full": 3})
     await storage.losses.record(project.id, KeyKind.BROWSER, report, NOON, deadline=storage.clock.monotonic() + 10)
@@ -197,8 +196,8 @@ async def test_temporary_tables_of_the_same_names_are_not_seen(plain: Database) 
             "pg_locks",
         ):
             await link._execute(f"CREATE TEMP TABLE {name} ()", {}, "shadow", 10)
-        limits = limit_rows([(storage.project.id, (project_limit(storage.project, 5),))])
-        (said,) = await link.run("log_events", batch=batch_of([rows_of(events(storage.project, 2))]), limits=limits)
+        quotas = quota_rows([(storage.project.id, (project_quota(storage.project, 5),))])
+        (said,) = await link.run("log_events", batch=batch_of([rows_of(events(storage.project, 2))]), limits=quotas)
         assert said == (["stored"] * 2,)
         assert await link.run("forget_ids", now=NOON, at_most=5) == [(0,)]
         assert len(await link.run("keep_partitions", today=date(2027, 8, 1), months_ahead=1)) == 2

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from catchment.core.event import Event
-from catchment.core.project import KeyKind, Limit, Project, Scope, Window
+from catchment.core.project import KeyKind, Project, Quota, Scope, Window
 
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 """Where `ToldClock` starts."""
@@ -42,13 +42,13 @@ def events(project: Project | str, count: int, prefix: str = "event", **changes:
     return [an_event(project, f"{prefix}-{n}", **changes) for n in range(count)]
 
 
-def project_limit(project: Project, hard: int, window: Window = Window.MONTH) -> Limit:
-    return Limit(scope=Scope.PROJECT, scope_id=project.id, window=window, hard=hard)
+def project_quota(project: Project, hard: int, window: Window = Window.MONTH) -> Quota:
+    return Quota(id=an_id(77), scope=Scope.PROJECT, scope_id=project.id, window=window, hard=hard)
 
 
-def kind_limit(project: Project, keys: KeyKind, hard: int, window: Window = Window.MONTH) -> Limit:
-    return Limit(scope=Scope.PROJECT, scope_id=project.id, window=window, keys=keys, hard=hard)
+def kind_quota(project: Project, keys: KeyKind, hard: int, window: Window = Window.MONTH) -> Quota:
+    return Quota(id=an_id(77), scope=Scope.PROJECT, scope_id=project.id, window=window, keys=keys, hard=hard)
 
 
-def account_limit(project: Project, hard: int, window: Window = Window.MONTH) -> Limit:
-    return Limit(scope=Scope.ACCOUNT, scope_id=project.account_id, window=window, hard=hard)
+def account_quota(project: Project, hard: int, window: Window = Window.MONTH) -> Quota:
+    return Quota(id=an_id(77), scope=Scope.ACCOUNT, scope_id=project.account_id, window=window, hard=hard)

@@ -36,7 +36,7 @@ from catchment.core.event import Event
 from catchment.core.limits import Limits
 from catchment.core.metering.ports import UsageMeter
 from catchment.core.outcomes import OverQuota, StoreOutcome
-from catchment.core.project import Limit, Project
+from catchment.core.project import Project, Quota
 
 from .database import Database
 from .waiting import eventually
@@ -90,10 +90,10 @@ class Storage:
         project, _ = await self.administer.create_project(name, account, ["https://example.com"])
         return project
 
-    async def store(self, *events: Event, limits: tuple[Limit, ...] = ()) -> list[str]:
+    async def store(self, *events: Event, quotas: tuple[Quota, ...] = ()) -> list[str]:
         """The outcomes of one request, in words."""
         deadline = self.clock.monotonic() + TIMEOUT
-        return in_words(await self.sink.store(events, limits, deadline=deadline))
+        return in_words(await self.sink.store(events, quotas, deadline=deadline))
 
     async def counted(self, project: Project | None = None) -> int:
         """The usage of a project, or of all, in all periods."""
