@@ -27,7 +27,7 @@ from typing import Any
 
 import pluggy
 
-from catchment.core.collecting.check import clean
+from catchment.core.collecting.findings import clean
 from catchment.core.errors import Invalid
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent
 from catchment.core.metering.usage import Usage

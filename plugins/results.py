@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from catchment.core.collecting.check import is_clean
+from catchment.core.collecting.findings import is_clean
 from catchment.core.event import Campaign, Enrichment, JsonObject, Place, UserAgent
 
 MAX_TEXT = 200

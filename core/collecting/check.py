@@ -7,9 +7,8 @@ ones) is mended, with a warning.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
@@ -17,16 +16,13 @@ from typing import Any
 from ..event import BLANK, JsonObject, RawEvent
 from ..limits import KNOWN_FIELDS, OTHER_FIELDS, Limits, Over
 from ..origins import Url, percent_encoded, read_url
-from ..outcomes import EventWarning, Reason, Refusal, WarningCode
+from ..outcomes import Reason, Refusal, WarningCode
 from ..privacy import canonical, read_hop
 from ..project import KeyKind
 from ..times import UNIX_TIME, read_time, read_unix_time, within_window
+from .check_data import check_object, refuse_depth
+from .findings import REPLACED, SHOWN, Findings, clean, is_clean
 
-_BAD_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
-_REPLACED = "NUL or half a surrogate pair, now U+FFFD"
-_SHOWN = 100
-"""Characters of a path."""
 _TOLD = 5
 """Errors that are put into words; all are in `errors`."""
 
@@ -45,52 +41,15 @@ class Sender:
     """The header's, with a browser key; None with a server key."""
 
 
-@dataclass(slots=True)
-class Findings:
-    """What the check has to say of one event."""
-
-    limits: Limits
-    most: int = field(default=2**31, kw_only=True)
-    """So many warnings and so many errors are said, and never more than `limits.warnings` of each."""
-    warnings: list[EventWarning] = field(default_factory=list, kw_only=True)
-    errors: dict[str, list[str]] = field(default_factory=dict, kw_only=True)
-    refused: int = field(default=0, kw_only=True)
-    """So many errors were said."""
-    odd: bool = field(default=False, kw_only=True)
-    """Whether there was anything to say, said or not."""
-
-    def warn(self, code: WarningCode, path: str, detail: str) -> None:
-        self.odd = True
-        if len(self.warnings) < min(self.limits.warnings, self.most):
-            self.warnings.append(EventWarning(code, clean(path[:_SHOWN]), detail))
-
-    def refuse(self, path: str, what: str) -> None:
-        """Says what is wrong. At least once: an event without an error is accepted."""
-        self.odd = True
-        if self.refused < min(self.limits.warnings, max(self.most, 1)):
-            self.refused += 1
-            self.errors.setdefault(path, []).append(what)
-
-
-def is_clean(text: str) -> bool:
-    """Whether PostgreSQL can hold this text: no NUL, no lone surrogate."""
-    return (text.isascii() and "\x00" not in text) or _BAD_CHARACTERS.search(text) is None
-
-
-def clean(text: str) -> str:
-    return _BAD_CHARACTERS.sub(_REPLACEMENT, text)
-
-
 def check_event(
     payload: object, sender: Sender, limits: Limits, new_id: Callable[[], str], event_id: str, findings: Findings
 ) -> tuple[RawEvent, Url | None] | Refusal:
-    """The payload's fields, checked against the table of limits, and its url, read. Warnings and errors are left in
-    `findings`.
+    """Check a payload's fields against the table of limits, and read its url. `findings` holds the warnings and errors.
 
-    `event_id` is the event's where it names none itself.
+    `event_id` is the event's id if the payload names none.
     """
     checked = _checked(payload, sender, limits, new_id, event_id, findings)
-    # What is nested deeper than `event_data` may be was said to be odd already: nothing else needs a look.
+    # Deep nesting has already set `odd`; otherwise skip this check.
     return (refuse_depth(payload, limits) if findings.odd else None) or checked
 
 
@@ -151,7 +110,7 @@ def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str,
                 continue
         attribute, most, over = rule
         if (not value.isascii() or "\x00" in value) and not is_clean(value) and attribute != "event_id":
-            findings.warn(WarningCode.CHARACTERS_REPLACED, wire, _REPLACED)
+            findings.warn(WarningCode.CHARACTERS_REPLACED, wire, REPLACED)
             value = clean(value)
         if len(value) > most:
             value = _too_long(value, wire, over, most, findings)
@@ -164,7 +123,7 @@ _NUMBERED = frozenset({"userId", "sessionId"})
 
 
 def _unknown(wire: str) -> str:
-    meant = _SPELLINGS.get(_spelling(wire[:_SHOWN]))
+    meant = _SPELLINGS.get(_spelling(wire[:SHOWN]))
     return f"did you mean {meant}?" if meant else "not a field of an event; put it into event_data"
 
 
@@ -329,101 +288,8 @@ def _is_double(number: object) -> bool:
         return False
 
 
-def check_object(value: JsonObject, path: str, limits: Limits, findings: Findings, depth: int = 1) -> JsonObject:
-    """The object within the limits of `event_data`: what is over is dropped or cut, with a warning."""
-    keys = "".join(value)  # most objects have few and short keys, which are looked at all at once
-    if len(value) > limits.data_keys or len(keys) > limits.data_key or not keys.isascii() or "\x00" in keys:
-        kept = _check_keys(value, path, limits, findings)
-    else:
-        kept = value.copy()
-    longest = limits.data_string
-    dropped = False
-    for key, item in kept.items():
-        kind = type(item)
-        if kind is str:
-            if len(item) > longest or not item.isascii() or "\x00" in item:
-                kept[key] = _check_text(item, f"{path}.{key}", limits, findings)
-        elif kind is dict or kind is list or kind is float:
-            kept[key] = item = _check_value(item, f"{path}.{key}", limits, findings, depth)
-            dropped = dropped or item is _NOTHING
-    return {key: item for key, item in kept.items() if item is not _NOTHING} if dropped else kept
-
-
-def _check_keys(value: JsonObject, path: str, limits: Limits, findings: Findings) -> JsonObject:
-    kept: JsonObject = {}
-    for key, item in value.items():
-        if len(kept) >= limits.data_keys:
-            findings.warn(WarningCode.DROPPED, path, f"more than {limits.data_keys} keys; the rest is left out")
-            break
-        if len(key) > limits.data_key:
-            findings.warn(WarningCode.DROPPED, f"{path}.{key}", f"a key longer than {limits.data_key} characters")
-            continue
-        if not is_clean(key):
-            key = clean(key)
-            findings.warn(WarningCode.CHARACTERS_REPLACED, f"{path}.{key}", _REPLACED)
-        kept[key] = item
-    return kept
-
-
-_NOTHING: Any = object()
-
-
-def _check_value(value: Any, path: str, limits: Limits, findings: Findings, depth: int) -> Any:
-    kind = type(value)
-    if kind is str:
-        return _check_text(value, path, limits, findings)
-    if kind is float:
-        if not isfinite(value):
-            findings.refuse(path, "a number out of range")
-        return value
-    if kind is not dict and kind is not list:
-        return value
-    if depth >= limits.data_depth:
-        findings.warn(WarningCode.DROPPED, path, f"deeper than {limits.data_depth} levels")
-        return _NOTHING
-    if kind is dict:
-        return check_object(value, path, limits, findings, depth + 1)
-    if len(value) > limits.data_array:
-        findings.warn(WarningCode.DROPPED, path, f"more than {limits.data_array} items; the rest is left out")
-        value = value[: limits.data_array]
-    checked = (_check_value(item, f"{path}[{i}]", limits, findings, depth + 1) for i, item in enumerate(value))
-    return [item for item in checked if item is not _NOTHING]
-
-
-def _check_text(text: str, path: str, limits: Limits, findings: Findings) -> str:
-    if len(text) > limits.data_string:
-        findings.warn(WarningCode.CUT, path, f"cut to {limits.data_string} characters")
-        text = text[: limits.data_string]
-    if not is_clean(text):
-        findings.warn(WarningCode.CHARACTERS_REPLACED, path, _REPLACED)
-        text = clean(text)
-    return text
-
-
 _TYPE_NAMES = {dict: "an object", list: "an array", str: "text", bool: "true or false", type(None): "null"}
 
 
 def _type_name(value: object) -> str:
     return _TYPE_NAMES.get(type(value), "a number")
-
-
-def refuse_depth(value: object, limits: Limits) -> Refusal | None:
-    """Why an event that is nested too deep can't be read."""
-    if not too_deep(value, limits.json_depth):
-        return None
-    return Refusal(reason=Reason.INVALID_JSON, detail=f"nested deeper than {limits.json_depth} levels")
-
-
-def too_deep(value: object, levels: int) -> bool:
-    """Whether arrays and objects are nested deeper than `levels`. Does not recurse."""
-    containers = [value] if isinstance(value, dict | list) else []
-    for _ in range(levels):
-        if not containers:
-            return False
-        containers = [
-            item
-            for container in containers
-            for item in (container.values() if isinstance(container, dict) else container)
-            if type(item) is dict or type(item) is list
-        ]
-    return bool(containers)

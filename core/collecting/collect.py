@@ -26,7 +26,8 @@ from ..ports import Clock, IdGenerator
 from ..project import Access, KeyKind, Scope
 from ..times import UNIX_TIME, read_time, read_unix_time, window_end
 from .charging import Charge
-from .check import Sender, is_clean
+from .check import Sender
+from .findings import is_clean
 from .ports import EventSink, Extensions, LossLedger, ProjectRepository, RateLimiter, Salts
 from .record_losses import take_losses
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, admit, event_steps, find_project, rate_limited

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from ..limits import Limits
 from ..outcomes import EventWarning, Outcome, WarningCode
 from ..project import Access, KeyKind
-from .check import Findings, is_clean
+from .findings import Findings, is_clean
 from .losses import LossOutcome, LossReceipt, LossReport, Recorded
 from .services import Services
 from .submission import Receipt, Submission

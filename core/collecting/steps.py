@@ -18,7 +18,9 @@ from ..outcomes import EventWarning, Filtered, Reason, Refusal
 from ..privacy import anonymize
 from ..project import Access, Bots, DoNotTrack, KeyKind, Privacy
 from .charging import Charge
-from .check import Findings, Sender, check_event, check_object
+from .check import Sender, check_event
+from .check_data import check_object
+from .findings import Findings
 from .services import Services
 from .submission import Submission, Unreadable
 

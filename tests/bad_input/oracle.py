@@ -29,7 +29,7 @@ from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.protocols import decode
 from catchment.adapters.postgres.rows import batch_of, rows_of
-from catchment.core.collecting.check import is_clean
+from catchment.core.collecting.findings import is_clean
 from catchment.core.event import Event, row_of
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Outcome, OverQuota, Reason, StoreOutcome, WarningCode

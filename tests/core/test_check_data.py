@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from catchment.core.collecting.check import too_deep
+from catchment.core.collecting.check_data import too_deep
 from catchment.core.limits import Limits
 from catchment.core.outcomes import WarningCode
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from catchment.core.collecting.check import Findings, Sender, check_event
+from catchment.core.collecting.check import Sender, check_event
+from catchment.core.collecting.findings import Findings
 from catchment.core.event import RawEvent
 from catchment.core.limits import TEXT_FIELDS, Limits, Over, TextField
 from catchment.core.outcomes import Reason, Refusal, WarningCode

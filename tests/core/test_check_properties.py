@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchment.core.collecting.check import Findings, Sender, check_event, is_clean
+from catchment.core.collecting.check import Sender, check_event
+from catchment.core.collecting.findings import Findings, is_clean
 from catchment.core.event import RawEvent
 from catchment.core.limits import KNOWN_FIELDS, TEXT_FIELDS, Limits
 from catchment.core.outcomes import Reason, Refusal

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catchment.adapters.memory.parts import NoRateLimit
-from catchment.core.collecting.check import Findings
+from catchment.core.collecting.findings import Findings
 from catchment.core.collecting.losses import KNOWN_REASONS, LossOutcome, LossReceipt, shown_reason
 from catchment.core.collecting.record_losses import check_losses
 from catchment.core.collecting.submission import Answer

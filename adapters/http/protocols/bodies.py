@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catchment.core.collecting.check import refuse_depth
+from catchment.core.collecting.check_data import refuse_depth
 from catchment.core.collecting.submission import Unreadable
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason, Refusal
