@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,17 +34,16 @@ from typing import Any
 from catchment.core.errors import CatchmentError
 from catchment.core.event import NO_USER_AGENT, NOWHERE, Enrichment, Event, JsonObject, Place, UserAgent
 from catchment.core.metering.usage import Usage
-from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, WarningCode
+from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal
 from catchment.core.times import period_text
 
+from .calls import Call, calls_of, finished, line_of, outcome_of, pass_cancellation
 from .errors import BillingFailed, PluginErrors, UnknownBackend
 from .failures import Failures
 from .hooks import Filter, Refuse
 from .interrupting import TooLong, interrupted_after
 from .loading import Plugins, hook_names
 from .results import BadResult, check_agent, check_enrichment, check_place, copy_json
-
-logger = logging.getLogger("catchment.plugins")
 
 BUDGET = 0.5
 """Seconds that one call may take."""
@@ -57,22 +55,6 @@ CLOSE = 2.0
 """Seconds that all plugins together have to close."""
 _LEAST = 0.1
 """Seconds that a plugin has to close, even if the plugins before it took all of the time."""
-
-
-class Call:
-    """One implementation of one hook, ready to be called with the hook's one argument."""
-
-    __slots__ = ("function", "hook", "is_async", "overruns", "plugin", "rests_until", "warning")
-
-    def __init__(self, plugin: str, hook: str, function: Callable[[Any], Any], is_async: bool) -> None:
-        self.plugin = plugin
-        self.hook = hook
-        self.function = function
-        self.is_async = is_async
-        self.overruns = 0
-        """Calls in a row that took too long."""
-        self.rests_until = 0.0
-        self.warning = EventWarning(WarningCode.PLUGIN_FAILED, plugin, hook)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +88,7 @@ class PluginExtensions:
         self.failures = failures if failures is not None else Failures(now)
         self._budget = budget
         self._now = now
-        calls = {hook: _calls(plugins, hook, trace) for hook in hook_names()}
+        calls = {hook: calls_of(plugins, hook, trace) for hook in hook_names()}
         self._configure = calls["catchment_configure"]
         self._close = calls["catchment_close"]
         self._started: set[str] = set()
@@ -140,16 +122,16 @@ class PluginExtensions:
             if only is not None and call.plugin not in only:
                 continue
             try:
-                await _finished(call.function(settings.get(call.plugin, {})))
+                await finished(call.function(settings.get(call.plugin, {})))
             except BaseException as error:
-                _pass_cancellation(error)
+                pass_cancellation(error)
                 failed.add(call.plugin)
                 raised.append(error)
                 if isinstance(error, CatchmentError):
-                    errors.append(f"plugins.{call.plugin}: {_line(error)}")
+                    errors.append(f"plugins.{call.plugin}: {line_of(error)}")
                     continue
                 self.failures.note(call.plugin, call.hook, type(error).__qualname__, error)
-                errors.append(f"plugins.{call.plugin}: failed to start: {type(error).__name__}: {_line(error)}")
+                errors.append(f"plugins.{call.plugin}: failed to start: {type(error).__name__}: {line_of(error)}")
         self._started = {name for name in self.plugins.loaded if only is None or name in only} - failed
         if errors:
             await self.close()
@@ -168,7 +150,7 @@ class PluginExtensions:
                     with interrupted_after(max(_LEAST, end - loop.time())):
                         call.function(None)
                 except BaseException as error:
-                    _pass_cancellation(error)
+                    pass_cancellation(error)
                     self._not_closed(call, error)
         tasks = {loop.create_task(self._close_one(call)): call for call in calls if call.is_async}
         if tasks:
@@ -182,7 +164,7 @@ class PluginExtensions:
         try:
             await call.function(None)
         except BaseException as error:
-            _pass_cancellation(error)
+            pass_cancellation(error)
             self._not_closed(call, error)
 
     def _not_closed(self, call: Call, error: BaseException) -> None:
@@ -218,14 +200,16 @@ class PluginExtensions:
         taken = 0
         for usage in usages:
             try:
-                await _finished(call.function(usage))
+                await finished(call.function(usage))
             except BaseException as error:
-                _pass_cancellation(error)
+                pass_cancellation(error)
                 self.failures.counts[call.plugin, call.hook] += 1
                 # An operator fixes disks and networks: one sentence is enough. For all else the author needs the place.
                 if not isinstance(error, CatchmentError | OSError):
                     self.failures.tell(call.plugin, call.hook, type(error).__qualname__, error)
-                what = _line(error) if isinstance(error, CatchmentError) else f"{type(error).__name__}: {_line(error)}"
+                what = (
+                    line_of(error) if isinstance(error, CatchmentError) else f"{type(error).__name__}: {line_of(error)}"
+                )
                 raise BillingFailed(
                     f"billing backend {backend} failed at {usage.account}/{usage.project}, "
                     f"{period_text(usage.period)}, after {taken} it took: {what}; "
@@ -322,7 +306,7 @@ class PluginExtensions:
         if self._now() < call.rests_until:
             return self._resting(call, warnings)
         # A separate task: if it ignores its cancellation it is left behind, and the request goes on.
-        task = asyncio.ensure_future(_outcome(call.function, argument))
+        task = asyncio.ensure_future(outcome_of(call.function, argument))
         self._left.add(task)
         task.add_done_callback(self._left.discard)
         try:
@@ -342,7 +326,7 @@ class PluginExtensions:
         return result
 
     def _raised(self, call: Call, error: BaseException, warnings: list[EventWarning]) -> None:
-        _pass_cancellation(error)
+        pass_cancellation(error)
         self._failed(call, type(error).__qualname__, error, warnings)
 
     def _too_slow(self, call: Call) -> None:
@@ -357,7 +341,7 @@ class PluginExtensions:
         warnings.append(call.warning)
 
     def _bad_result(self, call: Call, result: object, error: BaseException, warnings: list[EventWarning]) -> None:
-        _pass_cancellation(error)
+        pass_cancellation(error)
         if inspect.iscoroutine(result):
             result.close()  # or Python complains that it was never awaited
         what = str(error) if isinstance(error, BadResult) else type(error).__qualname__
@@ -373,7 +357,7 @@ class PluginExtensions:
                 return False
             error: BaseException = ValueError()
         except BaseException as failed:  # the comparison itself failed, because of a plugin's object
-            _pass_cancellation(failed)
+            pass_cancellation(failed)
             error = failed
         event.data.clear()
         event.data.update(copy_json(data))
@@ -390,63 +374,3 @@ class PluginExtensions:
 def _contents(event: Event) -> tuple[JsonObject, JsonObject]:
     """Return a copy of the parts of an event that are not frozen. It costs less than a read-only event."""
     return copy_json(event.data), copy_json(event.properties) if event.properties else {}
-
-
-def _calls(plugins: Plugins, hook: str, trace: bool) -> tuple[Call, ...]:
-    calls = []
-    for impl in plugins.implementations(hook):
-        function: Callable[..., Any] = impl.function
-        is_async = inspect.iscoroutinefunction(function)
-        if not impl.argnames:
-            function = _without_argument(function)
-        if trace:
-            function = _traced(function, impl.plugin_name, hook)
-        calls.append(Call(impl.plugin_name, hook, function, is_async))
-    return tuple(calls)
-
-
-def _without_argument(function: Callable[[], Any]) -> Callable[[object], Any]:
-    return lambda _argument: function()
-
-
-def _traced(function: Callable[[Any], Any], plugin: str, hook: str) -> Callable[[Any], Any]:
-    def traced(argument: object) -> Any:
-        logger.info("plugin %s, %s: called", plugin, hook)
-        return function(argument)
-
-    return traced
-
-
-async def _outcome(function: Callable[[Any], Any], argument: object) -> tuple[Any, BaseException | None]:
-    """Return the result of an ``async def``, or its exception: a task that ends with SystemExit would end the loop."""
-    try:
-        return await function(argument), None
-    except BaseException as error:
-        return None, error
-
-
-async def _finished(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result
-
-
-def _pass_cancellation(error: BaseException) -> None:
-    """Raise the exception if it cancels the task in which the plugin was called. All others are the plugin's own
-    errors, also SystemExit and KeyboardInterrupt: a library that calls ``sys.exit()`` must not stop the server."""
-    if isinstance(error, Exception):
-        return
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # no loop runs any more: a coroutine is being discarded
-        task = None
-    ends = isinstance(error, asyncio.CancelledError | GeneratorExit)
-    if ends and (task is None or task.cancelling()):
-        raise error
-    if task is not None and task.cancelling():  # it raised something else instead, which would end the event loop
-        raise asyncio.CancelledError from error
-
-
-def _line(error: BaseException) -> str:
-    try:
-        return " ".join(str(error).split())
-    except Exception:  # the error's own text fails
-        return "an error without a text"
