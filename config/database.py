@@ -10,8 +10,9 @@ from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.postgres.batch_writer import PostgresWriter
 from catchment.adapters.postgres.errors import POOLED, DatabaseError, Refused
 from catchment.adapters.postgres.key_uses import KeyUses
-from catchment.adapters.postgres.link import Link, Links, LowDescriptors, survey
+from catchment.adapters.postgres.link import Link, Links, survey
 from catchment.adapters.postgres.losses import PostgresLosses
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks

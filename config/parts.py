@@ -19,8 +19,9 @@ from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.operations.openapi import describe
 from catchment.adapters.http.routes import routes
 from catchment.adapters.http.tracker.handing_out import Tracker, shipped_scripts
-from catchment.adapters.postgres.link import Link, Links, LowDescriptors, survey
+from catchment.adapters.postgres.link import Link, Links, survey
 from catchment.adapters.postgres.losses import PostgresLosses
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.maintenance import Maintenance
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.registry import PostgresRegistry

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 
 from catchment.core.errors import NotPossible
 
-from .link import Link, LowDescriptors
+from .link import Link
+from .low_descriptors import LowDescriptors
 
 _TIMEOUT = 10.0
 _BETWEEN = 0.2

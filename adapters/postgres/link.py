@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -27,63 +26,17 @@ from catchment import sql
 
 from .errors import DatabaseError, Failure, NotConnected, Refused, failure_of, said_by, why_not_connected
 from .hosts import Lookups, places
+from .low_descriptors import SELECT_LIMIT, LowDescriptors
 from .named_rows import Rows, fetch
 from .session_checks import Checked, Identity, SessionChecks, identify
 
 log = logging.getLogger(__name__)
-
-SELECT_LIMIT = 1024
-"""Descriptors that `select()` can name are below this."""
 
 _READ_ONLY = "25006"
 """What a session was told when it began, and stays: another one may be on a database that is not."""
 
 _PATIENCE = 7 * 86400.0
 """Seconds for a statement that may take its time; where the other side is gone the session ends long before."""
-
-
-class LowDescriptors:
-    """Low file descriptors, kept open so that the database's sockets get them.
-
-    `count` is how many sessions there may be. As many again are kept in reserve: where a session dies, aiopg closes
-    its socket before anybody can take the descriptor back, and a website that connects just then has it. It is taken
-    back when it is next seen free.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._wanted = 2 * count
-        self._lent = 0
-        self._kept: list[int] = []
-        self._refill()
-
-    def lend(self) -> None:
-        """Frees one; the next socket that is opened gets it."""
-        self._refill()
-        self._lent += 1
-        if self._kept:
-            os.close(self._kept.pop())
-
-    def take_back(self) -> None:
-        """A socket that one was lent to was closed, or never opened."""
-        self._lent -= 1
-        self._refill()
-
-    def _refill(self) -> None:
-        """Takes the lowest free descriptors, as long as they are low enough and there are any."""
-        while len(self._kept) < self._wanted - self._lent:
-            try:
-                descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:  # none is left at all
-                return
-            if descriptor >= SELECT_LIMIT:
-                os.close(descriptor)
-                return
-            self._kept.append(descriptor)
-
-    def close(self) -> None:
-        self._wanted = 0
-        while self._kept:
-            os.close(self._kept.pop())
 
 
 class Link:

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from catchment.adapters.memory.parts import ToldClock
-from catchment.adapters.postgres.link import Link, LowDescriptors
+from catchment.adapters.postgres.link import Link
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.system.clock import SystemClock
 from catchment.core.event import Event
 from catchment.core.outcomes import StoreOutcome

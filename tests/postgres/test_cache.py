@@ -12,7 +12,8 @@ import pytest
 
 from catchment import sql
 from catchment.adapters.memory.parts import CountingIds, ToldClock
-from catchment.adapters.postgres.link import Link, Links, LowDescriptors
+from catchment.adapters.postgres.link import Link, Links
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.projects import CachedProjects, CacheLives
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.system.ids import SystemIds

@@ -13,7 +13,8 @@ from psycopg2.extensions import parse_dsn
 
 from catchment.adapters.postgres.errors import NotConnected
 from catchment.adapters.postgres.hosts import Lookups, places
-from catchment.adapters.postgres.link import Link, LowDescriptors
+from catchment.adapters.postgres.link import Link
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 
 from ..support.database import Database
 from ..support.waiting import eventually

@@ -11,7 +11,8 @@ import aiopg
 import pytest
 
 from catchment.adapters.postgres.errors import DatabaseError, Failure, NotConnected
-from catchment.adapters.postgres.link import Link, Links, LowDescriptors
+from catchment.adapters.postgres.link import Link, Links
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.core.errors import Unavailable
 
 from ..support.database import Database

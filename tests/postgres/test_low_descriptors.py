@@ -19,7 +19,8 @@ _PRELUDE = """
 import asyncio, os, resource, sys, warnings
 from catchment import sql
 from catchment.adapters.postgres.errors import DatabaseError, Failure, NotConnected
-from catchment.adapters.postgres.link import Link, LowDescriptors
+from catchment.adapters.postgres.link import Link
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 
 sql.queries()["divide"] = "SELECT 1 / %(by)s"
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -17,7 +17,8 @@ import pytest
 from catchment import sql
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.errors import Failure, Refused
-from catchment.adapters.postgres.link import Link, Links, LowDescriptors, survey
+from catchment.adapters.postgres.link import Link, Links, survey
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
 from catchment.adapters.system.clock import SystemClock

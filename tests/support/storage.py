@@ -20,8 +20,9 @@ from catchment.adapters.memory.store import (
     Store,
 )
 from catchment.adapters.postgres.batch_writer import PostgresWriter
-from catchment.adapters.postgres.link import Link, Links, LowDescriptors
+from catchment.adapters.postgres.link import Link, Links
 from catchment.adapters.postgres.losses import PostgresLosses
+from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.registry import PostgresRegistry

@@ -11,24 +11,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
 
 from . import _answers
 from ._answers import Again, Verdict
 from ._buffer import Buffer, Pending, envelope
 from ._course import Course
 from ._delivery import done, result_of
-from ._events import WIRE_NAMES, Item
+from ._events import Item
 from ._flushes import Flushes
-from ._logs import Tally, log
+from ._logs import log
 from ._losses import CLOSED, EXPIRED, GAVE_UP, QUEUE_FULL, TOO_LARGE, Losses
 from ._process import check, hold, release, watch
 from ._settings import Settings
+from ._telling import Telling
 from ._transport import Transport, Unreachable
-from .errors import Lost, Refused
-from .receipts import EventWarning, Receipt
+from .errors import Lost
 
-_NAMED = WIRE_NAMES | {f"event_data.{column}" for column in ("category", "label", "value")}
 LAST_CALL = 1.0
 """The last seconds of a close. In them it only reports events that something on the way still refuses."""
 REPORTS = 10
@@ -52,7 +50,6 @@ class Background:
 
     def _begin(self) -> None:
         settings = self._settings
-        self._tally = Tally()
         self._lock = threading.RLock()  # one that a signal handler which tracks may take again
         self._wake = threading.Condition(self._lock)
         self._buffer = Buffer(
@@ -64,10 +61,8 @@ class Background:
         self._course = Course()
         self._flushes = Flushes()
         self._losses = Losses()
-        self.refused: Counter[str] = Counter()
-        """The number of events that the server refused, by code."""
         self._last_again: Again | None = None
-        self._telling = threading.local()
+        self._telling = Telling(settings, self._endpoint, lambda: threading.current_thread() is self._thread)
         self._deadline = self._last_call = float("inf")
         self._gave_up = False
         self._gave_up_in: threading.Thread | None = None
@@ -81,8 +76,8 @@ class Background:
         with self._lock:
             self._losses.add(reason, 1)
             self._flushes.lose()
-        self._tally.warn("lost", f"{reason}: {why}", 1)
-        self._tell_error(Lost(event_id, reason))
+        self._telling.tally.warn("lost", f"{reason}: {why}", 1)
+        self._telling.error(Lost(event_id, reason))
 
     def add(self, item: Item) -> None:
         check()
@@ -103,7 +98,7 @@ class Background:
                 self._losses.add(reason, 1)
                 self._flushes.lose()
         if reason is not None:
-            self._report_lost(reason, [item.event_id])
+            self._telling.lost(reason, [item.event_id], self._last_again)
 
     def settled(self) -> Future[bool]:
         check()
@@ -139,9 +134,14 @@ class Background:
                 return
         self._give_up()
         release(self)
-        self._tally.finish()
+        self._telling.tally.finish()
         if thread is not None and (wait or self._gave_up_in is thread):
             thread.join(1.0)
+
+    @property
+    def refused(self) -> Counter[str]:
+        """The number of events that the server refused, by code."""
+        return self._telling.refused
 
     @property
     def losses(self) -> Mapping[str, int]:
@@ -305,9 +305,9 @@ class Background:
             self._last_again = verdict.again
             self._buffer.release(answered)
             self._plan(part, answered, verdict)
-        self._log_answer(part, verdict, failures)
+        self._telling.answer(part, verdict, failures)
         try:
-            self._report_receipts([receipt for receipt in receipts if receipt is not None])
+            self._telling.receipts([receipt for receipt in receipts if receipt is not None])
         finally:
             with self._lock:
                 self._flushes.settle(answered)
@@ -371,75 +371,7 @@ class Background:
 
     def _tell_lost(self, lost: Sequence[Pending], reason: str) -> None:
         try:
-            self._report_lost(reason, [one.item.event_id for one in lost])
+            self._telling.lost(reason, [one.item.event_id for one in lost], self._last_again)
         finally:
             with self._lock:
                 self._flushes.settle(lost, lost=True)
-
-    # saying so
-
-    def _report_lost(self, reason: str, ids: Sequence[str]) -> None:
-        if ids:
-            again = self._last_again if reason in (GAVE_UP, EXPIRED) else None
-            why = reason if again is None else f"{reason} (no answer: {again})"
-            self._tally.warn("lost", why, len(ids))
-        for event_id in ids:
-            self._tell_error(Lost(event_id, reason))
-
-    def _report_receipts(self, receipts: Sequence[Receipt]) -> None:
-        refused = Counter(_why(receipt) for receipt in receipts if receipt.outcome == "refused")
-        for why, count in refused.items():
-            self._tally.warn("refused", why, count)
-        with self._lock:
-            self.refused.update(str(receipt.reason) for receipt in receipts if receipt.outcome == "refused")
-        warned = Counter(_what(warning) for receipt in receipts for warning in receipt.warnings)
-        for what, count in warned.items():
-            self._tally.warn("taken with a warning", what, count)
-        for receipt in receipts:
-            self._call(self._settings.on_receipt, receipt)
-            if receipt.outcome == "refused":
-                self._tell_error(Refused(receipt))
-
-    def _log_answer(self, part: Sequence[Pending], verdict: Verdict, failures: int) -> None:
-        again = verdict.again
-        if verdict.losses == "refused":
-            log.warning("the server will not record what was lost before")
-        if again is not None and verdict.split and len(part) == 1:
-            self._tally.warn("set aside", str(again), 1)
-        elif again is not None:
-            level = log.debug if failures or verdict.split else log.warning
-            level("no answer from %s (%s); trying again, with the same ids", self._endpoint, again)
-        elif failures:
-            log.info("the server answers again, after %d attempts", failures)
-
-    def _tell_error(self, error: Refused | Lost) -> None:
-        """Call `on_error`, but not for an event that `on_error` itself tracked and lost: that would never end."""
-        if getattr(self._telling, "is_on", False):
-            return
-        self._telling.is_on = True
-        try:
-            self._call(self._settings.on_error, error)
-        finally:
-            self._telling.is_on = False
-
-    def _call(self, callback: Callable[[Any], object] | None, what: Receipt | Refused | Lost) -> None:
-        if callback is None:
-            return
-        try:
-            callback(what)
-        except BaseException as error:  # its text may hold data
-            if not isinstance(error, Exception) and threading.current_thread() is not self._thread:
-                raise  # an interrupt, say, of the thread that tracks
-            log.error("a callback raised %s", type(error).__name__)
-
-
-def _what(warning: EventWarning) -> str:
-    """Return the warning for the log, with the known part of the field's name: the rest may be data."""
-    field = warning.field if warning.field in _NAMED else warning.field.partition(".")[0]
-    return f"{warning.code} {field} ({warning.detail})" if field in _NAMED else warning.code
-
-
-def _why(receipt: Receipt) -> str:
-    """Return the reason for the log, with those wrong fields whose names are known: other names may be data."""
-    fields = sorted(WIRE_NAMES.intersection(receipt.errors))
-    return f"{receipt.reason} ({', '.join(fields)})" if fields else str(receipt.reason)
