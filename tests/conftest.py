@@ -22,8 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Else Tornado, which asks for the current event loop, is given one that was made for it and that nobody closes.
     asyncio.set_event_loop(None)
     config.option.async_test_timeout = max(config.option.async_test_timeout, _ASYNC_TIMEOUT)
-    # A shell that runs the tests in the background lets them ignore this signal, and so would the servers they start.
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # A shell that runs the tests in the background, and nohup, let them ignore these signals. So would the servers.
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

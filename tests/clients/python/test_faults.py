@@ -34,14 +34,15 @@ def open_door() -> Iterator[Door]:
 def test_a_server_that_is_killed_and_comes_back_has_every_event_once(
     site: Site, open_door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
 ) -> None:
-    client = make_client(open_door.endpoint, site.key, timeout=5, batch_events=20)
+    # Three starts of a server may take a slow machine a minute: the queue has room for that.
+    client = make_client(open_door.endpoint, site.key, timeout=5, batch_events=20, queue_events=100_000)
     tracked: list[str] = []
     is_over = threading.Event()
 
     def work() -> None:
         while not is_over.is_set():
             tracked.append(client.track("Ping"))
-            time.sleep(0.001)
+            time.sleep(0.005)
 
     worker = threading.Thread(target=work)
     worker.start()
