@@ -184,5 +184,6 @@ def test_metrics_tell_of_all_workers_and_every_known_series_begins_at_0(installa
         ):
             assert found[series] == 0, series
         for name in ("resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds", "cpu_seconds_total"):
-            assert found[f"process_{name}"] > 0
+            # Workers measure themselves once a second.
+            wait_for(server, lambda now, name=name: now[f"process_{name}"] > 0, f"process_{name} is measured")
         wait_for(server, lambda now: now["catchment_database_up"] == 1, "the database is up")
