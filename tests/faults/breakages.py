@@ -253,11 +253,11 @@ ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + exc
         (
             Change(
                 "config/server.py",
-                "        await server.drain(",
-                "        for sock in sockets:\n"
-                "            asyncio.get_running_loop().remove_reader(sock)\n"
-                "            sock.close()\n"
-                "        _ = server.drain  # (",
+                "            await server.drain(",
+                "            for sock in sockets:\n"
+                "                asyncio.get_running_loop().remove_reader(sock)\n"
+                "                sock.close()\n"
+                "            _ = server.drain  # (",
             ),
         ),
         {
