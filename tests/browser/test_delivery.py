@@ -55,6 +55,8 @@ async def test_a_click_that_leads_away_within_moments_arrives(visitor: Visitor) 
         "/", visitor.tag(), body.replace('href="about:blank"', f'href="{visitor.site.other_origin}/there"')
     )
     visitor.site.page("/there", "")
+    visitor.site.page("/without", "")
+    await visitor.open("/without")  # a website's last page may end its process, with the request that it has begun
     page = await visitor.open("/")
     await page.click("a")
     await page.wait_for_url("**/there")
