@@ -56,8 +56,8 @@ KILLS ?= 200
 faults: ready ## kill, freeze, cut and fill up what there is, under load (KILLS=20: the reduced form)
 	CATCHMENT_FAULTS_KILLS=$(KILLS) $(bin)/pytest -m faults tests/faults tests/strangers $(ARGS)
 
-breakages: ready ## break the code on purpose, in copies, and expect the fault suite to notice (ARGS=--quick: for CI)
-	$(bin)/python tests/faults/breakages.py $(ARGS)
+breakages: ready ## break the code on purpose, in copies, and expect the tests to notice (ARGS=--quick: for CI)
+	$(bin)/python -m tests.breakages $(ARGS)
 
 check: ready ## check style, types, the walls between the folders, the packaging, and what the tracker weighs
 	$(bin)/ruff check

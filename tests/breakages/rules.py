@@ -1,0 +1,144 @@
+"""Breakages of rules: origins, quotas, limits, the tracker, anonymizing. Ordinary tests notice them in seconds."""
+
+from __future__ import annotations
+
+from .breakage import Breakage, Change
+
+_ORIGINS = "core/origins.py"
+_NO_RULE = "core/test_origins.py::test_what_no_rule_says_is_refused_as_a_header"
+_QUOTAS = "contract/test_sink_and_meter.py"
+_DATA = "core/test_check_data.py"
+_TOO_OLD = "browser/test_delivery.py::test_an_event_that_is_too_old_to_be_dated_right_is_dropped_and_counted"
+
+RULES = (
+    Breakage(
+        "wildcard_without_its_dot",
+        "https://*.wild.com allows https://evilwild.com",
+        (Change(_ORIGINS, 'origin.host.endswith("." + self.host)', "origin.host.endswith(self.host)"),),
+        {f"{_NO_RULE}['https://evilwild.com']": "host='evilwild.com'"},
+        still_green=("core/test_origins.py::test_what_a_rule_says_is_allowed",),
+    ),
+    Breakage(
+        "any_scheme",
+        "http://localhost:* allows https://localhost",
+        (Change(_ORIGINS, "if origin.scheme != self.scheme or self.port not in", "if self.port not in"),),
+        {f"{_NO_RULE}['https://localhost']": "scheme='https', host='localhost'"},
+        still_green=("core/test_origins.py::test_what_a_rule_says_is_allowed",),
+    ),
+    Breakage(
+        "id_of_a_refused_event_kept",
+        "an event over its quota is a duplicate when it is sent again",
+        (
+            Change(
+                "sql/migrations/0004.collecting.sql",
+                "            WHERE sent.n = ANY (refused) AND known.project_id = sent.project_id\n",
+                "            WHERE false AND known.project_id = sent.project_id\n",
+            ),
+        ),
+        {
+            f"{_QUOTAS}::test_what_was_refused_for_quota_is_stored_when_there_is_room[embedded]": (
+                "[<StoreOutcome.DUPLICATE: 'duplicate'>] =="
+            )
+        },
+        still_green=(f"{_QUOTAS}::test_the_first_in_the_requests_order_that_fit_are_stored[embedded]",),
+    ),
+    Breakage(
+        "quota_not_counted",
+        "stored events use up no quota",
+        (
+            Change(
+                "sql/migrations/0004.collecting.sql",
+                "        PERFORM catchment.count_quotas(kept, projects, kinds, arrivals);\n",
+                "",
+            ),
+        ),
+        {
+            f"{_QUOTAS}::test_an_accounts_quota_counts_all_its_projects[embedded]": (
+                "'stored'>] == [<StoreOutcome.STORED: 'stored'>, 'quota_exceeded']"
+            )
+        },
+        still_green=(f"{_QUOTAS}::test_the_first_in_the_requests_order_that_fit_are_stored[embedded]",),
+    ),
+    Breakage(
+        "one_level_more",
+        "event_data may be a level deeper than its limit",
+        (
+            Change(
+                "core/collecting/check_data.py",
+                "    if depth >= limits.data_depth:\n",
+                "    if depth > limits.data_depth:\n",
+            ),
+        ),
+        {
+            f"{_DATA}::test_four_levels_are_kept_and_the_fifth_is_dropped": (
+                "{'in': {'in': {'in': {'in': {'in': 1}}}}} =="
+            ),
+            f"{_DATA}::test_arrays_are_levels_too": "[[['kept', ['dropped']]]]",
+        },
+        still_green=(f"{_DATA}::test_what_is_within_the_limits_is_kept_as_it_came",),
+    ),
+    Breakage(
+        "batch_of_any_number",
+        "a batch may have more events than its limit",
+        (
+            Change(
+                "adapters/http/protocols/bodies.py",
+                "    if count > limits.batch_events:\n",
+                "    if count > 2 * limits.batch_events:\n",
+            ),
+        ),
+        {"http/test_batches.py::test_1001_events_are_too_large[application/json]": '{"stored":1001,'},
+        still_green=("http/test_batches.py::test_a_thousand_events_are_taken",),
+    ),
+    Breakage(
+        "opt_out_of_others_entries",
+        "a visitor's opt-out deletes what the website keeps under a name of its own",
+        (
+            Change(
+                "clients/js/src/store.js",
+                'namesOf("catchment ", { ...lasting, ...store }).map(remove);',
+                'namesOf("catchment", { ...lasting, ...store }).map(remove);',
+            ),
+        ),
+        {
+            "browser/test_storage.py::test_who_opts_out_takes_nothing_of_the_website_s_along[chromium]": (
+                "['Catchment map', 'catchment opt-out'] =="
+            )
+        },
+    ),
+    Breakage(
+        "tracker_sends_what_is_too_old",
+        "the tracker sends events that the server would date wrong",
+        (Change("clients/js/src/outbox.js", "(Date.now() - 258e6)", "(Date.now() - 258e7)"),),
+        {f"{_TOO_OLD}[chromium]": "/before'), ('Waited', "},
+    ),
+    Breakage(
+        "mask_of_a_64",
+        "a masked IPv6 address keeps its /64",
+        (
+            Change(
+                "core/privacy.py",
+                "8 if isinstance(address, IPv4Address) else 80",
+                "8 if isinstance(address, IPv4Address) else 64",
+            ),
+        ),
+        {"core/test_privacy.py::test_an_address_is_masked[2001:db8:1:2:3:4:5:6-2001:db8:1::]": "2001:db8:1:2::"},
+        still_green=("core/test_privacy.py::test_an_address_is_masked[81.2.69.142-81.2.69.0]",),
+    ),
+    Breakage(
+        "salts_kept",
+        "the salts of hashed addresses are kept for a month, so the hashes can be computed again",
+        (
+            Change(
+                "sql/queries/maintenance.sql",
+                "WHERE day <= catchment.today(%(today)s) - 2",
+                "WHERE day <= catchment.today(%(today)s) - 32",
+            ),
+        ),
+        {
+            "postgres/test_maintenance.py::test_salts_are_forgotten_48_hours_after_their_day_began[embedded]": (
+                "datetime.date(2025, 10, 29)"
+            )
+        },
+    ),
+)
