@@ -1,4 +1,6 @@
-"""Breakages of rules: origins, quotas, limits, the tracker, anonymizing. Ordinary tests notice them in seconds."""
+"""Breakages of rules: origins, quotas, limits, what strangers pay for, what pages may read, the tracker, anonymizing.
+Ordinary tests notice them in seconds.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ _ORIGINS = "core/origins.py"
 _NO_RULE = "core/test_origins.py::test_what_no_rule_says_is_refused_as_a_header"
 _QUOTAS = "contract/test_sink_and_meter.py"
 _DATA = "core/test_check_data.py"
+_CHARGING = "http/test_charging.py"
+_A_SHARE = "test_one_address_holds_an_eighth_of_the_memory_and_the_last_of_it_is_for_whole_bodies"
 _TOO_OLD = "browser/test_delivery.py::test_an_event_that_is_too_old_to_be_dated_right_is_dropped_and_counted"
 
 RULES = (
@@ -89,6 +93,53 @@ RULES = (
         ),
         {"http/test_batches.py::test_1001_events_are_too_large[application/json]": '{"stored":1001,'},
         still_green=("http/test_batches.py::test_a_thousand_events_are_taken",),
+    ),
+    Breakage(
+        "look_ups_for_nothing",
+        "a stranger may look up any number of keys that nobody has",
+        (
+            Change(
+                "adapters/system/rate_limiter.py",
+                "            return self._look_ups.wait(bucket, 1)\n        bucket.tokens -= 1\n",
+                "            return self._look_ups.wait(bucket, 1)\n",
+            ),
+        ),
+        {
+            f"{_CHARGING}::test_look_ups_of_keys_that_nobody_has_are_bounded_by_address": '"code":"unknown_key"',
+            f"{_CHARGING}::test_look_ups_of_scripts_that_nobody_has_are_bounded_by_address": '"code":"not_found"',
+        },
+        still_green=(f"{_CHARGING}::test_a_stranger_can_not_lock_a_key",),
+    ),
+    Breakage(
+        "one_address_fills_the_memory",
+        "one address may hold all of the memory for requests",
+        (
+            Change(
+                "adapters/http/engine/memory.py",
+                " or of_one > most_of_one:\n",
+                ":\n",
+            ),
+        ),
+        {f"{_CHARGING}::{_A_SHARE}": " <= (10 * 1048576)"},
+        still_green=("http/test_bodies.py::test_bodies_that_come_in_together_are_bounded",),
+    ),
+    Breakage(
+        "refusals_hidden_from_pages",
+        "a page's script can't read why it is refused",
+        (
+            Change(
+                "adapters/http/application.py",
+                "        if origin is not None and origin.isascii()",
+                "        if response.status < 400 and origin is not None and origin.isascii()",
+            ),
+        ),
+        {
+            "http/test_codes.py::test_origin_not_allowed_is_said_of_a_foreign_origin_and_its_page_may_read_it": (
+                "None == 'https://evil.example'"
+            ),
+            "http/test_cors.py::test_every_answer_allows_the_origin_that_asked[null]": "None == 'null'",
+        },
+        still_green=("http/test_codes.py::test_stored_is_said_with_the_ids_of_event_and_session",),
     ),
     Breakage(
         "opt_out_of_others_entries",
