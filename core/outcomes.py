@@ -69,6 +69,17 @@ IN_WORDS: dict[Reason, str] = {
 }
 
 
+class OriginPlace(StrEnum):
+    """The part of a request that has an origin which the project does not allow."""
+
+    HEADER = "header"
+    """The header `Origin`."""
+    NULL_HEADER = "null_header"
+    """The header `Origin: null`, which no rule matches: a setting allows it."""
+    URL = "url"
+    """The event's field `url`."""
+
+
 class WarningCode(StrEnum):
     """A change that was made to an event, or a part that was left out. The event was accepted."""
 
@@ -97,7 +108,9 @@ class Refusal:
 
     reason: Reason
     detail: str = ""
-    """What was wrong, where, and what to do. Empty: the reason's own words."""
+    """What was wrong, and where. Empty: the reason's own words. Adapters add what to do."""
+    about: OriginPlace | None = None
+    """With `ORIGIN_NOT_ALLOWED`: the part of the request that it is about."""
     errors: dict[str, list[str]] = field(default_factory=dict)
     """The mistakes, by field."""
     code: str | None = None

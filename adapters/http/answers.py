@@ -9,7 +9,7 @@ import msgspec
 from catchment.core.collecting.losses import LossOutcome
 from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.event import row_of
-from catchment.core.outcomes import IN_WORDS, EventWarning, Outcome, Reason, Refusal
+from catchment.core.outcomes import IN_WORDS, EventWarning, OriginPlace, Outcome, Reason, Refusal
 from catchment.core.project import Access, KeyKind
 
 from .engine.message import Request, Response
@@ -37,8 +37,20 @@ STATUS_OF: dict[Reason, int] = {
     Reason.COMMIT_UNKNOWN: 503,
 }
 
+_SEND_A_KEY = "Send the project's key as projectKey in the body (the tag: data-key), or as Authorization: Bearer."
+_ADD_ORIGIN = "add it with `catchment project set P --add-origin ORIGIN`."
+
 OUTCOME = "X-Catchment-Outcome"
 REASON = "X-Catchment-Reason"
+
+
+def detail_of(refusal: Refusal) -> str:
+    """Return what was wrong, and what the sender or the operator can do."""
+    if refusal.reason is Reason.MISSING_KEY:
+        return _SEND_A_KEY
+    if refusal.about in (OriginPlace.HEADER, OriginPlace.URL):
+        return f"{refusal.words.removesuffix('.')}; {_ADD_ORIGIN}"
+    return refusal.words
 
 
 def problem(
@@ -56,7 +68,7 @@ def problem(
         "title": IN_WORDS[refusal.reason],
         "status": status,
         "code": refusal.reason,
-        "detail": refusal.words,
+        "detail": detail_of(refusal),
         "request_id": request.id,
     }
     if refusal.errors:
@@ -134,7 +146,7 @@ def _result(index: int, receipt: Receipt) -> dict[str, Any]:
     if refusal is not None:
         if refusal.errors:
             body["errors"] = refusal.errors
-        body["detail"] = refusal.words
+        body["detail"] = detail_of(refusal)
         if refusal.code is not None:
             body["plugin_code"] = refusal.code
     return body
@@ -156,7 +168,7 @@ def _dry_run(receipt: Receipt, access: Access | None) -> dict[str, Any]:
         "warnings": _warnings(receipt.warnings),
     }
     if receipt.refusal is not None:
-        body["detail"] = receipt.refusal.words
+        body["detail"] = detail_of(receipt.refusal)
         if receipt.refusal.errors:
             body["errors"] = receipt.refusal.errors
     return body

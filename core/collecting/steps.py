@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .. import keys
 from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
 from ..origins import Url, host_of, read_origin_header
-from ..outcomes import EventWarning, Filtered, Reason, Refusal
+from ..outcomes import EventWarning, Filtered, OriginPlace, Reason, Refusal
 from ..privacy import anonymize
 from ..project import Access, Bots, DoNotTrack, KeyKind, Privacy
 from .charging import Charge
@@ -73,9 +73,6 @@ class Passage(Findings):
 Verdict = Refusal | Filtered | None
 
 
-_ADD_IT = "add it with `catchment project set P --add-origin ORIGIN`."
-
-
 # The steps of a request
 
 
@@ -99,10 +96,7 @@ def rate_limited(wait: int) -> Refusal:
 async def find_project(services: Services, key: str | None, charge: Charge | None = None) -> Access | Refusal:
     """Find the project of the key. A text that can't be a key needs no look-up."""
     if not key:
-        return Refusal(
-            reason=Reason.MISSING_KEY,
-            detail="Send the project's key as projectKey in the body (the tag: data-key), or as Authorization: Bearer.",
-        )
+        return Refusal(reason=Reason.MISSING_KEY)
     access = None
     if keys.kind_of(key) is not None:
         fingerprint = keys.fingerprint(key)
@@ -148,12 +142,17 @@ def match_origin_header(services: Services, submission: Submission, access: Acce
     if sent == "null":
         if access.project.settings.allow_null_origin:
             return None
-        return Refusal(reason=Reason.ORIGIN_NOT_ALLOWED, detail="Origin: null is not allowed for this project.")
+        return Refusal(
+            reason=Reason.ORIGIN_NOT_ALLOWED,
+            detail="Origin: null is not allowed for this project.",
+            about=OriginPlace.NULL_HEADER,
+        )
     if access.project.origins.allow(read_origin_header(sent)):
         return None
     return Refusal(
         reason=Reason.ORIGIN_NOT_ALLOWED,
-        detail=f"The Origin header matches none of the project's origins; {_ADD_IT}",
+        detail="The Origin header matches none of the project's origins.",
+        about=OriginPlace.HEADER,
     )
 
 
@@ -220,7 +219,8 @@ def match_url(services: Services, passage: Passage) -> Verdict:
         return None
     return Refusal(
         reason=Reason.ORIGIN_NOT_ALLOWED,
-        detail=f"The event's url matches none of the project's origins; {_ADD_IT}",
+        detail="The event's url matches none of the project's origins.",
+        about=OriginPlace.URL,
     )
 
 

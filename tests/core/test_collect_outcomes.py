@@ -13,7 +13,7 @@ from catchment.core.collecting.submission import Unreadable
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Enrichment, Event
 from catchment.core.keys import make_key
-from catchment.core.outcomes import EventWarning, Filtered, Outcome, Reason, Refusal
+from catchment.core.outcomes import EventWarning, Filtered, OriginPlace, Outcome, Reason, Refusal
 from catchment.core.project import Bots, DoNotTrack, KeyKind, Privacy, Window
 
 from ..support.house import FullBuckets, House, a_payload
@@ -225,7 +225,8 @@ async def test_a_page_of_another_website_is_refused(house: House) -> None:
 
 
 async def test_an_origin_header_of_another_website_refuses_the_request(house: House) -> None:
-    assert (await house.refusal(origin="https://evil.example")).reason is Reason.ORIGIN_NOT_ALLOWED
+    refusal = await house.refusal(origin="https://evil.example")
+    assert (refusal.reason, refusal.about) == (Reason.ORIGIN_NOT_ALLOWED, OriginPlace.HEADER)
 
 
 @pytest.mark.parametrize("origin", ["", "example.com", "https://example.com/", "https://example.com\n", "NULL"])
@@ -234,7 +235,8 @@ async def test_an_origin_header_that_is_none_refuses_the_request(house: House, o
 
 
 async def test_the_null_origin_is_refused_unless_the_project_allows_it(house: House) -> None:
-    assert (await house.refusal(origin="null")).reason is Reason.ORIGIN_NOT_ALLOWED
+    refusal = await house.refusal(origin="null")
+    assert (refusal.reason, refusal.about) == (Reason.ORIGIN_NOT_ALLOWED, OriginPlace.NULL_HEADER)
     await house.change(allow_null_origin=True)
     assert (await house.receipt(origin="null")).outcome is Outcome.STORED
 

@@ -158,7 +158,9 @@ async def test_invalid_event_says_by_field_what_is_wrong(site: Site) -> None:
 
 async def test_missing_key_is_said_where_no_key_was_sent(site: Site) -> None:
     problem = check_problem(await site.post(site.event(projectKey=None)), 401, "missing_key")
-    assert "projectKey" in problem["detail"]
+    assert problem["detail"] == (
+        "Send the project's key as projectKey in the body (the tag: data-key), or as Authorization: Bearer."
+    )
 
 
 @pytest.mark.parametrize("key", ["pk_mistyped", "hunter2", "pk_", "sk_" + "x" * 500, "\u00fc"])
@@ -188,20 +190,30 @@ async def test_quota_exceeded_is_said_where_the_quota_is_used_up(site: Site) -> 
     assert sum(site.storage.usage.values()) == 1
 
 
+ADD_IT = "add it with `catchment project set P --add-origin ORIGIN`."
+FOREIGN_URL = f"The event's url matches none of the project's origins; {ADD_IT}"
+FOREIGN_ORIGIN = f"The Origin header matches none of the project's origins; {ADD_IT}"
+
+
 async def test_origin_not_allowed_is_said_of_a_foreign_url(site: Site) -> None:
-    check_problem(await site.post(site.event(url="https://evil.example/")), 403, "origin_not_allowed")
+    foreign = site.event(url="https://evil.example/")
+    problem = check_problem(await site.post(foreign), 403, "origin_not_allowed")
+    assert problem["detail"] == FOREIGN_URL
+    assert (await site.post([foreign], "/v1/batch")).json["results"][0]["detail"] == FOREIGN_URL
+    assert (await site.post(foreign, "/v1/events?dry_run=1")).json["detail"] == FOREIGN_URL
 
 
 async def test_origin_not_allowed_is_said_of_a_foreign_origin_and_its_page_may_read_it(site: Site) -> None:
     answer = await site.post(site.event(), Origin="https://evil.example")
     check_common(answer, "https://evil.example")
-    assert (answer.status, answer.json["code"]) == (403, "origin_not_allowed")
+    assert (answer.status, answer.json["code"], answer.json["detail"]) == (403, "origin_not_allowed", FOREIGN_ORIGIN)
 
 
 async def test_origin_not_allowed_is_said_of_null_unless_the_project_allows_it(site: Site) -> None:
     answer = await site.post(site.event(), Origin="null")
     check_common(answer, "null")
     assert (answer.status, answer.json["code"]) == (403, "origin_not_allowed")
+    assert answer.json["detail"] == "Origin: null is not allowed for this project."
     await site.change(allow_null_origin=True)
     assert (await site.post(site.event(), Origin="null")).status == 200
 
