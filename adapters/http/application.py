@@ -100,7 +100,10 @@ class Application(Engine):
 
     def _refuse(self, request: Request, refusal: Refusal, status: int = 0) -> Response:
         if request.route is not None and request.route.refuse is not None:
-            return request.route.refuse(request, refusal, status)
+            try:
+                return request.route.refuse(request, refusal, status)
+            except Exception as error:  # the protocol cannot write its own refusal
+                log_fault(request, error)
         return problem(refusal, request, status=status)
 
     def _no_route(self, request: Request) -> Response:

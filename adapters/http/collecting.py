@@ -1,13 +1,16 @@
-"""`POST /v1/events`, `POST /v1/batch` and `GET /v1/pixel.gif`: a request becomes a submission, an answer a response."""
+"""Collects events over HTTP, by any wire protocol: a request becomes a submission, and its answer a response.
+
+The protocol reads and writes (`protocols/wire_protocol.py`). This module charges the client's address, unpacks the
+body within bounds, lets batches wait for each other, and counts the outcomes.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from urllib.parse import unquote
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 
 from catchment.core.collecting.charging import Charge
 from catchment.core.collecting.collect import Collect, unavailable
@@ -16,70 +19,31 @@ from catchment.core.collecting.steps import rate_limited
 from catchment.core.collecting.submission import Answer, Submission
 from catchment.core.collecting.turns import Places
 from catchment.core.errors import Fault, Unavailable
-from catchment.core.keys import PREFIXES, kind_of
+from catchment.core.keys import kind_of
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Outcome, Reason, Refusal
 from catchment.core.project import Access, KeyKind
 
-from . import answers
 from .engine.logs import RateLimitedLog, log_fault
-from .engine.message import Request, Response
+from .engine.message import Request, Response, Route, Routes
 from .operations.metrics import Metrics
-from .protocols.bodies import Body, read_batch, read_event, read_lines, server_key_in
-from .protocols.decode import MOST_PACKED, NotReadable, TooLarge, count_values, said_size, unpack
-from .protocols.pixel import picture, read_pixel, write_pixel
+from .protocols.decode import MOST_PACKED, count_values, said_size, unpack
+from .protocols.errors import NotReadable, Refused, TooLarge
+from .protocols.wire_protocol import Sent, WireProtocol
 
-log = logging.getLogger(__name__)
-
-_NO_ROOM = "too many bodies are being received"
+_NO_MEMORY = "too many bodies are being received"
 _NOT_READ = "The body was not read, and nothing of it was stored: {}. Send it again as it is."
-_Reader = Callable[[bytes, Limits], Body]
-_EVENT_READERS: dict[str, _Reader] = {"application/json": read_event, "text/plain": read_event}
-_BATCH_READERS: dict[str, _Reader] = {
-    "application/json": read_batch,
-    "text/plain": read_batch,
-    "application/x-ndjson": read_lines,
-    "application/ndjson": read_lines,
-    "application/jsonl": read_lines,
-}
-
-
 _VALUE_BYTES = 100
-"""What a value of JSON takes in memory, about: an empty object and its place in an array are 88."""
-
-
+"""The memory that a JSON value takes, about: an empty object and its place in an array take 88 bytes."""
 _SMALL = 64 * 1024
-"""A batch that unpacks to more is a large one, which small ones pass."""
-
-
-_GZIP = ("gzip", "x-gzip")
-"""One thing (RFC 9110, 8.4.1.3)."""
-_ENCODINGS = (*_GZIP, "identity")
-_CHARSETS = ("", "utf-8", "utf8", "us-ascii", "ascii")
-"""UTF-8, and what is a part of it."""
+"""A batch that unpacks to more is a large one, which small ones overtake."""
 _LATEST = 1.0
-"""Seconds after which those who are over their rate are told so, at the latest."""
+"""Seconds that a sender over its rate waits for its answer, at most."""
 _REFUSED_A_SECOND = 250
-_DRY_RUN = re.compile(r"(?:^|&)dry_run(?:=([^&]*))?(?![^&])")
-"""Looked for in a query: to take thousands of parameters apart would cost more than an event, and be nobody's bill."""
-_EVENT_LETTERS = 200
-"""An event in JSON has so many or more, but for the shortest."""
-
-
-class _Refused(Exception):
-    """The request is refused before its body is read."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__()
-        self.refusal = refusal
-
-
-class _NotSupported(Exception):
-    """The body's media type or encoding is not one that is read here."""
 
 
 class Collecting:
-    """The collecting routes. `deadline`: seconds from the arrival to the answer."""
+    """Collects the events of requests. `deadline`: seconds from a request's arrival to its answer."""
 
     def __init__(
         self,
@@ -96,150 +60,129 @@ class Collecting:
         self._metrics = metrics
         self._watch = watch
         self._places = Places(collect.turn, collect.clock)
-        self._told_later = 0
+        self._waiting_refusals = 0
         self._warnings = RateLimitedLog()
 
-    async def event(self, request: Request) -> Response:
-        """One event."""
-        return await self._answer(request, batch=False)
+    def routes(self, protocols: Iterable[WireProtocol]) -> Routes:
+        """Return the routes of these protocols."""
+        table: dict[str, dict[str, Route]] = {}
+        for protocol in protocols:
+            for path in protocol.paths:
+                route = Route(
+                    partial(self.answer, protocol),
+                    body_bytes=protocol.body_bytes,
+                    label=path,
+                    cors=protocol.cors,
+                    refuse=protocol.refuse,
+                )
+                table.setdefault(path, {}).update(dict.fromkeys(protocol.methods, route))
+        return table
 
-    async def batch(self, request: Request) -> Response:
-        """Up to a thousand events of one project."""
-        return await self._answer(request, batch=True)
-
-    async def pixel(self, request: Request) -> Response:
-        """One event in a query string. HEAD asks what it would be sent, and stores nothing."""
-        if request.method == "HEAD":
-            return picture()
+    async def answer(self, protocol: WireProtocol, request: Request) -> Response:
+        """Return the answer to a request in this protocol."""
+        at_once = protocol.answer_at_once(request)
+        if at_once is not None:
+            return at_once
+        dry_run = protocol.dry_run(request)
         charge = Charge(self._collect.rate_limiter, request.client.share)
         try:
-            await self._enter(request, charge)
-        except _Refused as refused:
-            answer = Answer(refusal=refused.refusal)
-        else:
-            body = read_pixel(request.query, request.headers.get("Referer"))
-            answer = await self._collected(request, body, body.key, False, charge)
-        await self._tell_later(request, answer)
-        self._tell(answer, False)
-        return write_pixel(answer)
-
-    async def _answer(self, request: Request, *, batch: bool) -> Response:
-        dry_run = "dry_run" in request.query and _asked_for_dry_run(request.query)
-        charge = Charge(self._collect.rate_limiter, request.client.share)
-        try:
-            await self._enter(request, charge)
-            body = await self._read_batch(request, charge) if batch else self._read_event(request, charge)
-        except _Refused as refused:
-            answer = Answer(refusal=refused.refusal)
-        except Unavailable as error:
-            detail = _NOT_READ.format(error)
-            answer = Answer(refusal=Refusal(reason=Reason.UNAVAILABLE, detail=detail, retry_after=error.retry_after))
-        except TooLarge as error:
-            answer = Answer(refusal=Refusal(reason=Reason.TOO_LARGE, detail=str(error)))
+            await self._enter(protocol, request, charge)
+            sent = await self._read(protocol, request, charge)
         except NotReadable as error:
-            answer = Answer(refusal=Refusal(reason=Reason.INVALID_JSON, detail=str(error)))
-        except _NotSupported as error:
-            answer = Answer(refusal=Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, detail=str(error)))
+            answer = Answer(refusal=error.refusal)
         else:
-            key = _bearer(request.headers.get("Authorization")) or body.key
-            answer = await self._collected(request, body, key, dry_run, charge)
-        await self._tell_later(request, answer)
-        self._tell(answer, dry_run)
-        shape = answers.batch if batch else answers.single
-        return shape(answer, request, dry_run=dry_run)
+            answer = await self._collected(request, sent, protocol.key(request) or sent.key, dry_run, charge)
+        await self._delay_refusal(request, answer)
+        self._count(answer, dry_run)
+        if self._watch is not None:
+            self._watch(answer, dry_run)
+        return protocol.write(request, answer)
 
-    async def _enter(self, request: Request, charge: Charge) -> None:
-        """Charge the address for a request before anything is done with its body. Raises `_Refused` if it has used up
-        what it has, unless the request names a server key that is good."""
+    async def _enter(self, protocol: WireProtocol, request: Request, charge: Charge) -> None:
+        """Charge the address for a request before anything is done with its body. Raise `Refused` if the address is
+        over its rate, unless the request names a good server key."""
         if charge.enter(request.size) is None:
             return
-        wait = charge.enter(request.size, self._events_in(request))
+        events = max(1, min(protocol.estimate_events(request), self._limits.batch_events))
+        wait = charge.enter(request.size, events)
         if wait is None:
             return
-        key = _bearer(request.headers.get("Authorization")) or server_key_in(request.body)
+        key = protocol.early_key(request)
         if key is not None and kind_of(key) is KeyKind.SERVER:
             access = await self._judge_key(key, charge)
             if isinstance(access, Access):
                 return
-        raise _Refused(rate_limited(wait))
+        raise Refused(rate_limited(wait))
 
-    def _events_in(self, request: Request) -> int:
-        """About how many events a body has that is not read: it says after how many seconds they will pass."""
-        packed = _is_packed(request)
-        events = said_size(request.body) // _EVENT_LETTERS if packed else request.body.count(b'"event_name"')
-        return max(1, min(events, self._limits.batch_events))
-
-    async def _tell_later(self, request: Request, answer: Answer) -> None:
-        """Let those wait who are over their rate, the longer the more of them there are: else whoever sends without a
-        pause would keep the server busy with being refused."""
+    async def _delay_refusal(self, request: Request, answer: Answer) -> None:
+        """Let a sender over its rate wait for its refusal, longer if there are many: a sender without pauses would keep
+        the server busy with refusals."""
         if answer.refusal is None or answer.refusal.reason is not Reason.RATE_LIMITED:
             return
         request.body = b""
         request.memory.release()
-        self._told_later += 1
+        self._waiting_refusals += 1
         try:
-            await asyncio.sleep(min(_LATEST, self._told_later / _REFUSED_A_SECOND))
+            await asyncio.sleep(min(_LATEST, self._waiting_refusals / _REFUSED_A_SECOND))
         finally:
-            self._told_later -= 1
+            self._waiting_refusals -= 1
 
     async def _judge_key(self, key: str, charge: Charge) -> Access | Refusal:
         try:
             return await self._collect.judge_key(key, charge)
         except Unavailable as error:
-            raise _Refused(unavailable(error)) from None
+            raise Refused(unavailable(error)) from None
 
-    def _read_event(self, request: Request, charge: Charge) -> Body:
-        reader = self._reader_of(request, _EVENT_READERS)
-        return self._decoded(request, self._unpacked(request, charge, self._limits.body_bytes), reader)
+    async def _read(self, protocol: WireProtocol, request: Request, charge: Charge) -> Sent:
+        """Return the events of a request. Raise `NotReadable`, with the refusal."""
+        limit = protocol.body_bytes
+        if not limit:
+            return protocol.read(request, b"")
+        if request.no_memory:
+            raise _not_read(Unavailable(_NO_MEMORY))
+        if request.too_large:
+            raise TooLarge(f"larger than {limit} bytes")
+        protocol.check_headers(request)
+        if protocol.scheduled:
+            return await self._read_scheduled(protocol, request, charge)
+        return self._decode(protocol, request, self._unpack(protocol, request, charge, limit))
 
-    async def _read_batch(self, request: Request, charge: Charge) -> Body:
-        """Reading hundreds of batches that came at the same moment would hold up everybody else: each has its turn. One
-        that had to wait for half of its time is not read: it would be late after all."""
-        reader = self._reader_of(request, _BATCH_READERS)
-        limit, until = self._limits.batch_bytes, request.monotonic + self._deadline / 2
-        size = said_size(request.body) if _is_packed(request) else len(request.body)
+    async def _read_scheduled(self, protocol: WireProtocol, request: Request, charge: Charge) -> Sent:
+        """Read a batch when it is its turn: hundreds of batches at the same moment would hold up everybody else."""
+        limit = protocol.body_bytes
+        size = said_size(request.body) if protocol.is_gzip(request) else len(request.body)
         if size <= _SMALL:
-            async with self._places.take(self._collect.turn.job(charge.share), until=until):
+            async with self._turn(request, charge):
                 try:
-                    unpacked = self._unpacked(request, charge, min(_SMALL, limit))
+                    unpacked = self._unpack(protocol, request, charge, min(_SMALL, limit))
                 except TooLarge:
                     if limit <= _SMALL:
                         raise
                 else:
-                    return self._decoded(request, unpacked, reader)
-        # a large one, or one that said that it unpacks to less than it does
-        key = _bearer(request.headers.get("Authorization"))
+                    return self._decode(protocol, request, unpacked)
+        # a large one, or one that claimed to unpack to less than it does
+        key = protocol.key(request)
         if key is not None:
             access = await self._judge_key(key, charge)
             if isinstance(access, Refusal):
-                raise _Refused(access)
+                raise Refused(access)
         request.large = True
-        async with self._places.take(self._collect.turn.job(charge.share, large=True), until=until):
-            return self._decoded(request, self._unpacked(request, charge, limit), reader)
+        async with self._turn(request, charge):
+            return self._decode(protocol, request, self._unpack(protocol, request, charge, limit))
 
-    def _reader_of(self, request: Request, readers: Mapping[str, _Reader]) -> _Reader:
-        """Return the reader of this media type. Raises an exception that says why the body is not read."""
-        headers = request.headers
-        limit = self._limits.batch_bytes if readers is _BATCH_READERS else self._limits.body_bytes
-        if request.no_memory:
-            raise Unavailable(_NO_ROOM)
-        if request.too_large:
-            raise TooLarge(f"larger than {limit} bytes")
-        media, _, parameters = headers.get("Content-Type", "").partition(";")
-        reader = readers.get(media.strip().lower())
-        if reader is None:
-            raise _NotSupported(f"send one of {', '.join(readers)}, not {_shown(media)}")
-        charset = _charset(parameters)
-        if charset not in _CHARSETS:
-            raise _NotSupported(f"send UTF-8, not {_shown(charset)}")
-        encoding = headers.get("Content-Encoding", "").strip().lower() or "identity"
-        if encoding not in _ENCODINGS:
-            raise _NotSupported(f"send it plain or as gzip, not {_shown(encoding)}")
-        return reader
+    @asynccontextmanager
+    async def _turn(self, request: Request, charge: Charge) -> AsyncIterator[None]:
+        """Wait for a turn. A batch that waited for half of its time is not read: it would be late after all."""
+        job = self._collect.turn.job(charge.share, large=request.large)
+        try:
+            async with self._places.take(job, until=request.monotonic + self._deadline / 2):
+                yield
+        except Unavailable as error:
+            raise _not_read(error) from None
 
-    def _unpacked(self, request: Request, charge: Charge, limit: int) -> bytes:
-        """The body as JSON. Raises `TooLarge` and `NotReadable`."""
-        if not _is_packed(request):
+    def _unpack(self, protocol: WireProtocol, request: Request, charge: Charge, limit: int) -> bytes:
+        """Return the body, unpacked. Raise `TooLarge` and `NotReadable`."""
+        if not protocol.is_gzip(request):
             return request.body
         try:
             body = unpack(request.body, limit)
@@ -249,26 +192,27 @@ class Collecting:
         charge.weigh(len(body))
         return body
 
-    def _decoded(self, request: Request, body: bytes, reader: _Reader) -> Body:
-        request.body = b""  # what was read of it is enough, while the events wait
+    def _decode(self, protocol: WireProtocol, request: Request, body: bytes) -> Sent:
+        request.body = b""  # the events are enough, while they wait
+        body = protocol.unwrap(request, body)
         if not request.memory.add_values(_VALUE_BYTES * count_values(body, self._limits.json_values)):
-            raise Unavailable(_NO_ROOM)
-        return reader(body, self._limits)
+            raise _not_read(Unavailable(_NO_MEMORY))
+        return protocol.read(request, body)
 
-    async def _collected(self, request: Request, body: Body, key: str | None, dry_run: bool, charge: Charge) -> Answer:
+    async def _collected(self, request: Request, sent: Sent, key: str | None, dry_run: bool, charge: Charge) -> Answer:
         headers = request.headers
         submission = Submission(
-            payloads=body.payloads,
+            payloads=sent.payloads,
             key=key,
-            sent_at=body.sent_at,
-            losses=body.losses,
-            id_signature=body.id_signature,
+            sent_at=sent.sent_at,
+            losses=sent.losses,
+            id_signature=sent.id_signature,
             dry_run=dry_run,
             origin=headers.get("Origin"),
             address=request.client.address,
             charge=charge,
             large=request.large,
-            user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent + 1),  # one more: the check says it
+            user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent + 1),  # one more: the core warns of it
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,
             deadline=request.monotonic + self._deadline,
@@ -280,11 +224,11 @@ class Collecting:
             log_fault(request, fault.__cause__ or fault)
             return Answer(refusal=Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5, event_ids=fault.event_ids))
         if answer.losses is not None:
-            self._losses(request, answer.losses)
+            self._count_losses(request, answer.losses)
         return answer
 
-    def _losses(self, request: Request, losses: LossReceipt) -> None:
-        """Counts a report of losses; why it could not be recorded is nobody's to read but the operator's."""
+    def _count_losses(self, request: Request, losses: LossReceipt) -> None:
+        """Count a report of losses. Only the operator learns why it was not recorded."""
         self._metrics.loss_report(losses.outcome)
         for reason, events in losses.counted.items():
             self._metrics.lost(shown_reason(reason), events)
@@ -292,11 +236,6 @@ class Collecting:
             self._warnings.warn("reports of losses are not recorded, and senders repeat them: %s", losses.error)
         elif losses.error is not None:
             log_fault(request, losses.error)
-
-    def _tell(self, answer: Answer, dry_run: bool) -> None:
-        self._count(answer, dry_run)
-        if self._watch is not None:
-            self._watch(answer, dry_run)
 
     def _count(self, answer: Answer, dry_run: bool) -> None:
         if answer.refusal is not None:
@@ -306,36 +245,10 @@ class Collecting:
             self._metrics.events(Outcome.DRY_RUN if dry_run else outcome, reason, count)
 
 
-def _bearer(header: str | None) -> str | None:
-    if header is None:
-        return None
-    if header.startswith(tuple(PREFIXES)):  # without its scheme: nothing else looks like a key
-        return header.strip()
-    scheme, _, token = header.partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _is_packed(request: Request) -> bool:
-    return request.headers.get("Content-Encoding", "").strip().lower() in _GZIP
-
-
-def _asked_for_dry_run(query: str) -> bool:
-    """Also by its name alone: who asks for a dry run in a way of their own must not be billed for it."""
-    asked = _DRY_RUN.findall(query)
-    return bool(asked) and unquote(asked[-1]) != "0"
-
-
-def _charset(parameters: str) -> str:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip().strip('"').lower()
-    return ""
+def _not_read(error: Unavailable) -> Refused:
+    detail = _NOT_READ.format(error)
+    return Refused(Refusal(reason=Reason.UNAVAILABLE, detail=detail, retry_after=error.retry_after))
 
 
 def _cut(text: str | None, length: int) -> str | None:
     return text[:length] if text else None
-
-
-def _shown(text: str) -> str:
-    return repr(text.strip()[:50]) if text.strip() else "nothing"

@@ -8,17 +8,23 @@ from .collecting import Collecting
 from .engine.message import Route, Routes
 from .operations import front
 from .operations.health import Operations
+from .protocols.native import Batch, Events
+from .protocols.pixel import Pixel
+from .protocols.wire_protocol import WireProtocol
 from .tracker.handing_out import FOR_GOOD, FOR_NOW, Tracker
 
 _VERSIONED = ("/catchment.{version}.js", "/catchment.plus.{version}.js")
 
 
+def wire_protocols(limits: Limits) -> tuple[WireProtocol, ...]:
+    """Return the wire protocols that a server speaks."""
+    return (Events(limits), Batch(limits), Pixel(limits))
+
+
 def routes(collecting: Collecting, operations: Operations, tracker: Tracker, limits: Limits) -> Routes:
     """Return all routes of a server."""
     return {
-        "/v1/events": {"POST": Route(collecting.event, limits.body_bytes)},
-        "/v1/batch": {"POST": Route(collecting.batch, limits.batch_bytes)},
-        "/v1/pixel.gif": {"GET": Route(collecting.pixel)},
+        **collecting.routes(wire_protocols(limits)),
         "/catchment.js": {"GET": Route(tracker.short, cache=FOR_NOW)},
         "/catchment.plus.js": {"GET": Route(tracker.short, cache=FOR_NOW)},
         **{path: {"GET": Route(tracker.versioned, label=path, cache=FOR_GOOD)} for path in _VERSIONED},

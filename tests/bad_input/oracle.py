@@ -28,6 +28,9 @@ from catchment.adapters.http.engine.memory import MemoryBudget, Reservation
 from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.protocols import decode
+from catchment.adapters.http.protocols.errors import NotReadable
+from catchment.adapters.http.protocols.native import Batch, Events
+from catchment.adapters.http.protocols.pixel import Pixel
 from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.core.collecting.findings import is_clean
 from catchment.core.event import Event, row_of
@@ -37,6 +40,7 @@ from catchment.core.outcomes import Outcome, OverQuota, Reason, StoreOutcome, Wa
 from ..support.house import PAGE, build_house
 
 LIMITS = Limits()
+EVENTS, BATCH, PIXEL = Events(LIMITS), Batch(LIMITS), Pixel(LIMITS)
 _STATUSES = {200, *STATUS_OF.values()}
 _BY_THE_SENDER = {reason for reason, status in STATUS_OF.items() if status < 500}
 _MEDIA = ("application/json", "text/plain", "application/x-ndjson")
@@ -128,7 +132,7 @@ def check_decoders(body: bytes) -> None:
         return
     try:
         exact = [decode.decode_exact(text)]
-    except decode.NotReadable:
+    except NotReadable:
         exact = None
     try:
         fast = [msgspec.json.decode(text)]
@@ -148,7 +152,7 @@ def check_decoders(body: bytes) -> None:
 def _ours(body: bytes) -> list[Any] | None:
     try:
         return [decode.decode(body)]
-    except decode.NotReadable:
+    except NotReadable:
         return None
 
 
@@ -196,16 +200,16 @@ class Oracle:
     async def _judge(self, body: bytes) -> None:
         for key, media in itertools.product((self._house.browser_key, self._house.server_key), _MEDIA):
             if media != "application/x-ndjson":
-                self._check(await self._collecting.event(self._request(body, key, media)), batch=False)
-            self._check(await self._collecting.batch(self._request(body, key, media)), batch=True)
+                self._check(await self._collecting.answer(EVENTS, self._request(body, key, media)), batch=False)
+            self._check(await self._collecting.answer(BATCH, self._request(body, key, media)), batch=True)
         for packed in (body, gzip.compress(body, 1, mtime=0)):
             request = self._request(packed, self._house.browser_key, "application/json", gzip=True)
-            self._check(await self._collecting.event(request), batch=False)
+            self._check(await self._collecting.answer(EVENTS, request), batch=False)
         dry = self._request(body, self._house.server_key, "application/json", query="dry_run=1")
-        self._check(await self._collecting.event(dry), batch=False)
-        self._check_picture(await self._collecting.pixel(self._asked(body)))
+        self._check(await self._collecting.answer(EVENTS, dry), batch=False)
+        self._check_picture(await self._collecting.answer(PIXEL, self._asked(body)))
         alone = self._request(body, None, "text/plain")
-        self._check(await self._collecting.event(alone), batch=False)
+        self._check(await self._collecting.answer(EVENTS, alone), batch=False)
 
     def _request(self, body: bytes, key: str | None, media: str, *, gzip: bool = False, query: str = "") -> Request:
         headers = HTTPHeaders({"Content-Type": media})

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from catchment.adapters.http import collecting
-from catchment.adapters.http.protocols.bodies import Body
-from catchment.adapters.http.protocols.decode import NotReadable
+from catchment.adapters.http.protocols import native
+from catchment.adapters.http.protocols.errors import NotReadable
+from catchment.adapters.http.protocols.wire_protocol import Sent
 from catchment.core.limits import Limits
 
 from ..support.waiting import eventually
@@ -372,13 +372,13 @@ async def test_a_batch_that_waits_for_half_of_its_time_is_not_even_read(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last of many that came together would be late after all its work."""
-    read = collecting.read_batch
+    read = native.read_batch
 
-    def slowly(body: bytes, limits: Limits) -> Body:
+    def slowly(body: bytes, limits: Limits) -> Sent:
         site.clock.advance(timedelta(seconds=site.collecting._deadline * 0.18))
         return read(body, limits)
 
-    monkeypatch.setitem(collecting._BATCH_READERS, "application/json", slowly)
+    monkeypatch.setattr(native, "read_batch", slowly)
     wires = [await site.connect() for _ in range(6)]
     async with contextlib.AsyncExitStack() as places:
         for _ in range(64):
@@ -400,10 +400,10 @@ async def test_many_batches_that_come_together_leave_others_their_turn(
     site: Site, good: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches that take long to read are not read one straight after the other: what comes meanwhile is answered."""
-    read = collecting.read_batch
+    read = native.read_batch
     done: list[str] = []
 
-    def slowly(body: bytes, limits: Limits) -> Body:
+    def slowly(body: bytes, limits: Limits) -> Sent:
         done.append("batch")
         time.sleep(0.02)
         site.clock.advance(timedelta(seconds=0.02))
@@ -416,7 +416,7 @@ async def test_many_batches_that_come_together_leave_others_their_turn(
         check_receipt(await site.post(site.event()), "stored")
         done.append("alone")
 
-    monkeypatch.setitem(collecting._BATCH_READERS, "application/json", slowly)
+    monkeypatch.setattr(native, "read_batch", slowly)
     wires = [await site.connect() for _ in range(40)]
     posted = asyncio.ensure_future(alone())
     for wire in wires:

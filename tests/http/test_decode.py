@@ -19,8 +19,11 @@ from catchment.adapters.http.engine.addresses import Client
 from catchment.adapters.http.engine.memory import MemoryBudget, Reservation
 from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.protocols import decode as decoding
-from catchment.adapters.http.protocols.bodies import Body, read_batch, read_event, read_lines
-from catchment.adapters.http.protocols.decode import NotReadable, TooLarge, decode, decode_exact, sizes_of, unpack
+from catchment.adapters.http.protocols.bodies import read_batch, read_event, read_lines
+from catchment.adapters.http.protocols.decode import decode, decode_exact, sizes_of, unpack
+from catchment.adapters.http.protocols.errors import NotReadable, TooLarge
+from catchment.adapters.http.protocols.native import Batch, Events
+from catchment.adapters.http.protocols.wire_protocol import Sent
 from catchment.core.collecting.submission import Unreadable
 from catchment.core.limits import KNOWN_FIELDS, Limits
 from catchment.core.outcomes import Reason
@@ -149,7 +152,7 @@ def test_the_sizes_of_a_batch_s_events_are_those_of_their_bytes(events: list[Any
 
 @pytest.mark.parametrize("reader", [read_event, read_batch, read_lines])
 @given(body=st.one_of(st.binary(max_size=64), json_texts.map(lambda text: text.encode(errors="surrogatepass"))))
-def test_a_body_is_read_or_it_is_said_why_not(reader: Callable[[bytes, Limits], Body], body: bytes) -> None:
+def test_a_body_is_read_or_it_is_said_why_not(reader: Callable[[bytes, Limits], Sent], body: bytes) -> None:
     limits = Limits(body_bytes=20)
     why = why_not(reader, body, limits)
     assert why != ""
@@ -185,9 +188,8 @@ class Setting:
             received_at=self.site.clock.now(),
         )
         request.monotonic = self.site.clock.monotonic()
-        collecting = self.site.collecting
-        handler = collecting.event if path == "/v1/events" else collecting.batch
-        return self.loop.run_until_complete(handler(request))
+        protocol = Events(self.site.limits) if path == "/v1/events" else Batch(self.site.limits)
+        return self.loop.run_until_complete(self.site.collecting.answer(protocol, request))
 
 
 def check(setting: Setting, response: Response, stored_before: int) -> None:

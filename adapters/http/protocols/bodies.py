@@ -1,4 +1,4 @@
-"""The three shapes of a body: one event, a batch, lines of events. Bytes to payloads and the key they name."""
+"""The three shapes of a native body: one event, a batch, lines of events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from catchment.core.collecting.check_data import refuse_depth
@@ -14,39 +13,27 @@ from catchment.core.collecting.submission import Unreadable
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason, Refusal
 
-from .decode import NotReadable, TooLarge, decode, sizes_of
+from .decode import decode, sizes_of
+from .errors import NotReadable, TooLarge
+from .wire_protocol import Sent
 
 _PEEKED = 512
 _SERVER_KEY = re.compile(rb'"projectKey"\s*:\s*"(sk_[0-9A-Za-z]{1,77})"')
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What a body says."""
-
-    payloads: list[object]
-    key: str | None
-    """The key it names: the envelope's, else that of the first event that can be read."""
-    sent_at: object = None
-    losses: object = None
-    """The envelope's, as they came."""
-    id_signature: str | None = None
-    """The picture's."""
-
-
-def read_event(body: bytes, limits: Limits) -> Body:
-    """One event. Raises `NotReadable`."""
+def read_event(body: bytes, limits: Limits) -> Sent:
+    """Read one event. Raise `NotReadable`."""
     value = decode(body)
     deep = refuse_depth(value, limits)
     if deep is not None:
         raise NotReadable(deep.detail)
     if not isinstance(value, dict):
         raise NotReadable("expected one event, an object; /v1/batch takes several")
-    return Body([value], _named_key(value))
+    return Sent([value], _named_key(value))
 
 
-def read_batch(body: bytes, limits: Limits) -> Body:
-    """A batch: an array of events, or an object with `events`. Raises `NotReadable` and `TooLarge`."""
+def read_batch(body: bytes, limits: Limits) -> Sent:
+    """Read a batch: an array of events, or an object with `events`. Raise `NotReadable` and `TooLarge`."""
     value = decode(body)
     envelope: dict[str, Any] = value if isinstance(value, dict) else {"events": value}
     events = envelope.get("events")
@@ -58,15 +45,15 @@ def read_batch(body: bytes, limits: Limits) -> Body:
         for number, size in enumerate(sizes_of(body, events)):
             if size > limits.body_bytes:
                 events[number] = Unreadable(_one_too_large(limits))
-    return Body(events, key, envelope.get("sentAt"), envelope.get("losses"))
+    return Sent(events, key, envelope.get("sentAt"), envelope.get("losses"))
 
 
-def read_lines(body: bytes, limits: Limits) -> Body:
-    """A batch of NDJSON: an event a line, blank lines left out. A bad line costs itself alone. Raises `TooLarge`."""
+def read_lines(body: bytes, limits: Limits) -> Sent:
+    """Read NDJSON: one event a line, without blank lines. A bad line refuses its own event alone. Raise `TooLarge`."""
     lines = [line for line in body.split(b"\n") if line.strip()]
     _check_count(len(lines), limits)
     events = [_read_line(line, limits) for line in lines]
-    return Body(events, _first_key(events))
+    return Sent(events, _first_key(events))
 
 
 def _read_line(line: bytes, limits: Limits) -> object:
@@ -75,11 +62,11 @@ def _read_line(line: bytes, limits: Limits) -> object:
     try:
         return decode(line)
     except NotReadable as error:
-        return Unreadable(Refusal(reason=Reason.INVALID_JSON, detail=str(error)))
+        return Unreadable(error.refusal)
 
 
 def server_key_in(body: bytes) -> str | None:
-    """The server key in the first bytes of a body, packed or not, without reading it; None if there is none."""
+    """Return the server key in the first bytes of a body, packed or not; None if there is none."""
     start = body[:_PEEKED]
     if start[:2] == b"\x1f\x8b":
         with contextlib.suppress(zlib.error):

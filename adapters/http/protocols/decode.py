@@ -1,8 +1,8 @@
-"""Bytes to plain values, and nothing more: what they mean is judged by the core.
+"""Decodes JSON and gzip into plain values. The core judges what they mean.
 
-An untyped `msgspec` decode is tried first. Where that fails, the standard library's parser decides, strictly: bad
-syntax refuses the request; a value that can't be (a lone surrogate, a number out of range) is handed on as it is, and
-marks its own event in the core.
+An untyped `msgspec` decode is tried first. If it fails, the standard library's parser decides, strictly: bad syntax
+refuses the request. An impossible value (a lone surrogate, a number out of range) is handed on, and the core refuses or
+corrects its own event alone.
 """
 
 from __future__ import annotations
@@ -14,23 +14,17 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from .errors import NotReadable, TooLarge
+
 _decode_fast = msgspec.json.Decoder().decode
 MOST_PACKED = 1032
-"""Bytes that a byte of gzip unpacks to at most."""
+"""The most bytes that one byte of gzip unpacks to."""
 OUT_OF_RANGE = float("inf")
 """Stands for a number that no float and no integer of sensible length holds."""
 
 
-class NotReadable(Exception):
-    """The body can't be read. Its text says why, and never what was in it."""
-
-
-class TooLarge(NotReadable):
-    """The body is larger than the limit, once unpacked."""
-
-
 def count_values(body: bytes, most: int) -> int:
-    """How many values a body has, about, before anything is made of them. Raises `NotReadable` over `most`."""
+    """Return about how many values a JSON text has, without parsing it. Raise `NotReadable` over `most`."""
     values = len(body) - len(body.translate(None, b",[{"))  # one pass; three counts take four times as long
     if values > most:
         raise NotReadable(f"more than {most} values")
@@ -38,7 +32,7 @@ def count_values(body: bytes, most: int) -> int:
 
 
 def decode(body: bytes) -> Any:
-    """The value of a JSON text in UTF-8, however deep it is nested. Raises `NotReadable`."""
+    """Return the value of a JSON text in UTF-8, however deep it is nested. Raise `NotReadable`."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -50,7 +44,7 @@ def decode(body: bytes) -> Any:
 
 
 def decode_exact(text: str) -> Any:
-    """The same by the standard library's parser, strictly. Raises `NotReadable`."""
+    """Return the value by the standard library's parser, strictly. Raise `NotReadable`."""
     if text.startswith("\ufeff"):
         raise NotReadable("not JSON: it begins with a byte order mark; send UTF-8 without one")
     if not text.strip():
@@ -78,7 +72,8 @@ _exact = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
 
 
 def sizes_of(text: bytes, events: Sequence[object]) -> list[int]:
-    """The bytes of each event in a batch's body, an array or an object with `events`; these are what was read of it."""
+    """Return the size of each event in the body of a batch: an array, or an object with `events`. `events` are its
+    decoded events."""
     try:
         if text.lstrip()[:1] == b"{":
             text = bytes(msgspec.json.decode(text, type=dict[str, msgspec.Raw])["events"])
@@ -88,12 +83,12 @@ def sizes_of(text: bytes, events: Sequence[object]) -> list[int]:
 
 
 def said_size(body: bytes) -> int:
-    """The size that a gzip body says it unpacks to, in its last four bytes. Who lies about it is found out later."""
+    """Return the unpacked size that a gzip body claims in its last four bytes. `unpack` finds out if it lies."""
     return int.from_bytes(body[-4:], "little")
 
 
 def unpack(body: bytes, limit: int) -> bytes:
-    """A gzip body unpacked. Raises `TooLarge` beyond the limit, before it has unpacked more, and `NotReadable`."""
+    """Return a gzip body unpacked. Raise `TooLarge` at the limit, without unpacking more, and `NotReadable`."""
     packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         unpacked = packed.decompress(body, limit + 1)

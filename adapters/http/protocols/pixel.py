@@ -1,4 +1,4 @@
-"""`GET /v1/pixel.gif`: an event in a query string, for mail and for pages without scripts. Bytes to plain values."""
+"""`GET /v1/pixel.gif`: one event in a query string, for mail and for pages without scripts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from catchment.core.collecting.submission import Answer
+from catchment.core.limits import Limits
 from catchment.core.outcomes import Outcome
 
 from ..answers import OUTCOME, REASON
-from ..engine.message import Response
-from .bodies import Body
-from .decode import NotReadable, decode_exact
+from ..engine.message import Request, Response
+from .decode import decode_exact
+from .errors import NotReadable
+from .wire_protocol import Sent, WireProtocol
 
 GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 """One pixel that nobody sees."""
@@ -28,22 +30,50 @@ PARAMETERS = {
     "sid": ("sessionId", "Groups events of one visit."),
     "uid": ("userId", "Your own id of the person."),
 }
-"""By their names in the query: the field of an event that each is, and what it is for."""
+"""The parameters by name: the field of an event that each fills, and its purpose."""
 SIGNATURE = "s"
 """The parameter that is the signature of `e`: HMAC-SHA256, in hexadecimal, under the SHA-256 of a server key."""
 DATA = "d."
 """Begins a parameter that is a value of `event_data`."""
 
 _MOST = 200
-"""Parameters of a query that are looked at: more than an event has room for. Each costs time that nobody pays for."""
+"""Parameters of a query that are read: more than an event has room for. Each takes time that nobody is charged for."""
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _SERVER_KEY = "sk_"
 
 
-def read_pixel(query: str, referer: str | None) -> Body:
-    """The event of a query string. What is not UTF-8 becomes half surrogates, which the core knows what to do with; an
-    empty parameter is a missing one, of several the last counts, and others are not looked at, nor are those beyond the
-    first 200."""
+class Pixel(WireProtocol):
+    """One event in a query string. Its answer is the picture, whatever became of the event: the headers tell."""
+
+    paths = ("/v1/pixel.gif",)
+    methods = ("GET",)
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self.body_bytes = 0
+
+    def answer_at_once(self, request: Request) -> Response | None:
+        """Answer `HEAD` with the picture's headers, and store nothing."""
+        return _picture() if request.method == "HEAD" else None
+
+    def key(self, request: Request) -> str | None:
+        return None  # it is in the query, with the event
+
+    def read(self, request: Request, body: bytes) -> Sent:
+        return read_pixel(request.query, request.headers.get("Referer"))
+
+    def write(self, request: Request, answer: Answer) -> Response:
+        if answer.refusal is not None:
+            outcome, reason = Outcome.REFUSED, str(answer.refusal.reason)
+        else:
+            outcome, reason = answer.receipts[0].outcome, answer.receipts[0].reason or ""
+        return _picture(((OUTCOME, outcome), *(((REASON, reason),) if reason else ())))
+
+
+def read_pixel(query: str, referer: str | None) -> Sent:
+    """Return the event of a query string. Bytes that are not UTF-8 become lone surrogates, which the core replaces. An
+    empty parameter counts as missing; of several, the last counts. Unknown parameters, and all after the first 200, are
+    not read."""
     text = query.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
     text = "&".join(text.split("&", _MOST)[:_MOST])
     event: dict[str, Any] = {}
@@ -60,32 +90,23 @@ def read_pixel(query: str, referer: str | None) -> Body:
         event["event_data"] = data
     if referer:
         event.setdefault("url", referer)
-    return Body([event], _browser_key(event), id_signature=signature)
+    return Sent([event], _browser_key(event), id_signature=signature)
 
 
 def _browser_key(event: dict[str, Any]) -> str | None:
-    """The key, unless it is a secret one: whoever puts that into an address has published it, and it opens nothing."""
+    """Return the key, but of a server key only its prefix: a secret in an address is published, and opens nothing."""
     key = event.pop("projectKey", None)
     return key[: len(_SERVER_KEY)] if isinstance(key, str) and key.startswith(_SERVER_KEY) else key
 
 
 def _number(text: str) -> Any:
-    """A number where the text is one: `d.value` goes into a column of numbers."""
+    """Return a number if the text is one: `d.value` goes into a column of numbers."""
     try:
         return decode_exact(text) if _NUMBER.fullmatch(text) else text
     except NotReadable:
         return text
 
 
-def write_pixel(answer: Answer) -> Response:
-    """Return the picture, whatever became of the event: the headers tell."""
-    if answer.refusal is not None:
-        outcome, reason = Outcome.REFUSED, str(answer.refusal.reason)
-    else:
-        outcome, reason = answer.receipts[0].outcome, answer.receipts[0].reason or ""
-    return picture(((OUTCOME, outcome), *(((REASON, reason),) if reason else ())))
-
-
-def picture(headers: tuple[tuple[str, str], ...] = ()) -> Response:
+def _picture(headers: tuple[tuple[str, str], ...] = ()) -> Response:
     """Return the picture. Pages that isolate themselves (COEP) may show it, too."""
     return Response(200, GIF, "image/gif", (("Cross-Origin-Resource-Policy", "cross-origin"), *headers))
