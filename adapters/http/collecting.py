@@ -15,9 +15,9 @@ from functools import partial
 from catchment.core.collecting.charging import Charge
 from catchment.core.collecting.collect import Collect, unavailable
 from catchment.core.collecting.losses import LossReceipt, shown_reason
+from catchment.core.collecting.scheduler import Job
 from catchment.core.collecting.steps import rate_limited
 from catchment.core.collecting.submission import Answer, Submission
-from catchment.core.collecting.turns import Places
 from catchment.core.errors import Fault, Unavailable
 from catchment.core.keys import kind_of
 from catchment.core.limits import Limits
@@ -59,7 +59,6 @@ class Collecting:
         self._deadline = deadline
         self._metrics = metrics
         self._watch = watch
-        self._places = Places(collect.turn, collect.clock)
         self._waiting_refusals = 0
         self._warnings = RateLimitedLog()
 
@@ -87,11 +86,12 @@ class Collecting:
         charge = Charge(self._collect.rate_limiter, request.client.share)
         try:
             await self._enter(protocol, request, charge)
-            sent = await self._read(protocol, request, charge)
+            job = self._job(request, charge) if protocol.scheduled else None
+            sent = await self._read(protocol, request, charge, job)
         except NotReadable as error:
             answer = Answer(refusal=error.refusal)
         else:
-            answer = await self._collected(request, sent, protocol.key(request) or sent.key, dry_run, charge)
+            answer = await self._collected(request, sent, protocol.key(request) or sent.key, dry_run, charge, job)
         await self._delay_refusal(request, answer)
         self._count(answer, dry_run)
         if self._watch is not None:
@@ -133,7 +133,7 @@ class Collecting:
         except Unavailable as error:
             raise Refused(unavailable(error)) from None
 
-    async def _read(self, protocol: WireProtocol, request: Request, charge: Charge) -> Sent:
+    async def _read(self, protocol: WireProtocol, request: Request, charge: Charge, job: Job | None) -> Sent:
         """Return the events of a request. Raise `NotReadable`, with the refusal."""
         limit = protocol.body_bytes
         if not limit:
@@ -143,16 +143,16 @@ class Collecting:
         if request.too_large:
             raise TooLarge(f"larger than {limit} bytes")
         protocol.check_headers(request)
-        if protocol.scheduled:
-            return await self._read_scheduled(protocol, request, charge)
+        if job is not None:
+            return await self._read_scheduled(protocol, request, charge, job)
         return self._decode(protocol, request, self._unpack(protocol, request, charge, limit))
 
-    async def _read_scheduled(self, protocol: WireProtocol, request: Request, charge: Charge) -> Sent:
-        """Read a batch when it is its turn: hundreds of batches at the same moment would hold up everybody else."""
+    async def _read_scheduled(self, protocol: WireProtocol, request: Request, charge: Charge, job: Job) -> Sent:
+        """Read a batch in the time of the scheduler: hundreds at the same moment would hold up everybody else."""
         limit = protocol.body_bytes
         size = said_size(request.body) if protocol.is_gzip(request) else len(request.body)
         if size <= _SMALL:
-            async with self._turn(request, charge):
+            async with self._slot(job):
                 try:
                     unpacked = self._unpack(protocol, request, charge, min(_SMALL, limit))
                 except TooLarge:
@@ -166,16 +166,19 @@ class Collecting:
             access = await self._judge_key(key, charge)
             if isinstance(access, Refusal):
                 raise Refused(access)
-        request.large = True
-        async with self._turn(request, charge):
+        job.large = True
+        async with self._slot(job):
             return self._decode(protocol, request, self._unpack(protocol, request, charge, limit))
 
+    def _job(self, request: Request, charge: Charge) -> Job:
+        """Return the job of a batch: to read it, then to check its events."""
+        arrived = request.monotonic
+        return self._collect.scheduler.job(charge.share, arrived=arrived, deadline=arrived + self._deadline)
+
     @asynccontextmanager
-    async def _turn(self, request: Request, charge: Charge) -> AsyncIterator[None]:
-        """Wait for a turn. A batch that waited for half of its time is not read: it would be late after all."""
-        job = self._collect.turn.job(charge.share, large=request.large)
+    async def _slot(self, job: Job) -> AsyncIterator[None]:
         try:
-            async with self._places.take(job, until=request.monotonic + self._deadline / 2):
+            async with self._collect.slots.acquire(job):
                 yield
         except Unavailable as error:
             raise _not_read(error) from None
@@ -199,7 +202,9 @@ class Collecting:
             raise _not_read(Unavailable(_NO_MEMORY))
         return protocol.read(request, body)
 
-    async def _collected(self, request: Request, sent: Sent, key: str | None, dry_run: bool, charge: Charge) -> Answer:
+    async def _collected(
+        self, request: Request, sent: Sent, key: str | None, dry_run: bool, charge: Charge, job: Job | None
+    ) -> Answer:
         headers = request.headers
         submission = Submission(
             payloads=sent.payloads,
@@ -211,15 +216,13 @@ class Collecting:
             origin=headers.get("Origin"),
             address=request.client.address,
             charge=charge,
-            large=request.large,
             user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent + 1),  # one more: the core warns of it
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,
             deadline=request.monotonic + self._deadline,
-            checked=request.memory.release,
         )
         try:
-            answer = await self._collect(submission)
+            answer = await self._collect(submission, job=job, on_checked=request.memory.release)
         except Fault as fault:  # the sender is told to send again, with the same ids
             log_fault(request, fault.__cause__ or fault)
             return Answer(refusal=Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5, event_ids=fault.event_ids))

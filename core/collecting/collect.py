@@ -1,8 +1,8 @@
 """The use case: collecting the events of one request.
 
-A request goes through `REQUEST_STEPS` once, each of its events through `EVENT_STEPS`, each of its visitors through
-`VISITOR_STEPS` when the first of their events comes by, and what is left is stored in one call. Every step is a
-function with one job and one way to fail; the first that objects ends the way of the request, or of the event.
+A request goes through `REQUEST_STEPS` once, and each of its events through `EVENT_STEPS`. Each visitor goes through
+`VISITOR_STEPS`, with the first of its events. The remaining events are stored in one call. Every step is a function
+with one task and one way to fail. The first that objects ends the way of the request, or of the event.
 The smallest program that uses it::
 
     collect = Collect(projects=…, sink=…, …)
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -30,9 +30,9 @@ from .check import Sender
 from .findings import is_clean
 from .ports import EventSink, Extensions, LossLedger, ProjectRepository, RateLimiter, Salts
 from .record_losses import take_losses
+from .scheduler import FairSemaphore, Job, Scheduler
 from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, admit, event_steps, find_project, rate_limited
 from .submission import Answer, Receipt, Submission
-from .turns import Job, Places, Turn
 
 _VERDICTS = (Refusal, Filtered)
 _NAMES = 3
@@ -40,7 +40,7 @@ _NAME_CHARACTERS = 120
 
 
 class Collect:
-    """The use case. One object serves all requests, and holds nothing of any of them."""
+    """The use case of collecting. One object serves all requests, and keeps nothing of them."""
 
     def __init__(
         self,
@@ -66,12 +66,16 @@ class Collect:
         self.limits = limits
         self.reporting: Counter[str | None] = Counter()
         """Reports of losses that are being recorded, by address."""
-        self.turn = Turn(clock)
-        self._places = Places(self.turn, clock)
+        self.scheduler = Scheduler(clock)
+        self.slots = FairSemaphore(self.scheduler)
+        """For batches that are being read or checked."""
 
-    async def __call__(self, submission: Submission) -> Answer:
-        """Collects the events of a request. Never raises for what a sender or the database did; raises `Fault` for
-        what is wrong here."""
+    async def __call__(
+        self, submission: Submission, *, job: Job | None = None, on_checked: Callable[[], object] = bool
+    ) -> Answer:
+        """Collect the events of a request. Raise `Fault` for an error of this program, and for nothing that a sender
+        or the database did. `job` is the scheduler's, if it has read the request; `on_checked` is called when the
+        payloads are not needed any more."""
         ids = self.ids_of(submission.payloads)
         try:
             access = await admit(self, submission)
@@ -81,7 +85,7 @@ class Collect:
                 refusal = step(self, submission, access)
                 if refusal is not None:
                     return Answer(refusal=refusal, names=_names(submission.payloads), access=access)
-            answer = await self._collect(submission, access, ids)
+            answer = await self._collect(submission, access, ids, job, on_checked)
             if submission.losses is not None and answer.refusal is None:
                 answer.losses = await take_losses(self, submission, access, answer.receipts)
             return answer
@@ -91,15 +95,23 @@ class Collect:
             raise Fault(ids) from error
 
     async def judge_key(self, key: str, charge: Charge) -> Access | Refusal:
-        """Say what a key opens, before the body that comes with it is read. Raises `Unavailable`."""
+        """Return what a key opens, before the body that comes with it is read. Raise `Unavailable`."""
         return await find_project(self, key, charge)
 
     def ids_of(self, payloads: Sequence[object]) -> tuple[str, ...]:
-        """The ids to send these events again with: their own, or new ones."""
+        """Return the ids to send these events again with: their own, or new ones."""
         return tuple(_sent_id(payload, self.limits) or self.ids.new_id() for payload in payloads)
 
-    async def _collect(self, submission: Submission, access: Access, ids: Sequence[str]) -> Answer:
-        receipts = await self._check(submission, access, ids)
+    async def _collect(
+        self,
+        submission: Submission,
+        access: Access,
+        ids: Sequence[str],
+        job: Job | None,
+        on_checked: Callable[[], object],
+    ) -> Answer:
+        receipts = await self._check(submission, access, ids, job)
+        on_checked()
         to_store = [r for r in receipts if r.outcome is Outcome.STORED]
         if to_store and not submission.dry_run:
             wait = self.rate_limiter.take_key(fingerprint(submission.key or ""), len(to_store))
@@ -108,19 +120,25 @@ class Collect:
             await self._store(submission, access, to_store)
         return Answer(receipts=receipts, access=access)
 
-    async def _check(self, submission: Submission, access: Access, ids: Sequence[str]) -> list[Receipt]:
+    async def _check(
+        self, submission: Submission, access: Access, ids: Sequence[str], job: Job | None
+    ) -> list[Receipt]:
         if len(ids) == 1:
             return await self._check_each(submission, access, ids)
-        now = self.clock.monotonic()
-        share = submission.charge.share if submission.charge is not None else None
-        job = self.turn.job(share, large=submission.large)
-        async with self._places.take(job, until=now + (submission.deadline - now) / 2):
+        if job is None:
+            job = self._job(submission)
+        async with self.slots.acquire(job):
             return await self._check_each(submission, access, ids, job)
+
+    def _job(self, submission: Submission) -> Job:
+        """Return a job for events that were read without the scheduler."""
+        share = submission.charge.share if submission.charge is not None else None
+        return self.scheduler.job(share, arrived=self.clock.monotonic(), deadline=submission.deadline)
 
     async def _check_each(
         self, submission: Submission, access: Access, ids: Sequence[str], job: Job | None = None
     ) -> list[Receipt]:
-        """Leads each event through its steps; what is to be stored has the outcome `STORED` by now."""
+        """Lead each event through its steps. Events that are to be stored have the outcome `STORED` by now."""
         sender, odd_clock = sender_of(submission, access)
         receipts: list[Receipt] = []
         visitors: dict[tuple[str | None, str | None], Visitor] = {}
@@ -128,8 +146,8 @@ class Collect:
         steps = event_steps(submission, access)
         for number, event_id in enumerate(ids):
             now = self._in_time(submission)
-            if job is not None and job.over(now):
-                await job.come(until=submission.deadline)
+            if job is not None and job.slice_over(now):
+                await job.wait_for_slice()
             payload, submission.payloads[number] = submission.payloads[number], None
             passage = Passage(self.limits, payload, submission, access, sender, event_id, visitors, most=to_say)
             if odd_clock:
@@ -144,7 +162,6 @@ class Collect:
                     break
             receipts.append(_receipt(passage, verdict))
             to_say -= len(passage.warnings) + passage.refused
-        submission.checked()
         self._in_time(submission)
         return receipts
 
@@ -172,7 +189,7 @@ class Collect:
 
 
 def over_quota(met: OverQuota, access: Access, submission: Submission) -> Refusal:
-    """The refusal of an event that found no room in a quota. A public key is not told the names of its owner."""
+    """Return the refusal of an event for which a quota had nothing left. A public key is not told its owner's names."""
     quota = met.quota
     ends = window_end(quota.window, submission.received_at)
     whose = f"this {quota.scope}"
@@ -195,8 +212,8 @@ def unavailable(error: Unavailable) -> Refusal:
 
 
 def sender_of(submission: Submission, access: Access) -> tuple[Sender, str | None]:
-    """Return what is known of the sender, and what is odd about its `sentAt`. Nothing is taken from a back end's
-    connection: the event speaks for the visitor."""
+    """Return the known facts of the sender, and a note if its `sentAt` is odd. Nothing is taken from a back end's
+    connection: the visitor's facts are in the event."""
     offset, odd = timedelta(), None
     if submission.sent_at is not None and submission.sent_at != "":
         sent_at = read_time(submission.sent_at)
@@ -240,12 +257,12 @@ def _names(payloads: Sequence[object]) -> tuple[str, ...]:
 
 
 def _sent_name(payload: object) -> str:
-    """The name that an event came with, cut; it may be too long, or not allowed."""
+    """Return the name that an event came with, cut. It may not be allowed."""
     sent = payload.get("event_name") if isinstance(payload, dict) else None
     return sent[:_NAME_CHARACTERS] if isinstance(sent, str) else ""
 
 
 def _sent_id(payload: object, limits: Limits) -> str | None:
-    """The id that an event came with, where it is one that could be stored."""
+    """Return the id that an event came with; None if it cannot be stored."""
     sent = payload.get("eventId") if isinstance(payload, dict) else None
     return sent if isinstance(sent, str) and 0 < len(sent) <= limits.event_id and is_clean(sent) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,16 +34,12 @@ class Submission:
     """The client's full address, behind trusted proxies; None if nobody knows it."""
     charge: Charge | None = None
     """The cost of the request so far; None if nobody is charged."""
-    large: bool = False
-    """Its body was a large one, which small ones pass."""
     user_agent: str | None = None
     do_not_track: bool = False
     """`DNT: 1` or `Sec-GPC: 1`."""
     received_at: datetime
     deadline: float
     """When the answer must be given, by `Clock.monotonic`."""
-    checked: Callable[[], object] = bool
-    """Called when the payloads are not needed any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -368,21 +368,22 @@ async def test_large_bodies_leave_room_for_small_ones(make_site: MakeSite) -> No
     check_receipt(await site.post(padded(site, 60 * KIB)), "stored")
 
 
-async def test_a_batch_that_waits_for_half_of_its_time_is_not_even_read(
+async def test_a_batch_that_waits_for_three_quarters_of_its_time_is_not_even_read(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last of many that came together would be late after all its work."""
     read = native.read_batch
 
     def slowly(body: bytes, limits: Limits) -> Sent:
-        site.clock.advance(timedelta(seconds=site.collecting._deadline * 0.18))
+        site.clock.advance(timedelta(seconds=site.collecting._deadline * 0.3))
         return read(body, limits)
 
     monkeypatch.setattr(native, "read_batch", slowly)
     wires = [await site.connect() for _ in range(6)]
-    async with contextlib.AsyncExitStack() as places:
+    async with contextlib.AsyncExitStack() as slots:
         for _ in range(64):
-            await places.enter_async_context(site.collecting._places.take(site.collecting._collect.turn.job(), until=1))
+            job = site.collecting._collect.scheduler.job(arrived=0, deadline=60)
+            await slots.enter_async_context(site.collecting._collect.slots.acquire(job))
         for wire in wires:
             await wire.send(batch_request(site))
         await eventually(lambda: site.application.in_flight == len(wires), "all of them came")

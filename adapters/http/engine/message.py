@@ -36,8 +36,6 @@ class Request:
     """Bytes of the body that came, including those thrown away."""
     keeps_alive: bool = False
     """True for HTTP/1.1: the connection stays open unless a header says otherwise."""
-    large: bool = False
-    """True for a large batch, which small ones overtake."""
     too_large: bool = False
     """True if the body was over the route's limit, and was thrown away."""
     no_memory: bool = False
