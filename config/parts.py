@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from catchment.adapters.http.application import Application
-from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.engine.addresses import Clients, Networks
 from catchment.adapters.http.engine.message import Routes
 from catchment.adapters.http.operations.health import Operations, Readiness
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.operations.openapi import describe
+from catchment.adapters.http.protocol_runner import ProtocolRunner
 from catchment.adapters.http.routes import routes
 from catchment.adapters.http.tracker.handing_out import Tracker, shipped_scripts
 from catchment.adapters.postgres.link import Link, Links, survey
@@ -114,7 +114,7 @@ class Http:
     """What answers HTTP."""
 
     clients: Clients
-    collecting: Collecting
+    protocol_runner: ProtocolRunner
     tracker: Tracker
     routes: Routes
     application: Application
@@ -135,7 +135,7 @@ def plug_http(
     `watch` is told every answer, and True if it was a dry run. `scripts` are the tracker's, the shipped ones if None.
     """
     clients = Clients(Networks(settings.http.trusted_proxies))
-    collecting = Collecting(
+    protocol_runner = ProtocolRunner(
         plug_collect(parts, settings.limits),
         limits=settings.limits,
         deadline=settings.collect.deadline,
@@ -154,7 +154,7 @@ def plug_http(
         rate_limiter=parts.rate_limiter,
         clock=parts.clock,
     )
-    served = routes(collecting, operations, tracker, settings.limits)
+    served = routes(protocol_runner, operations, tracker, settings.limits)
     application = Application(
         served,
         clients=clients,
@@ -162,7 +162,9 @@ def plug_http(
         metrics=metrics,
         receive_bytes=settings.http.receive_bytes,
     )
-    return Http(clients=clients, collecting=collecting, tracker=tracker, routes=served, application=application)
+    return Http(
+        clients=clients, protocol_runner=protocol_runner, tracker=tracker, routes=served, application=application
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The HTTP adapter, on Tornado. Each part imports only those below it.
 
 - `routes`: the table of routes, with the policy of each. `application`: finds the route, and writes the common headers.
-- `collecting`: collects the events of a request, by any wire protocol.
+- `protocol_runner`: reads the events of a request by its wire protocol, and passes them to the use case.
 - `operations`: health, metrics, OpenAPI, the front page. `tracker`: the scripts for websites.
 - `protocols`: the wire protocols. `wire_protocol` is their base class; `native` and `pixel` are two.
 - `answers`: receipts and problem documents, and the HTTP status of each reason.

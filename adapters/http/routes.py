@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from catchment.core.limits import Limits
 
-from .collecting import Collecting
 from .engine.message import Route, Routes
 from .operations import front
 from .operations.health import Operations
+from .protocol_runner import ProtocolRunner
 from .protocols.native import Batch, Events
 from .protocols.pixel import Pixel
 from .protocols.wire_protocol import WireProtocol
@@ -21,10 +21,10 @@ def wire_protocols(limits: Limits) -> tuple[WireProtocol, ...]:
     return (Events(limits), Batch(limits), Pixel(limits))
 
 
-def routes(collecting: Collecting, operations: Operations, tracker: Tracker, limits: Limits) -> Routes:
+def routes(protocol_runner: ProtocolRunner, operations: Operations, tracker: Tracker, limits: Limits) -> Routes:
     """Return all routes of a server."""
     return {
-        **collecting.routes(wire_protocols(limits)),
+        **protocol_runner.routes(wire_protocols(limits)),
         "/catchment.js": {"GET": Route(tracker.short, cache=FOR_NOW)},
         "/catchment.plus.js": {"GET": Route(tracker.short, cache=FOR_NOW)},
         **{path: {"GET": Route(tracker.versioned, label=path, cache=FOR_GOOD)} for path in _VERSIONED},

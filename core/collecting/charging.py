@@ -1,11 +1,11 @@
 """Charges a request to its client address, in events.
 
-A request is charged before anything is spent on it: for the bytes that came, then for what they unpack to, then for the
-events in it. So whoever posts what can't be read, waits in vain, is refused or is a dry run pays as everybody else.
-The sender of a good server key is no stranger: its address gets everything back.
+A request is charged before anything is spent on it: for the bytes that came, then for the bytes they unpack to, then
+for the events. Requests that cannot be read, wait in vain or are refused cost the same, and so do dry runs. A request
+with a good server key gets everything back.
 
-A key is charged only for what passed the checks (`collect.py`): nobody can use up the rate of a key by posting rubbish
-to it.
+A key is charged only for events that passed the checks (`collect.py`). So nobody can use up the rate of a key by
+posting rubbish to it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from .ports import RateLimiter
 
 EVENT_BYTES = 2_048
-"""So many bytes of an unpacked body cost as much as an event."""
+"""Bytes of an unpacked body that cost as much as an event."""
 
 
 class Charge:
@@ -28,8 +28,8 @@ class Charge:
         self._free = False
 
     def enter(self, size: int, events: int = 1) -> int | None:
-        """Charge for a request of `size` bytes as they came. Return None if it may go on, else after how many seconds
-        it may, with so many events in it."""
+        """Charge for a request of `size` bytes as they came. Return None if it may go on, else the seconds after which
+        a request with so many events may."""
         cost = max(1.0, size / EVENT_BYTES)
         wait = self._limiter.take_address(self.share, cost, least=1, enough=max(cost, events))
         if wait is None:
@@ -37,14 +37,14 @@ class Charge:
         return wait
 
     def weigh(self, size: int) -> None:
-        """Charge for what a body unpacked to: it was unpacked, whatever is left of the address's events."""
+        """Charge for the unpacked size of a body, even if the address has nothing left: it was unpacked."""
         more = size / EVENT_BYTES - self._paid
         if more > 0 and not self._free:
             self._limiter.charge_address(self.share, more)
             self._paid += more
 
     def count(self, events: int) -> int | None:
-        """Charge for the events, as far as their bytes did not pay for them. Return as `enter` does."""
+        """Charge for the events that their bytes have not paid for. Return as `enter` does."""
         more = events - self._paid
         if more <= 0 or self._free:
             return None

@@ -22,11 +22,11 @@ import msgspec
 from tornado.httputil import HTTPHeaders
 
 from catchment.adapters.http.answers import STATUS_OF
-from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.engine.addresses import Client
 from catchment.adapters.http.engine.memory import MemoryBudget, Reservation
 from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.operations.metrics import Metrics
+from catchment.adapters.http.protocol_runner import ProtocolRunner
 from catchment.adapters.http.protocols import decode
 from catchment.adapters.http.protocols.errors import NotReadable
 from catchment.adapters.http.protocols.native import Batch, Events
@@ -186,7 +186,7 @@ class Oracle:
     def __enter__(self) -> Oracle:
         self._house = self._runner.run(build_house())
         self._house.collect.sink = StrictSink()
-        self._collecting = Collecting(self._house.collect, limits=LIMITS, deadline=5.0, metrics=Metrics())
+        self._protocol_runner = ProtocolRunner(self._house.collect, limits=LIMITS, deadline=5.0, metrics=Metrics())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -200,16 +200,16 @@ class Oracle:
     async def _judge(self, body: bytes) -> None:
         for key, media in itertools.product((self._house.browser_key, self._house.server_key), _MEDIA):
             if media != "application/x-ndjson":
-                self._check(await self._collecting.answer(EVENTS, self._request(body, key, media)), batch=False)
-            self._check(await self._collecting.answer(BATCH, self._request(body, key, media)), batch=True)
+                self._check(await self._protocol_runner.answer(EVENTS, self._request(body, key, media)), batch=False)
+            self._check(await self._protocol_runner.answer(BATCH, self._request(body, key, media)), batch=True)
         for packed in (body, gzip.compress(body, 1, mtime=0)):
             request = self._request(packed, self._house.browser_key, "application/json", gzip=True)
-            self._check(await self._collecting.answer(EVENTS, request), batch=False)
+            self._check(await self._protocol_runner.answer(EVENTS, request), batch=False)
         dry = self._request(body, self._house.server_key, "application/json", query="dry_run=1")
-        self._check(await self._collecting.answer(EVENTS, dry), batch=False)
-        self._check_picture(await self._collecting.answer(PIXEL, self._asked(body)))
+        self._check(await self._protocol_runner.answer(EVENTS, dry), batch=False)
+        self._check_picture(await self._protocol_runner.answer(PIXEL, self._asked(body)))
         alone = self._request(body, None, "text/plain")
-        self._check(await self._collecting.answer(EVENTS, alone), batch=False)
+        self._check(await self._protocol_runner.answer(EVENTS, alone), batch=False)
 
     def _request(self, body: bytes, key: str | None, media: str, *, gzip: bool = False, query: str = "") -> Request:
         headers = HTTPHeaders({"Content-Type": media})

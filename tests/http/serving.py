@@ -12,9 +12,9 @@ from typing import Any
 
 from catchment.adapters.http.answers import OUTCOME, REASON
 from catchment.adapters.http.application import Application
-from catchment.adapters.http.collecting import Collecting
 from catchment.adapters.http.engine.server import ConnectionLimits, Server, bind
 from catchment.adapters.http.operations.metrics import Metrics
+from catchment.adapters.http.protocol_runner import ProtocolRunner
 from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
@@ -202,8 +202,8 @@ class Site:
         return self.http.application
 
     @property
-    def collecting(self) -> Collecting:
-        return self.http.collecting
+    def protocol_runner(self) -> ProtocolRunner:
+        return self.http.protocol_runner
 
     async def _readiness(self) -> tuple[bool, dict[str, Any]]:
         return self.ready

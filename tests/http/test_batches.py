@@ -171,7 +171,7 @@ async def test_what_waits_for_the_database_is_not_what_came(site: Site) -> None:
     )
     kept = [weakref.ref(mark) for mark in marks]
     del marks
-    task = asyncio.ensure_future(site.collecting._collect(submission))
+    task = asyncio.ensure_future(site.protocol_runner._collect(submission))
     await eventually(lambda: site.sink.waiting, "they wait to be stored")
     assert submission.payloads == [None] * 3
     assert [mark() for mark in kept] == [None] * 3

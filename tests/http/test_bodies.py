@@ -375,15 +375,15 @@ async def test_a_batch_that_waits_for_three_quarters_of_its_time_is_not_even_rea
     read = native.read_batch
 
     def slowly(body: bytes, limits: Limits) -> Sent:
-        site.clock.advance(timedelta(seconds=site.collecting._deadline * 0.3))
+        site.clock.advance(timedelta(seconds=site.protocol_runner._deadline * 0.3))
         return read(body, limits)
 
     monkeypatch.setattr(native, "read_batch", slowly)
     wires = [await site.connect() for _ in range(6)]
     async with contextlib.AsyncExitStack() as slots:
         for _ in range(64):
-            job = site.collecting._collect.scheduler.job(arrived=0, deadline=60)
-            await slots.enter_async_context(site.collecting._collect.slots.acquire(job))
+            job = site.protocol_runner._collect.scheduler.job(arrived=0, deadline=60)
+            await slots.enter_async_context(site.protocol_runner._collect.slots.acquire(job))
         for wire in wires:
             await wire.send(batch_request(site))
         await eventually(lambda: site.application.in_flight == len(wires), "all of them came")

@@ -144,7 +144,7 @@ async def test_an_unknown_key_in_the_header_refuses_a_large_batch_unread(
     def read(*_: object) -> None:
         raise AssertionError("the body was read")
 
-    monkeypatch.setattr("catchment.adapters.http.collecting.count_values", read)
+    monkeypatch.setattr("catchment.adapters.http.protocol_runner.count_values", read)
     answer = await site.batch(b" " * MIB, Authorization=f"Bearer {unknown_key()}")
     check_problem(answer, 401, "unknown_key")
 

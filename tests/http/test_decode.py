@@ -193,7 +193,7 @@ class Setting:
         )
         request.monotonic = self.site.clock.monotonic()
         protocol = Events(self.site.limits) if path == "/v1/events" else Batch(self.site.limits)
-        return self.loop.run_until_complete(self.site.collecting.answer(protocol, request))
+        return self.loop.run_until_complete(self.site.protocol_runner.answer(protocol, request))
 
 
 def check(setting: Setting, response: Response, stored_before: int) -> None:

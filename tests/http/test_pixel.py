@@ -335,6 +335,6 @@ async def test_it_is_told_to_who_looks_on_as_other_events_are(site: Site) -> Non
     def watch(answer: Any, dry_run: bool) -> None:
         seen.append((answer.receipts[0].outcome, dry_run))
 
-    site.collecting._watch = watch
+    site.protocol_runner._watch = watch
     await get(site, query(site) + "&dry_run=1")
     assert seen == [(StoreOutcome.STORED, False)]

@@ -36,7 +36,7 @@ NONE: Mapping[str, str] = {}
 @asynccontextmanager
 async def capturing(site: Site, protocol: type[Capture] = Capture) -> AsyncIterator[Application]:
     """Let the site's clients talk to a server that speaks `Capture` as well as the native protocols."""
-    foreign = site.collecting.routes([protocol(site.limits, {"shop": site.browser_key})])
+    foreign = site.protocol_runner.routes([protocol(site.limits, {"shop": site.browser_key})])
     application = Application(
         {**site.http.routes, **foreign},
         clients=site.http.clients,

@@ -2,7 +2,7 @@
 
 A wire protocol reads a request into a `Sent` and writes an answer. Everything between is the same for all of them:
 charging the address, receiving and unpacking the body within bounds, scheduling, collecting, metrics
-(`adapters/http/collecting.py`). docs/protocols.md has a complete small example.
+(`adapters/http/protocol_runner.py`). docs/protocols.md has a complete small example.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Collects events over HTTP, by any wire protocol: a request becomes a submission, and its answer a response.
+"""Runs wire protocols: from a request to its events, and from their receipts to an answer.
 
-The protocol reads and writes (`protocols/wire_protocol.py`). This module charges the client's address, unpacks the
-body within bounds, lets batches wait for each other, and counts the outcomes.
+The protocol reads and writes (`protocols/wire_protocol.py`). This module does the rest, the same for each of them: it
+charges the client's address, unpacks the body within bounds, schedules batches, and counts the outcomes.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _LATEST = 1.0
 _REFUSED_A_SECOND = 250
 
 
-class Collecting:
-    """Collects the events of requests. `deadline`: seconds from a request's arrival to its answer."""
+class ProtocolRunner:
+    """Answers requests by their wire protocols. `deadline`: seconds from a request's arrival to its answer."""
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class Collecting:
         for reason, events in losses.counted.items():
             self._metrics.lost(shown_reason(reason), events)
         if isinstance(losses.error, Unavailable):
-            self._warnings.warn("reports of losses are not recorded, and senders repeat them: %s", losses.error)
+            self._warnings.warn("reports of lost events are not recorded; senders will repeat them: %s", losses.error)
         elif losses.error is not None:
             log_fault(request, losses.error)
 
