@@ -115,7 +115,7 @@ class Database:
             log.critical("%s", error)
 
     async def survey(self) -> None:
-        """Ask every place of the database's address which primary it has."""
+        """Ask every candidate of the database's address which primary it has."""
         await survey(self._dsn, self.checks, timeout=SLOW_LOOKUP, descriptors=self._descriptors)
 
     async def finish(self) -> None:

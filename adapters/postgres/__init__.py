@@ -1,7 +1,7 @@
 """The PostgreSQL adapter, on aiopg. All SQL is in `catchment.sql`.
 
-- Sessions: `link` (one session, or several), `hosts` (its addresses), `session_checks` (before it is used), `errors`
-  (what a failure means), `named_rows` (rows by the names of their columns), `low_descriptors` (for `select()`).
+- Sessions: `link` (one session, or several), `candidates` (the addresses to try), `session_checks` (before it is used),
+  `errors` (what a failure means), `named_rows` (rows by their columns' names), `low_descriptors` (for `select()`).
 - Storing events: `batch_writer` (one transaction), `rows` (events as the procedure takes them), `culprits` (events that
   the database can't hold).
 - Looking up: `projects` (the cache of keys), `known_keys`, `key_uses`, `salts` (the salt of a day).

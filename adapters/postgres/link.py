@@ -7,7 +7,7 @@
 - A descriptor of 1,024 or above makes aiopg's ``select()`` raise, and the query hang: `LowDescriptors` keeps some low
   ones for the database, however many websites are connected.
 - libpq looks up the name of the host while the event loop waits, and aiopg does not follow it from one address to the
-  next: it is given one address at a time (`hosts`).
+  next: it is given one address at a time (`candidates`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import psycopg2
 
 from catchment import sql
 
+from .candidates import Lookups, candidates
 from .errors import DatabaseError, Failure, NotConnected, Refused, failure_of, said_by, why_not_connected
-from .hosts import Lookups, places
 from .low_descriptors import SELECT_LIMIT, LowDescriptors
 from .named_rows import Rows, fetch
 from .session_checks import Checked, Identity, SessionChecks, identify
@@ -43,7 +43,7 @@ class Link:
     """One session. Queries are named (`catchment.sql`), one at a time; a lost session is made anew by the next one.
 
     `timeout` bounds connecting and each query, in seconds. `checks` judges every new session before it is used.
-    `place`: the only one of the address's hosts that is tried.
+    `candidate`: the only one of the address's hosts that is tried.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Link:
         timeout: float,
         descriptors: LowDescriptors,
         checks: SessionChecks | None = None,
-        place: dict[str, str] | None = None,
+        candidate: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self._dsn = dsn
@@ -62,7 +62,7 @@ class Link:
         self._descriptors = descriptors
         self._checks = checks
         self._checked = Checked()
-        self._place = place
+        self._candidate = candidate
         self._at = ""
         self._lookups = Lookups()
         self._connection: Any = None
@@ -90,15 +90,15 @@ class Link:
         until = loop.time() + self._timeout
         try:
             async with asyncio.timeout_at(until):
-                left = [self._place] if self._place is not None else await places(self._dsn, self._lookups)
+                left = [self._candidate] if self._candidate is not None else await candidates(self._dsn, self._lookups)
         except (TimeoutError, OSError) as error:
             said = getattr(error, "strerror", None) or "no answer in time"
             raise NotConnected("looking up the database's host", said=said) from error
         worst: DatabaseError | None = None
         while left:
-            place = left.pop(0)
+            candidate = left.pop(0)
             try:
-                await self._connect(place, loop.time() + (until - loop.time()) / (len(left) + 1))
+                await self._connect(candidate, loop.time() + (until - loop.time()) / (len(left) + 1))
             except DatabaseError as error:
                 if worst is None or error.failure is Failure.HOLD:  # what heals by itself says less
                     worst = error
@@ -106,9 +106,9 @@ class Link:
                 return
         raise worst or NotConnected("connecting to the database", said="the address names no host")
 
-    async def _connect(self, place: dict[str, str], until: float) -> None:
+    async def _connect(self, candidate: dict[str, str], until: float) -> None:
         parameters: dict[str, Any] = {
-            **place,
+            **candidate,
             "application_name": f"catchment {self.name}",
             "client_encoding": "UTF8",  # whatever the role or the environment say
             "keepalives_idle": 10,
@@ -116,7 +116,7 @@ class Link:
             "keepalives_count": 3,
             "tcp_user_timeout": int(self._timeout * 1000),
         }
-        self._at = place_name(place)
+        self._at = candidate_name(candidate)
         self._descriptors.lend()
         try:
             async with asyncio.timeout_at(until):
@@ -138,7 +138,7 @@ class Link:
             self._give_up()
             if isinstance(error, psycopg2.Error):
                 sqlstate, said = why_not_connected(error, self._dsn)
-                if self._at not in said and "host" in place:
+                if self._at not in said and "host" in candidate:
                     said = f"{self._at}: {said}"
             else:
                 sqlstate, said = "", f"{self._at}: {getattr(error, 'strerror', None) or 'no answer in time'}"
@@ -283,10 +283,10 @@ def _without_data(error: BaseException) -> BaseException | None:
     return error if isinstance(error, TimeoutError | OSError | psycopg2.OperationalError) else None
 
 
-def place_name(place: dict[str, str]) -> str:
-    """A place in words, for people."""
-    name = ":".join(filter(None, (place.get("host"), place.get("port")))) or "the database's address"
-    return f"{name} ({place['hostaddr']})" if "hostaddr" in place else name
+def candidate_name(candidate: dict[str, str]) -> str:
+    """Return the name of a candidate, for people."""
+    name = ":".join(filter(None, (candidate.get("host"), candidate.get("port")))) or "the database's address"
+    return f"{name} ({candidate['hostaddr']})" if "hostaddr" in candidate else name
 
 
 async def survey(dsn: str, checks: SessionChecks, *, timeout: float, descriptors: LowDescriptors) -> None:
@@ -294,14 +294,14 @@ async def survey(dsn: str, checks: SessionChecks, *, timeout: float, descriptors
     known before anything is stored, also by a server that was started after it came back."""
     try:
         async with asyncio.timeout(timeout):
-            found = await places(dsn, Lookups())
+            found = await candidates(dsn, Lookups())
     except (TimeoutError, OSError):
         return
     if len(found) < 2:
         return
 
-    async def ask(place: dict[str, str]) -> tuple[str, Identity] | None:
-        link = Link(dsn, name="survey", timeout=timeout, descriptors=descriptors, place=place)
+    async def ask(candidate: dict[str, str]) -> tuple[str, Identity] | None:
+        link = Link(dsn, name="survey", timeout=timeout, descriptors=descriptors, candidate=candidate)
         try:
             await link.connect()
             identity = await identify(link.run)
@@ -309,7 +309,7 @@ async def survey(dsn: str, checks: SessionChecks, *, timeout: float, descriptors
             return None
         finally:
             link.drop()
-        return (place_name(place), identity) if identity is not None else None
+        return (candidate_name(candidate), identity) if identity is not None else None
 
     answers = await asyncio.gather(*map(ask, found))
     checks.note_primaries(answer for answer in answers if answer is not None)

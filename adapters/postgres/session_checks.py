@@ -108,7 +108,7 @@ class SessionChecks:
         """Forget a session that was closed."""
         self._marks.discard(checked.mark)
 
-    async def check(self, checked: Checked, place: str, ask: Ask) -> None:
+    async def check(self, checked: Checked, candidate: str, ask: Ask) -> None:
         """Check a session, new or used. Raises `Refused` if it must not be used."""
         first = checked.mark not in self._marks
         self._marks.add(checked.mark)  # before asking: another session may meet it at once
@@ -124,7 +124,7 @@ class SessionChecks:
         identity = await identify(ask)
         checked.timeline = identity.timeline if identity is not None else None
         if identity is not None:
-            self._check_primary(identity, place)
+            self._check_primary(identity, candidate)
         if self._clock is not None and before_asking is not None:
             self._check_time(met.clock, before_asking, self._clock.now())
 
@@ -134,7 +134,7 @@ class SessionChecks:
             log.critical("this database does not keep what it commits: fsync or full_page_writes is off")
         self.durability = found
 
-    def _check_primary(self, found: Identity, place: str) -> None:
+    def _check_primary(self, found: Identity, candidate: str) -> None:
         seen = self._memory.get()
         if seen is None:
             self._memory.put(found.system, found.timeline)
@@ -142,17 +142,17 @@ class SessionChecks:
         system, timeline = seen
         if found.system != system:
             raise self._refused(
-                f"another database cluster answers at {place} (system identifier {found.system}) than the one that was "
-                f"used so far ({system}): if that is meant, such as after a restore, restart the server"
+                f"another database cluster answers at {candidate} (system identifier {found.system}) than the one that "
+                f"was used so far ({system}): if that is meant, such as after a restore, restart the server"
             )
         if found.timeline < timeline:
             raise self._refused(
-                f"two primaries: {place} takes writes on timeline {found.timeline}, and was replaced by the primary "
-                f"on timeline {timeline}; stop it, or make it a standby (pg_rewind). If it is meant to be the primary "
-                "again, restart the server"
+                f"two primaries: {candidate} takes writes on timeline {found.timeline}, and was replaced by the "
+                f"primary on timeline {timeline}; stop it, or make it a standby (pg_rewind). If it is meant to be the "
+                "primary again, restart the server"
             )
         if found.timeline > timeline:
-            log.warning("the primary is on timeline %d now, at %s: it was on %d", found.timeline, place, timeline)
+            log.warning("the primary is on timeline %d now, at %s: it was on %d", found.timeline, candidate, timeline)
             self._memory.put(system, found.timeline)
 
     def note_primaries(self, found: Iterable[tuple[str, Identity]]) -> None:
@@ -166,12 +166,12 @@ class SessionChecks:
         newest = max([one.timeline for one in ours] + [self.timeline or 0])
         self._memory.put(system, newest)
         twins: dict[datetime, str] = {}
-        for place, one in primaries:
+        for candidate, one in primaries:
             try:
-                self._check_primary(one, place)
+                self._check_primary(one, candidate)
             except Refused:
                 continue
-            twins.setdefault(one.started, place)
+            twins.setdefault(one.started, candidate)
         if len(twins) > 1:
             self._refused(f"two primaries on one timeline ({newest}): {' and '.join(twins.values())}; stop one of them")
 

@@ -1,8 +1,8 @@
-"""Where the database is, found without stopping the event loop: libpq looks names up while everybody waits.
+"""Finds the database's addresses without stopping the event loop. libpq itself would stop it while it looks up a name.
 
-`places` says where to connect in libpq's own words: the name stays, for TLS and for the password file, and beside it
-stands its address (``hostaddr``). Each of several hosts or addresses is a place of its own, since aiopg does not follow
-libpq from one to the next: it goes on watching the first one's socket. What libpq may know better is left to it.
+`candidates` returns the connection parameters to try. The host's name stays, for TLS and the password file, and its
+address (``hostaddr``) is added. Each of several hosts or addresses is a candidate of its own: aiopg does not follow
+libpq from one to the next, and goes on watching the first one's socket. Addresses that only libpq knows are left to it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 _ELSEWHERE = ("PGHOSTADDR", "PGSERVICE")
-"""Variables by which libpq gets addresses that are not in the DSN."""
+"""Variables that give libpq addresses that are not in the DSN."""
 
 
 class Lookups:
-    """Looks names up in threads of its own, one a name: one that hangs is not begun again, and neither holds up what
-    else runs in threads, nor the end of the process."""
+    """Looks up names in threads of its own, one for each name. A look-up that hangs is not begun again. It does not
+    hold up other threads, nor the end of the process."""
 
     def __init__(self) -> None:
         self._running: dict[str, asyncio.Future[list[str]]] = {}
 
     async def addresses(self, name: str) -> list[str]:
-        """The addresses of a host, in the resolver's order. Raises OSError."""
+        """Return the addresses of a host, in the resolver's order. Raise OSError."""
         future = self._running.get(name)
         if future is None:
             loop = asyncio.get_running_loop()
@@ -52,17 +52,17 @@ class Lookups:
         future = self._running.pop(name)
         if isinstance(found, OSError):
             future.set_exception(found)
-            future.exception()  # else asyncio complains where nobody waits any more
+            future.exception()  # else asyncio complains if nobody waits any more
         else:
             future.set_result(found)
 
 
-async def places(dsn: str, lookups: Lookups) -> list[dict[str, str]]:
-    """Where to try to connect, one place after the other: what to say beside the DSN, which is nothing where it names
-    but one place, or where in doubt. Raises OSError where no name has an address."""
+async def candidates(dsn: str, lookups: Lookups) -> list[dict[str, str]]:
+    """Return extra connection parameters for each candidate, in the order to try them. They are empty if the DSN names
+    only one, or if in doubt. Raise OSError if no name has an address."""
     try:
         parts = parse_dsn(dsn)
-    except psycopg2.Error:  # who connects will say it
+    except psycopg2.Error:  # the connection will report it
         return [{}]
     if "hostaddr" in parts or "service" in parts or any(os.environ.get(name) for name in _ELSEWHERE):
         return [{}]
@@ -85,7 +85,7 @@ async def places(dsn: str, lookups: Lookups) -> list[dict[str, str]]:
 
 
 def _is_name(host: str) -> bool:
-    """Whether it must be looked up: not a socket's folder, not an address."""
+    """Return True if a host must be looked up: it is no socket's folder and no address."""
     if not host or host[0] in "/@":
         return False
     try:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from psycopg2.extensions import parse_dsn
 
+from catchment.adapters.postgres.candidates import Lookups, candidates
 from catchment.adapters.postgres.errors import NotConnected
-from catchment.adapters.postgres.hosts import Lookups, places
 from catchment.adapters.postgres.link import Link
 from catchment.adapters.postgres.low_descriptors import LowDescriptors
 
@@ -56,36 +56,36 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 async def test_what_needs_no_look_up_or_is_in_doubt_is_left_to_the_driver(dsn: str) -> None:
-    assert await places(dsn, Told()) == [{}]
+    assert await candidates(dsn, Told()) == [{}]
 
 
 @pytest.mark.parametrize(("name", "value"), [("PGHOSTADDR", "192.0.2.7"), ("PGSERVICE", "mine"), ("PGPORT", "1,2")])
 async def test_the_environment_can_make_it_doubtful(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    assert await places("postgresql://db.example/x", Told()) == [{}]
+    assert await candidates("postgresql://db.example/x", Told()) == [{}]
 
 
 async def test_a_host_of_the_environment_is_left_to_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "db.example")
-    assert await places("dbname=x", Told()) == [{}]
+    assert await candidates("dbname=x", Told()) == [{}]
 
 
 async def test_each_address_of_a_name_is_a_place_and_the_name_stays() -> None:
     """TLS verifies the name (`sslmode=verify-full`), and the password file is read by it."""
-    assert await places("postgresql://db.example:5433/x?sslmode=verify-full", Told()) == [
+    assert await candidates("postgresql://db.example:5433/x?sslmode=verify-full", Told()) == [
         {"host": "db.example", "port": "5433", "hostaddr": "192.0.2.1"},
         {"host": "db.example", "port": "5433", "hostaddr": "2001:db8::1"},
     ]
-    assert await places("host=standby.example", Told()) == [{"host": "standby.example", "hostaddr": "192.0.2.9"}]
+    assert await candidates("host=standby.example", Told()) == [{"host": "standby.example", "hostaddr": "192.0.2.9"}]
 
 
 async def test_each_of_several_hosts_is_a_place() -> None:
-    assert await places("postgresql://standby.example:1,192.0.2.2:2,[::1]:3/x", Told()) == [
+    assert await candidates("postgresql://standby.example:1,192.0.2.2:2,[::1]:3/x", Told()) == [
         {"host": "standby.example", "port": "1", "hostaddr": "192.0.2.9"},
         {"host": "192.0.2.2", "port": "2"},
         {"host": "::1", "port": "3"},
     ]
-    assert await places("host=/run/postgresql,standby.example", Told()) == [
+    assert await candidates("host=/run/postgresql,standby.example", Told()) == [
         {"host": "/run/postgresql"},
         {"host": "standby.example", "hostaddr": "192.0.2.9"},
     ]
@@ -93,13 +93,13 @@ async def test_each_of_several_hosts_is_a_place() -> None:
 
 async def test_a_port_of_the_environment_counts_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPORT", "5433")
-    assert [place["port"] for place in await places("host=db.example,192.0.2.2", Told())] == ["5433"] * 3
+    assert [one["port"] for one in await candidates("host=db.example,192.0.2.2", Told())] == ["5433"] * 3
 
 
 async def test_a_name_that_is_not_known_is_passed_over_unless_it_is_the_last_hope() -> None:
-    assert await places("host=gone.example,192.0.2.2", Told()) == [{"host": "192.0.2.2"}]
+    assert await candidates("host=gone.example,192.0.2.2", Told()) == [{"host": "192.0.2.2"}]
     with pytest.raises(OSError, match="not known"):
-        await places("host=gone.example,gone.too.example", Told())
+        await candidates("host=gone.example,gone.too.example", Told())
 
 
 # the resolver
@@ -161,7 +161,7 @@ async def test_a_name_is_looked_up(unknown: str) -> None:
         await Lookups().addresses(unknown)
 
 
-# the next place
+# the next candidate
 
 
 @pytest.mark.usefixtures("unknown")
