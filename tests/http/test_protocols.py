@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
 from catchment.adapters.http.application import Application
 from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.engine.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.protocols.wire_protocol import Sent, WireProtocol
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.system.rate_limiter import TokenBuckets
 from catchment.core.collecting.submission import Answer as Collected
@@ -34,7 +35,7 @@ NONE: Mapping[str, str] = {}
 
 
 @asynccontextmanager
-async def capturing(site: Site, protocol: type[Capture] = Capture) -> AsyncIterator[Application]:
+async def capturing(site: Site, protocol: type[Capture] | type[Beacon] = Capture) -> AsyncIterator[Application]:
     """Let the site's clients talk to a server that speaks `Capture` as well as the native protocols."""
     foreign = site.protocol_runner.routes([protocol(site.limits, {"shop": site.browser_key})])
     application = Application(
@@ -164,6 +165,40 @@ async def test_without_its_database_the_server_refuses_in_its_way(site: Site, fa
     assert (away.status, away.headers["Retry-After"]) == (503, "3")
     assert away.body.startswith(b"commit_unknown: " if isinstance(failing, CommitUnknown) else b"unavailable: ")
     assert (back.status, len(site.storage.events)) == (202, 1)
+
+
+class Beacon(WireProtocol):
+    """One event in a query, with its key. It has no body."""
+
+    paths = ("/beacon",)
+    methods = ("GET",)
+
+    def __init__(self, limits: Limits, keys: Mapping[str, str]) -> None:
+        super().__init__(limits)
+        self.body_bytes = 0
+
+    def key(self, request: Request) -> str | None:
+        return dict(parse_qsl(request.query)).get("key")
+
+    def read(self, request: Request, body: bytes) -> Sent:
+        return Sent([{"event_name": dict(parse_qsl(request.query)).get("name"), "url": PAGE}])
+
+    def write(self, request: Request, answer: Collected) -> Response:
+        good = answer.refusal is None and answer.receipts[0].refusal is None
+        return Response(200 if good else 400, b'{"ok":1}' if good else b'{"ok":0}')
+
+
+@pytest.mark.gen_test
+async def test_a_protocol_without_bodies_collects_by_get_and_never_by_head(site: Site) -> None:
+    target = f"/beacon?{urlencode({'key': site.browser_key, 'name': 'Seen'})}"
+    async with capturing(site, Beacon):
+        head = await site.ask("HEAD", target)
+        assert (head.status, site.storage.events) == (204, [])
+        got = await site.ask("GET", target)
+        bad = await site.ask("GET", "/beacon?key=pk_nobody&name=Seen")
+    assert (got.status, got.body) == (200, b'{"ok":1}')
+    assert (bad.status, bad.body) == (400, b'{"ok":0}')
+    assert [one.name for one in site.storage.events] == ["Seen"]
 
 
 class Broken(Capture):
