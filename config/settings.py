@@ -161,7 +161,7 @@ class Settings:
             "http": dataclasses.asdict(self.http),
             "collect": dataclasses.asdict(self.collect),
             "limits": {
-                **dataclasses.asdict(self.limits),
+                **self.limits.by_name(),
                 "rate_per_key": self.rate.per_key,
                 "rate_per_address": self.rate.per_address,
                 "burst_per_address": self.rate.address_burst or TEN_SECONDS * self.rate.per_address,
@@ -217,7 +217,7 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
         "group_bytes": whole(1),
     },
     "limits": {
-        **{limit.name: whole(1) for limit in dataclasses.fields(Limits)},
+        **{name: whole(1) for name in Limits().by_name()},
         "rate_per_key": number(0),
         "rate_per_address": number(0),
         "burst_per_address": number(0),
@@ -244,7 +244,7 @@ def load(config: str | None, environment: Mapping[str, str], *, default: Path = 
         database=DatabaseSettings(**checked.get("database", {})),
         http=HttpSettings(**checked.get("http", {})),
         collect=CollectSettings(**checked.get("collect", {})),
-        limits=Limits(**limits),
+        limits=Limits.of(limits),
         rate=rate,
         plugins=PluginSettings(**plugins, sections=own),
         log_level=checked.get("log", {}).get("level", "info"),

@@ -32,8 +32,8 @@ The concepts, in the order in which an event meets them:
 - `project`, `origins`, `keys`: whose event it is, and which websites may post with a browser key.
 - `submission`: a `Submission` goes in, an `Answer` with a `Receipt` for every event comes out.
 - `collect`, `steps`: the use case, and the steps that it walks.
+- `event`: the table of fields. Checked fields are `Columns`, still untrusted; an `Event` is anonymized and enriched.
 - `limits`, `check`: the one table of limits, and the one place where a field is judged.
-- `event`: a `RawEvent` has arrived and is untrusted; an `Event` is anonymized, enriched, frozen, and stored.
 - `outcomes`: what can become of an event, in closed lists. `errors`: what is an exception instead.
 - `ports`: what the core needs of the outside world, and what it is promised.
 - `administer`, `usage`: what operators change, and what is billed.

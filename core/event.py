@@ -1,55 +1,21 @@
-"""What arrives and what is stored: two types.
+"""What is stored of an event.
 
-`RawEvent` is what the sender said, checked field by field and still untrusted, with the visitor's full
-address. `Event` is what is stored: frozen, enriched, anonymized. Everything after the step `anonymize_address` sees
-an `Event` alone.
+`Event` is the one table of fields. Its order is the order in which the database gets them
+(`adapters/postgres/rows.py`): first those of the request, then the event's own, then those of its visitor. A new field
+of an event's own goes to the end of the second group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
+from .fields import Header, Over, Sent, Text, declared
 from .project import KeyKind
 
 JsonObject = dict[str, Any]
-
-
-class _Columns:
-    """What is made of all its columns at once: the constructor of a dataclass sets one after the other, which for the
-    two types of an event is a tenth of what an event costs. So they have no slots."""
-
-    @classmethod
-    def of(cls, columns: dict[str, Any]) -> Self:
-        """One of all its columns by name; the dict becomes its own."""
-        made = object.__new__(cls)
-        object.__setattr__(made, "__dict__", columns)
-        return made
-
-
-@dataclass(kw_only=True)
-class RawEvent(_Columns):
-    """One event as it arrived, its fields checked against the table of limits."""
-
-    name: str
-    event_id: str
-    session_id: str
-    user_id: str | None = None
-    url: str | None = None
-    page_title: str | None = None
-    page_path: str | None = None
-    referrer: str | None = None
-    user_agent: str | None = None
-    ip: str | None = None
-    """The visitor's full address. Only the visitor steps see it."""
-    category: str | None = None
-    label: str | None = None
-    value: float | None = None
-    data: JsonObject = field(default_factory=dict)
-    """`event_data` without what went into columns of its own."""
-    occurred_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,78 +66,169 @@ NOWHERE = Place()
 NO_CAMPAIGN = Campaign()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event(_Columns):
-    """One event as it is stored."""
+class Event(NamedTuple):
+    """One event as it is stored: enriched, anonymized, and never changed."""
 
+    # Of the request
     project_id: str
     key_kind: KeyKind
     """The kind of key that vouches for its id: that it came with, or a server key that signed it. Ids of the two kinds
     are kept apart."""
-    event_id: str
-    name: str
-    category: str | None = None
-    label: str | None = None
-    value: float | None = None
-    data: JsonObject = field(default_factory=dict)
-    session_id: str
-    user_id: str | None = None
-    url: str | None = None
-    page_title: str | None = None
-    page_path: str | None = None
-    referrer: str | None = None
-    referrer_host: str | None = None
-    user_agent: str | None = None
-    agent: UserAgent = NO_USER_AGENT
-    ip: str | None = None
-    """Anonymized by the project's privacy mode."""
-    place: Place = NOWHERE
-    campaign: Campaign = NO_CAMPAIGN
-    is_bot: bool = False
-    properties: JsonObject = field(default_factory=dict)
-    occurred_at: datetime
     received_at: datetime
 
+    # Of the event
+    event_id: Annotated[
+        str,
+        Text(
+            wire="eventId",
+            limit="event_id",
+            longest=64,
+            over=Over.REFUSE,
+            about="The sender's own id: a second event with it is a duplicate. Case counts. Generated if missing.",
+        ),
+    ]
+    name: Annotated[
+        str,
+        Text(
+            wire="event_name",
+            limit="event_name",
+            longest=120,
+            over=Over.REFUSE,
+            about="What happened, such as `SignUp`. Required, not blank.",
+        ),
+    ]
+    category: str | None
+    label: str | None
+    value: float | None
+    data: Annotated[
+        JsonObject,
+        Sent(
+            wire="event_data",
+            about="Your own values. `category`, `label` (text) and `value` (a number) go into columns of their own.",
+        ),
+    ]
+    """`event_data` without what went into columns of its own."""
+    session_id: Annotated[
+        str,
+        Text(
+            wire="sessionId",
+            limit="session_id",
+            longest=64,
+            over=Over.DROP,
+            about="Groups events of one visit. Generated if missing, and returned.",
+        ),
+    ]
+    user_id: Annotated[
+        str | None,
+        Text(wire="userId", limit="user_id", longest=200, over=Over.DROP, about="Your own id of the person."),
+    ]
+    url: Annotated[
+        str | None,
+        Text(
+            wire="url",
+            limit="url",
+            longest=2_048,
+            over=Over.REFUSE,
+            about="The page's address, http or https. Required with a browser key, and of one of its origins.",
+        ),
+    ]
+    page_title: Annotated[
+        str | None,
+        Text(wire="page_title", limit="page_title", longest=512, over=Over.CUT, about="The page's title."),
+    ]
+    page_path: Annotated[
+        str | None,
+        Text(
+            wire="page_path",
+            limit="page_path",
+            longest=2_048,
+            over=Over.CUT,
+            about="The page's path; falls back to the url's.",
+        ),
+    ]
+    referrer: Annotated[
+        str | None,
+        Text(
+            wire="referrer",
+            limit="referrer",
+            longest=2_048,
+            over=Over.CUT,
+            about="The address of the page that the visitor came from.",
+        ),
+    ]
+    referrer_host: str | None
+    is_bot: bool
+    properties: JsonObject
+    occurred_at: Annotated[
+        datetime, Sent(wire="timestamp", about="When it happened, ISO 8601. Falls back to the arrival.")
+    ]
+    campaign: Campaign
 
-BLANK: dict[str, Any] = {column.name: None for column in fields(Event)}
-"""The columns of an event, all empty. A copy is filled for the `RawEvent` and becomes the `Event`, and never grows."""
+    # Of the visitor
+    user_agent: Annotated[
+        str | None,
+        Text(
+            wire="userAgent",
+            limit="user_agent",
+            longest=1_024,
+            over=Over.CUT,
+            about="The visitor's browser; with a browser key it falls back to the header.",
+            header=Header(name="User-Agent", read=str),
+        ),
+    ]
+    agent: UserAgent
+    ip: Annotated[str | None, Sent(wire="ip", about="The visitor's address. Server keys only.")]
+    """Anonymized by the project's privacy mode."""
+    place: Place
+
+    @classmethod
+    def of(cls, columns: Columns) -> Self:
+        """Return the event of its columns. Raises TypeError if there is one too many."""
+        return cls._make(columns.values())
+
+    @classmethod
+    def with_only(cls, **columns: Any) -> Self:
+        """Return an event with these columns; all others are empty. Raises TypeError for a name that is no column."""
+        empty = {"data": {}, "is_bot": False, "properties": {}}
+        parts = {"campaign": NO_CAMPAIGN, "agent": NO_USER_AGENT, "place": NOWHERE}
+        return cls.of({**_BLANK, **empty, **parts, **columns})
+
+
+Columns = dict[str, Any]
+"""The columns of an event on their way to it, by name, in the order of `Event`. Until its visitor is known, `ip` is the
+full address."""
+
+
+def blank_columns() -> Columns:
+    """Return the columns of an event, all empty. They have to be filled, and no name may be added."""
+    return _BLANK.copy()
+
+
+_BLANK: Columns = dict.fromkeys(Event._fields)
+_OWN, _VISITOR = Event._fields.index("event_id"), Event._fields.index("user_agent")
+REQUEST, OWN, VISITOR = slice(0, _OWN), slice(_OWN, _VISITOR), slice(_VISITOR, None)
+"""The columns of the request, of the event itself, and of its visitor."""
+
+TEXTS: Mapping[str, Text] = declared(Event, Text)
+"""The texts of the payload, by attribute of `Event`."""
+OTHER_FIELDS: Mapping[str, str] = {
+    "projectKey": "The project's key, if it is not in the Authorization header.",
+    **{sent.wire: sent.about for sent in declared(Event, Sent).values()},
+}
+"""The other fields of the payload, and what they are about."""
+KNOWN_FIELDS: frozenset[str] = frozenset(text.wire for text in TEXTS.values()) | frozenset(OTHER_FIELDS)
 
 
 def row_of(event: Event) -> JsonObject:
-    """The event as the columns of `catchment.event`: what a dry run shows."""
-    agent, place, campaign = event.agent, event.place, event.campaign
-    return {
-        "project_id": event.project_id,
-        "event_id": event.event_id,
-        "name": event.name,
-        "category": event.category,
-        "label": event.label,
-        "value": event.value,
-        "data": event.data,
-        "session_id": event.session_id,
-        "user_id": event.user_id,
-        "url": event.url,
-        "page_title": event.page_title,
-        "page_path": event.page_path,
-        "referrer": event.referrer,
-        "referrer_host": event.referrer_host,
-        "user_agent": event.user_agent,
-        "browser": agent.browser,
-        "browser_version": agent.browser_version,
-        "os": agent.os,
-        "os_version": agent.os_version,
-        "device": agent.device,
-        "ip": event.ip,
-        "country": place.country,
-        "region": place.region,
-        "city": place.city,
-        "utm_source": campaign.source,
-        "utm_medium": campaign.medium,
-        "utm_campaign": campaign.campaign,
-        "utm_term": campaign.term,
-        "utm_content": campaign.content,
-        "is_bot": event.is_bot,
-        "properties": event.properties,
-        "occurred_at": event.occurred_at.isoformat(),
-        "received_at": event.received_at.isoformat(),
-    }
+    """Return the event as the columns of `catchment.event`: a dry run shows it."""
+    row: JsonObject = {}
+    for name, value in zip(event._fields, event, strict=True):
+        if isinstance(value, UserAgent | Place):
+            row.update(asdict(value))
+        elif isinstance(value, Campaign):
+            row.update({f"utm_{tag}": text for tag, text in asdict(value).items()})
+        elif isinstance(value, datetime):
+            row[name] = value.isoformat()
+        elif name != "key_kind":
+            row[name] = value
+    return row

@@ -1,16 +1,28 @@
 """The one table of limits: how long, how many, how deep, how old.
 
-Every check of a field reads this table, and so do the OpenAPI description and the settings
-(section ``[limits]``): a limit is stated once.
+The check of an event, the OpenAPI description and the settings (section ``[limits]``) read this table. The lengths of
+texts come from the table of fields (`catchment.core.event.Event`). So a limit is stated once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from enum import StrEnum
 from functools import cached_property
+from typing import NamedTuple, Self
+
+from .event import TEXTS
+from .fields import Over
+
+
+class TextRule(NamedTuple):
+    """How long a text of an event may be."""
+
+    attribute: str
+    """Its name on `Event`."""
+    longest: int
+    over: Over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +37,8 @@ class Limits:
     json_depth: int = 64
     """Levels of arrays and objects; deeper is ``invalid_json``."""
 
-    event_name: int = 120
-    event_id: int = 64
-    session_id: int = 64
-    user_id: int = 200
-    url: int = 2_048
-    referrer: int = 2_048
-    page_title: int = 512
-    page_path: int = 2_048
-    user_agent: int = 1_024
+    texts: Mapping[str, int] = field(default_factory=lambda: {text.limit: text.longest for text in TEXTS.values()})
+    """The longest texts of an event, by the names of their limits."""
 
     data_keys: int = 50
     data_key: int = 100
@@ -64,10 +69,22 @@ class Limits:
     loss_reports: int = 100_000
     """Reports of a project's day."""
 
+    @classmethod
+    def of(cls, changed: Mapping[str, int]) -> Self:
+        """Return the limits of an installation that changes these, by name."""
+        texts = cls().texts
+        others = {name: limit for name, limit in changed.items() if name not in texts}
+        return cls(**others, texts={name: changed.get(name, limit) for name, limit in texts.items()})
+
+    def by_name(self) -> dict[str, int]:
+        """Return all limits, those of texts among them."""
+        limits = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**limits.pop("texts"), **limits}
+
     @cached_property
-    def texts(self) -> Mapping[str, tuple[str, int, Over]]:
-        """`TEXT_FIELDS` as the check reads them: by name in the payload, the attribute, the limit, and what is over."""
-        return {rule.wire: (rule.attribute, getattr(self, rule.limit), rule.over) for rule in TEXT_FIELDS}
+    def rules(self) -> Mapping[str, TextRule]:
+        """The rules for the texts, by their names in the payload."""
+        return {text.wire: TextRule(name, self.texts[text.limit], text.over) for name, text in TEXTS.items()}
 
     @property
     def oldest_from_browser(self) -> timedelta:
@@ -76,86 +93,3 @@ class Limits:
     @property
     def furthest_ahead(self) -> timedelta:
         return timedelta(seconds=self.future)
-
-
-class Over(StrEnum):
-    """What happens to a text field that is longer than its limit."""
-
-    REFUSE = "refuse"
-    """The event is refused: a shortened one would mean something else."""
-    CUT = "cut"
-    DROP = "drop"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextField:
-    """A text field of the payload."""
-
-    wire: str
-    """Its name in the payload."""
-    attribute: str
-    """Its name on `RawEvent` and on `Event`."""
-    limit: str
-    """The name of its limit on `Limits`."""
-    over: Over
-    about: str
-
-
-TEXT_FIELDS: tuple[TextField, ...] = (
-    TextField(
-        wire="event_name",
-        attribute="name",
-        limit="event_name",
-        over=Over.REFUSE,
-        about="What happened, such as `SignUp`. Required, not blank.",
-    ),
-    TextField(
-        wire="eventId",
-        attribute="event_id",
-        limit="event_id",
-        over=Over.REFUSE,
-        about="The sender's own id: a second event with it is a duplicate. Case counts. Generated where missing.",
-    ),
-    TextField(
-        wire="sessionId",
-        attribute="session_id",
-        limit="session_id",
-        over=Over.DROP,
-        about="Groups events of one visit. Generated where missing, and returned.",
-    ),
-    TextField(wire="userId", attribute="user_id", limit="user_id", over=Over.DROP, about="Your own id of the person."),
-    TextField(
-        wire="url",
-        attribute="url",
-        limit="url",
-        over=Over.REFUSE,
-        about="The page's address, http or https. With a browser key required, and of one of the project's origins.",
-    ),
-    TextField(wire="page_title", attribute="page_title", limit="page_title", over=Over.CUT, about="The page's title."),
-    TextField(
-        wire="page_path",
-        attribute="page_path",
-        limit="page_path",
-        over=Over.CUT,
-        about="The page's path; falls back to the url's.",
-    ),
-    TextField(
-        wire="referrer", attribute="referrer", limit="referrer", over=Over.CUT, about="Where the visitor came from."
-    ),
-    TextField(
-        wire="userAgent",
-        attribute="user_agent",
-        limit="user_agent",
-        over=Over.CUT,
-        about="The visitor's browser; with a browser key it falls back to the header.",
-    ),
-)
-
-OTHER_FIELDS: dict[str, str] = {
-    "projectKey": "The project's key, where it is not in the Authorization header.",
-    "event_data": "Your own values. `category`, `label` (text) and `value` (a number) go into columns of their own.",
-    "timestamp": "When it happened, ISO 8601. Falls back to the arrival.",
-    "ip": "The visitor's address. Server keys only.",
-}
-
-KNOWN_FIELDS: frozenset[str] = frozenset(field.wire for field in TEXT_FIELDS) | frozenset(OTHER_FIELDS)

@@ -143,7 +143,7 @@ class _KeptFailures(Failures):
 def sample_event(**changes: Any) -> Event:
     """Return an event as validators and enrichers see it, with `changes` to its fields. Its data and properties are not
     shared with other samples."""
-    event = Event(
+    event = Event.with_only(
         project_id="0197f2c4-8f3a-7cc1-9d3e-5b8f0a6b1c2d",
         key_kind=KeyKind.BROWSER,
         event_id="0197f2c4-91b7-7e02-a4f5-6c7d8e9f0a1b",
@@ -167,7 +167,7 @@ def sample_event(**changes: Any) -> Event:
         occurred_at=datetime(2025, 8, 2, 14, 19, 12, tzinfo=UTC),
         received_at=datetime(2025, 8, 2, 14, 19, 12, 250_000, tzinfo=UTC),
     )
-    return replace(event, **changes)
+    return event._replace(**changes)
 
 
 def sample_usage(**changes: Any) -> Usage:

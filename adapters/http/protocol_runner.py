@@ -17,7 +17,7 @@ from catchment.core.collecting.collect import Collect, unavailable
 from catchment.core.collecting.losses import LossReceipt, shown_reason
 from catchment.core.collecting.scheduler import Job
 from catchment.core.collecting.steps import rate_limited
-from catchment.core.collecting.submission import Answer, Submission
+from catchment.core.collecting.submission import Answer, Submission, texts_of_headers
 from catchment.core.errors import Fault, Unavailable
 from catchment.core.keys import kind_of
 from catchment.core.limits import Limits
@@ -216,7 +216,7 @@ class ProtocolRunner:
             origin=headers.get("Origin"),
             address=request.client.address,
             charge=charge,
-            user_agent=_cut(headers.get("User-Agent"), self._limits.user_agent + 1),  # one more: the core warns of it
+            headers=texts_of_headers(headers.get, self._limits),
             do_not_track=headers.get("DNT") == "1" or headers.get("Sec-GPC") == "1",
             received_at=request.received_at,
             deadline=request.monotonic + self._deadline,
@@ -251,7 +251,3 @@ class ProtocolRunner:
 def _not_read(error: Unavailable) -> Refused:
     detail = _NOT_READ.format(error)
     return Refused(Refusal(reason=Reason.UNAVAILABLE, detail=detail, retry_after=error.retry_after))
-
-
-def _cut(text: str | None, length: int) -> str | None:
-    return text[:length] if text else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from catchment.core.event import Event
+from catchment.core.event import TEXTS, Event
 
 from .errors import DatabaseError, Failure
 from .link import Link
@@ -58,17 +58,12 @@ async def quarantine(link: Link, events: Sequence[Event]) -> None:
             key_kind=event.key_kind,
             name=name[:120],
             received_at=event.received_at,
-            fields=msgspec.json.encode(sorted(k for k in _shape(event))).decode(),
+            fields=msgspec.json.encode(sorted(_shape(event))).decode(),
         )
 
 
 def _shape(event: Event) -> list[str]:
-    """Which fields were there, and how long they were: enough to see what was too much."""
-    texts = ("event_id", "session_id", "user_id", "url", "page_title", "referrer", "user_agent")
-    shape = [f"{name}:{len(value)}" for name in texts if (value := getattr(event, name)) is not None]
+    """Return which fields it has, and how long they are: enough to see which one was too much."""
     return [
-        *shape,
-        f"name:{len(event.name)}",
-        f"data:{len(event.data)}",
-        f"properties:{len(event.properties)}",
+        f"{name}:{len(value)}" for name in (*TEXTS, "data", "properties") if (value := getattr(event, name)) is not None
     ]

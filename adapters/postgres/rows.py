@@ -11,12 +11,11 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from catchment.core.event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Campaign, Event, Place, UserAgent
+from catchment.core.event import NO_CAMPAIGN, OWN, REQUEST, VISITOR, Campaign, Event, Place, UserAgent
 from catchment.core.outcomes import OverQuota
 from catchment.core.project import Quota
 
@@ -28,18 +27,20 @@ class NotJson(Exception):
 
 
 def rows_of(events: Sequence[Event]) -> bytes:
-    """Events as elements of the argument of `log_events`, in order, joined by commas. Raises `NotJson`."""
+    """Return events as elements of the argument of `log_events`, in order, joined by commas. Raises `NotJson`."""
     groups: list[dict[str, Any]] = []
-    own: list[tuple[Any, ...]] = []
-    known: tuple[Any, ...] = ()
+    members: list[list[Any]] = []
+    known: object = None
     for event in events:
-        columns = vars(event)
-        common = _common(columns)
-        if common != known:
-            known, own = common, []
-            groups.append({**_shared(event), "events": own})
-        campaign = columns["campaign"]
-        own.append((*_own(columns), None if campaign is NO_CAMPAIGN else campaign))
+        columns: tuple[Any, ...] = event
+        shared = columns[REQUEST], columns[VISITOR]
+        if shared != known:
+            known, members = shared, []
+            groups.append({**_shared(columns), "events": members})
+        own = list(columns[OWN])
+        if own[_CAMPAIGN] is NO_CAMPAIGN:
+            own[_CAMPAIGN] = None
+        members.append(own)
     try:
         return _encode(groups)[1:-1]
     except OverflowError:  # an integer beyond 64 bit, which the standard library writes exactly
@@ -49,7 +50,7 @@ def rows_of(events: Sequence[Event]) -> bytes:
 
 
 def batch_of(rows: Iterable[bytes]) -> str:
-    """What `rows_of` gave, of several requests, as the argument of `log_events`."""
+    """Return the argument of `log_events`: what `rows_of` returned for several requests."""
     return (b"[" + b",".join(rows) + b"]").decode()
 
 
@@ -68,50 +69,24 @@ def _plain(value: object) -> object:
     raise TypeError(f"JSON holds no {type(value).__name__}")
 
 
-_common = itemgetter("project_id", "key_kind", "received_at", "user_agent", "agent", "ip", "place")
+_CAMPAIGN = Event._fields.index("campaign") - OWN.start
+_NAMES = (*Event._fields[REQUEST], *Event._fields[VISITOR])
 
 
-def _shared(event: Event) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "project_id": event.project_id,
-        "key_kind": event.key_kind,
-        "received_at": event.received_at,
-    }
-    if event.user_agent is not None:
-        values["user_agent"] = event.user_agent
-    if event.ip is not None:
-        values["ip"] = event.ip
-    if event.agent is not NO_USER_AGENT:
-        values.update(_columns_of(event.agent))
-    if event.place is not NOWHERE:
-        values.update(_columns_of(event.place))
-    return values
-
-
-_own = itemgetter(
-    "event_id",
-    "name",
-    "category",
-    "label",
-    "value",
-    "data",
-    "session_id",
-    "user_id",
-    "url",
-    "page_title",
-    "page_path",
-    "referrer",
-    "referrer_host",
-    "is_bot",
-    "properties",
-    "occurred_at",
-)
-"""The columns of an event's own, by place; the campaign follows."""
+def _shared(columns: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the columns that events of a request and a visitor have in common, without those that are empty."""
+    shared: dict[str, Any] = {}
+    for name, value in zip(_NAMES, (*columns[REQUEST], *columns[VISITOR]), strict=True):
+        if isinstance(value, UserAgent | Place):
+            shared.update(_columns_of(value))
+        elif value is not None:
+            shared[name] = value
+    return shared
 
 
 @lru_cache(maxsize=1024)
 def _columns_of(part: UserAgent | Place) -> dict[str, str]:
-    """The columns of what many events share."""
+    """Return the columns of a part that many events share."""
     return {name: value for name, value in dataclasses.asdict(part).items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""The check of an event's fields: a plain dict in, a `RawEvent` or a `Refusal` out.
+"""The check of an event's fields: a plain dict in, columns or a `Refusal` out.
 
 The one place where a field is judged. What a sender must get right (the name, the url, its own event id, the type
 of every field) refuses the event and says so by field; what can be mended (too long, an odd value beside good
@@ -7,14 +7,15 @@ ones) is mended, with a warning.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any
+from typing import NamedTuple
 
-from ..event import BLANK, JsonObject, RawEvent
-from ..limits import KNOWN_FIELDS, OTHER_FIELDS, Limits, Over
+from ..event import KNOWN_FIELDS, OTHER_FIELDS, TEXTS, Columns, JsonObject, blank_columns
+from ..fields import Over
+from ..limits import Limits, TextRule
 from ..origins import Url, percent_encoded, read_url
 from ..outcomes import Reason, Refusal, WarningCode
 from ..privacy import canonical, read_hop
@@ -37,13 +38,21 @@ class Sender:
     """What is added to a timestamp: the arrival less the sender's `sentAt`."""
     address: str | None
     """The connection's, with a browser key; None with a server key."""
-    user_agent: str | None
-    """The header's, with a browser key; None with a server key."""
+    headers: Mapping[str, str]
+    """With a browser key: texts from the request's headers, by the attribute that falls back to them."""
+
+
+class Checked(NamedTuple):
+    """An event whose fields are good, and that is untrusted still."""
+
+    columns: Columns
+    url: Url | None
+    """The event's url, read."""
 
 
 def check_event(
     payload: object, sender: Sender, limits: Limits, new_id: Callable[[], str], event_id: str, findings: Findings
-) -> tuple[RawEvent, Url | None] | Refusal:
+) -> Checked | Refusal:
     """Check a payload's fields against the table of limits, and read its url. `findings` holds the warnings and errors.
 
     `event_id` is the event's id if the payload names none.
@@ -55,7 +64,7 @@ def check_event(
 
 def _checked(
     payload: object, sender: Sender, limits: Limits, new_id: Callable[[], str], event_id: str, findings: Findings
-) -> tuple[RawEvent, Url | None] | Refusal:
+) -> Checked | Refusal:
     if not isinstance(payload, dict):
         findings.refuse("event", f"expected an object, not {_type_name(payload)}")
         return _refusal(findings)
@@ -70,17 +79,18 @@ def _checked(
     columns["occurred_at"] = _occurred_at(payload.get("timestamp"), sender, limits, findings)
     if findings.errors:
         return _refusal(findings)
-    columns["user_id"] = columns["user_id"] or None
-    columns["url"] = columns["url"] or None
-    columns["referrer"] = columns["referrer"] or None
     if not columns["session_id"]:
         columns["session_id"] = new_id()
     if not columns["page_path"]:
         columns["page_path"] = url.path or "/" if url else None
-    if not columns["user_agent"]:
-        columns["user_agent"] = _header_user_agent(sender.user_agent, limits, findings)
+    for attribute, text in sender.headers.items():
+        if columns[attribute] is None:
+            rule = limits.rules[TEXTS[attribute].wire]
+            columns[attribute] = (
+                text if len(text) <= rule.longest else _too_long(text, TEXTS[attribute].wire, rule, findings)
+            )
     columns["ip"] = _address(payload.get("ip"), sender, findings)
-    return _refusal(findings) if findings.errors else (RawEvent.of(columns), url)
+    return _refusal(findings) if findings.errors else Checked(columns, url)
 
 
 def _refusal(findings: Findings) -> Refusal:
@@ -90,10 +100,10 @@ def _refusal(findings: Findings) -> Refusal:
     return Refusal(reason=Reason.INVALID_EVENT, detail=detail, errors=findings.errors)
 
 
-def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str, Any]:
-    """The text fields by attribute, checked; what else is in the payload and is no field is said."""
-    texts = BLANK.copy()
-    rules = limits.texts
+def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> Columns:
+    """Return the columns with the payload's texts, checked. Warn of fields that no event has."""
+    columns = blank_columns()
+    rules = limits.rules
     for wire, value in payload.items():
         rule = rules.get(wire)
         if rule is None:
@@ -108,14 +118,15 @@ def _texts(payload: JsonObject, limits: Limits, findings: Findings) -> dict[str,
                 if value is not None:
                     findings.refuse(wire, f"expected text, not {_type_name(value)}")
                 continue
-        attribute, most, over = rule
+        attribute = rule.attribute
         if (not value.isascii() or "\x00" in value) and not is_clean(value) and attribute != "event_id":
             findings.warn(WarningCode.CHARACTERS_REPLACED, wire, REPLACED)
             value = clean(value)
-        if len(value) > most:
-            value = _too_long(value, wire, over, most, findings)
-        texts[attribute] = value
-    return texts
+        if len(value) > rule.longest:
+            value = _too_long(value, wire, rule, findings)
+        if value or attribute == "event_id":  # an empty text is a missing one
+            columns[attribute] = value
+    return columns
 
 
 _NUMBERED = frozenset({"userId", "sessionId"})
@@ -145,21 +156,15 @@ _SPELLINGS = {_spelling(wire): wire for wire in KNOWN_FIELDS} | {
 """The field that a sender means, by a spelling used elsewhere."""
 
 
-def _too_long(value: str, path: str, over: Over, limit: int, findings: Findings) -> str | None:
-    if over is Over.REFUSE:
-        findings.refuse(path, f"longer than {limit} characters")
-        return value[:limit]
-    if over is Over.CUT:
-        findings.warn(WarningCode.CUT, path, f"cut to {limit} characters")
-        return value[:limit]
-    findings.warn(WarningCode.DROPPED, path, f"longer than {limit} characters")
+def _too_long(value: str, path: str, rule: TextRule, findings: Findings) -> str | None:
+    if rule.over is Over.REFUSE:
+        findings.refuse(path, f"longer than {rule.longest} characters")
+        return value[: rule.longest]
+    if rule.over is Over.CUT:
+        findings.warn(WarningCode.CUT, path, f"cut to {rule.longest} characters")
+        return value[: rule.longest]
+    findings.warn(WarningCode.DROPPED, path, f"longer than {rule.longest} characters")
     return None
-
-
-def _header_user_agent(text: str | None, limits: Limits, findings: Findings) -> str | None:
-    if text is None or len(text) <= limits.user_agent:
-        return text
-    return _too_long(text, "userAgent", Over.CUT, limits.user_agent, findings)
 
 
 def _event_id(text: str | None, findings: Findings) -> str | None:
@@ -172,7 +177,7 @@ def _event_id(text: str | None, findings: Findings) -> str | None:
     return text
 
 
-def _url(columns: dict[str, Any], sender: Sender, limits: Limits, findings: Findings) -> Url | None:
+def _url(columns: Columns, sender: Sender, limits: Limits, findings: Findings) -> Url | None:
     text = columns["url"]
     if not text:
         if sender.kind is KeyKind.BROWSER and "url" not in findings.errors:
@@ -181,7 +186,7 @@ def _url(columns: dict[str, Any], sender: Sender, limits: Limits, findings: Find
     url = read_url(text)
     if url is None:
         mended = percent_encoded(text)
-        url = read_url(mended) if mended is not None and len(mended) <= limits.url else None
+        url = read_url(mended) if mended is not None and len(mended) <= limits.texts["url"] else None
         if url is not None:
             columns["url"] = mended
             findings.warn(WarningCode.CHARACTERS_REPLACED, "url", "blanks or letters beyond ASCII, percent-encoded now")
@@ -235,8 +240,8 @@ def _occurred_at(value: object, sender: Sender, limits: Limits, findings: Findin
     return moment
 
 
-def _put_data(columns: dict[str, Any], value: object, limits: Limits, findings: Findings) -> None:
-    """`event_data`, and what of it goes into columns of its own."""
+def _put_data(columns: Columns, value: object, limits: Limits, findings: Findings) -> None:
+    """Fill the columns that come from `event_data`."""
     data: JsonObject = {}
     category = label = number = None
     if type(value) is dict:

@@ -228,20 +228,20 @@ def sender_of(submission: Submission, access: Access) -> tuple[Sender, str | Non
         received_at=submission.received_at,
         clock_offset=offset,
         address=submission.address if browser else None,
-        user_agent=submission.user_agent if browser else None,
+        headers=submission.headers if browser else {},
     )
     return sender, odd
 
 
 def _receipt(passage: Passage, verdict: Verdict) -> Receipt:
-    known = passage.event or passage.raw
-    receipt = Receipt(
-        outcome=Outcome.STORED,
-        event_id=known.event_id if known else _sent_id(passage.payload, passage.limits),
-        session_id=known.session_id if known else None,
-        warnings=passage.warnings,
-        event=passage.event,
-    )
+    event, columns = passage.event, passage.columns
+    receipt = Receipt(outcome=Outcome.STORED, warnings=passage.warnings, event=event)
+    if event is not None:
+        receipt.event_id, receipt.session_id = event.event_id, event.session_id
+    elif columns is not None:
+        receipt.event_id, receipt.session_id = columns["event_id"], columns["session_id"]
+    else:
+        receipt.event_id = _sent_id(passage.payload, passage.limits)
     if isinstance(verdict, Refusal):
         receipt.outcome, receipt.reason, receipt.refusal = Outcome.REFUSED, verdict.reason, verdict
         receipt.session_id = None
@@ -265,4 +265,4 @@ def _sent_name(payload: object) -> str:
 def _sent_id(payload: object, limits: Limits) -> str | None:
     """Return the id that an event came with; None if it cannot be stored."""
     sent = payload.get("eventId") if isinstance(payload, dict) else None
-    return sent if isinstance(sent, str) and 0 < len(sent) <= limits.event_id and is_clean(sent) else None
+    return sent if isinstance(sent, str) and 0 < len(sent) <= limits.texts["event_id"] and is_clean(sent) else None

@@ -12,7 +12,7 @@ from datetime import UTC
 from typing import Any, NamedTuple
 
 from .. import keys
-from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Event, JsonObject, Place, RawEvent, UserAgent
+from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Columns, Event, JsonObject, Place, UserAgent
 from ..origins import Url, host_of, read_origin_header
 from ..outcomes import EventWarning, Filtered, OriginPlace, Reason, Refusal
 from ..privacy import anonymize
@@ -51,17 +51,18 @@ class Passage(Findings):
     """The id of the event, if it does not name one itself."""
     visitors: dict[tuple[str | None, str | None], Visitor]
     """The visitors of this request, by user agent and address."""
-    raw: RawEvent | None = field(default=None, kw_only=True)
+    columns: Columns | None = field(default=None, kw_only=True)
+    """The event's fields between their check and the visitor's steps, with the full address."""
     url: Url | None = field(default=None, kw_only=True)
     vouched: bool = field(default=False, kw_only=True)
     """True if a back end signed the event's id."""
     event: Event | None = field(default=None, kw_only=True)
 
     @property
-    def checked(self) -> RawEvent:
-        if self.raw is None:
+    def checked(self) -> Columns:
+        if self.columns is None:
             raise AssertionError("the fields are checked first")
-        return self.raw
+        return self.columns
 
     @property
     def anonymized(self) -> Event:
@@ -192,13 +193,13 @@ def refuse_another_key(services: Services, passage: Passage) -> Verdict:
 
 
 def check_fields(services: Services, passage: Passage) -> Verdict:
-    """Check the fields of a plain dict, and make a `RawEvent` of them."""
+    """Check the fields of a plain dict."""
     checked = check_event(
         passage.payload, passage.sender, services.limits, services.ids.new_id, passage.event_id, passage
     )
     if isinstance(checked, Refusal):
         return checked
-    passage.raw, passage.url = checked
+    passage.columns, passage.url = checked
     return None
 
 
@@ -206,7 +207,7 @@ def check_signature(services: Services, passage: Passage) -> Verdict:
     """Refuse an id whose signature is wrong. A signed id was made by a back end: nobody else can use it up, or find out
     whether it exists."""
     signature = passage.submission.id_signature or ""
-    if keys.is_signed(passage.checked.event_id, signature, passage.access.vouchers):
+    if keys.is_signed(passage.checked["event_id"], signature, passage.access.vouchers):
         passage.vouched = True
         return None
     what = "not the signature of this event id by a server key of the project that is live"
@@ -230,9 +231,9 @@ def drop_do_not_track(services: Services, passage: Passage) -> Verdict:
 
 
 def meet_visitor(services: Services, passage: Passage) -> Verdict | Awaitable[Verdict]:
-    """Make an `Event` of the `RawEvent` and its visitor. A new visitor goes through `VISITOR_STEPS` first."""
-    raw = passage.checked
-    visitor = passage.visitors.get((raw.user_agent, raw.ip))
+    """Make an `Event` of its columns and its visitor. A new visitor goes through `VISITOR_STEPS` first."""
+    columns = passage.checked
+    visitor = passage.visitors.get((columns["user_agent"], columns["ip"]))
     if visitor is None:
         return _meet_new_visitor(services, passage)
     passage.event = make_event(passage, visitor)
@@ -240,33 +241,28 @@ def meet_visitor(services: Services, passage: Passage) -> Verdict | Awaitable[Ve
 
 
 async def _meet_new_visitor(services: Services, passage: Passage) -> None:
-    raw = passage.checked
-    visitor = Visitor(raw.user_agent, raw.ip)
+    columns = passage.checked
+    visitor = Visitor(columns["user_agent"], columns["ip"])
     for step in VISITOR_STEPS:
         await step(services, passage, visitor)
-    passage.visitors[raw.user_agent, raw.ip] = visitor
+    passage.visitors[visitor.user_agent, visitor.address] = visitor
     passage.event = make_event(passage, visitor)
 
 
 def make_event(passage: Passage, visitor: Visitor) -> Event:
     """Return the event as it is stored, before plugins add to it. It does not have the full address."""
-    raw, passage.raw = passage.checked, None
+    columns, passage.columns = passage.checked, None
     passage.warnings.extend(visitor.warnings)
-    columns = vars(raw)
-    columns.update(
-        {
-            "project_id": passage.access.project.id,
-            "key_kind": KeyKind.SERVER if passage.vouched else passage.access.kind,
-            "referrer_host": host_of(raw.referrer) if raw.referrer else None,
-            "agent": visitor.agent,
-            "ip": visitor.ip,
-            "place": visitor.place,
-            "campaign": NO_CAMPAIGN,
-            "is_bot": False,
-            "properties": {},
-            "received_at": passage.sender.received_at,
-        }
-    )
+    columns["project_id"] = passage.access.project.id
+    columns["key_kind"] = KeyKind.SERVER if passage.vouched else passage.access.kind
+    columns["received_at"] = passage.sender.received_at
+    columns["referrer_host"] = host_of(columns["referrer"]) if columns["referrer"] else None
+    columns["is_bot"] = False
+    columns["properties"] = {}
+    columns["campaign"] = NO_CAMPAIGN
+    columns["agent"] = visitor.agent
+    columns["ip"] = visitor.ip
+    columns["place"] = visitor.place
     return Event.of(columns)
 
 
@@ -290,7 +286,7 @@ async def enrich(services: Services, passage: Passage) -> Verdict:
         properties.update(enrichment.properties)
     if properties:
         changes["properties"] = check_object(properties, "properties", services.limits, passage)
-    vars(passage.anonymized).update(changes)  # frozen for everybody else: it is still on its way
+    passage.event = passage.anonymized._replace(**changes)
     return None
 
 

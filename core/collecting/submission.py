@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ..event import Event
+from ..event import TEXTS, Event
+from ..limits import Limits
 from ..outcomes import EventWarning, Outcome, Refusal
 from ..project import Access
 from .charging import Charge
@@ -34,12 +36,34 @@ class Submission:
     """The client's full address, behind trusted proxies; None if nobody knows it."""
     charge: Charge | None = None
     """The cost of the request so far; None if nobody is charged."""
-    user_agent: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Texts from the request's headers, by the attribute of an event that falls back to them."""
     do_not_track: bool = False
     """`DNT: 1` or `Sec-GPC: 1`."""
     received_at: datetime
     deadline: float
     """When the answer must be given, by `Clock.monotonic`."""
+
+
+_HEADERS = [
+    (attribute, text.header.name, text.limit, text.header.read)
+    for attribute, text in TEXTS.items()
+    if text.header is not None
+]
+
+
+def texts_of_headers(header: Callable[[str], str | None], limits: Limits) -> dict[str, str]:
+    """Return the texts of an event that the headers say, by attribute. `header` returns the header of a name.
+
+    A text that is too long has one character more than its limit: enough for the check to warn of it.
+    """
+    found: dict[str, str] = {}
+    for attribute, name, limit, read in _HEADERS:
+        sent = header(name)
+        text = read(sent) if sent else None
+        if text:
+            found[attribute] = text[: limits.texts[limit] + 1]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from catchment.core.limits import KNOWN_FIELDS
+from catchment.core.event import KNOWN_FIELDS
 
 CORPUS = Path(__file__).parent / "corpus"
 

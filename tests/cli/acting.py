@@ -178,7 +178,7 @@ class Commands:
         sink = MemorySink(self.store)
         for _ in range(count):
             event_id = self.ids.new_id()
-            event = Event(
+            event = Event.with_only(
                 project_id=project_id,
                 key_kind=KeyKind.BROWSER,
                 event_id=event_id,

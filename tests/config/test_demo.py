@@ -28,7 +28,7 @@ def shown(answer: Answer) -> str:
 
 @pytest.mark.parametrize("outcome", [Outcome.STORED, Outcome.REFUSED])
 def test_nothing_that_a_sender_said_steers_the_terminal(outcome: Outcome) -> None:
-    event = Event(
+    event = Event.with_only(
         project_id="p",
         key_kind=KeyKind.BROWSER,
         event_id=STEERING,

@@ -104,7 +104,7 @@ def test_characters_that_can_not_be_stored_are_replaced_everywhere() -> None:
 def test_a_number_out_of_range_refuses_its_event(number: float, where: str) -> None:
     data = {"list": {"a": [number]}, "object": {"a": {"b": number}}}.get(where, {where: number})
     found = check_data(data)
-    assert found.raw is None
+    assert found.kept is None
     assert [name.startswith("event_data.") for name in found.errors] == [True]
 
 

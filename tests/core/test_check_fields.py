@@ -11,8 +11,9 @@ import pytest
 
 from catchment.core.collecting.check import Sender, check_event
 from catchment.core.collecting.findings import Findings
-from catchment.core.event import RawEvent
-from catchment.core.limits import TEXT_FIELDS, Limits, Over, TextField
+from catchment.core.event import Event
+from catchment.core.fields import Over
+from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason, Refusal, WarningCode
 from catchment.core.project import KeyKind
 
@@ -20,24 +21,28 @@ from ..support.house import a_payload
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 BROWSER = Sender(
-    kind=KeyKind.BROWSER, received_at=NOW, clock_offset=timedelta(), address="81.2.69.142", user_agent="Mozilla/5.0"
+    kind=KeyKind.BROWSER,
+    received_at=NOW,
+    clock_offset=timedelta(),
+    address="81.2.69.142",
+    headers={"user_agent": "Mozilla/5.0"},
 )
-SERVER = replace(BROWSER, kind=KeyKind.SERVER, address=None, user_agent=None)
+SERVER = replace(BROWSER, kind=KeyKind.SERVER, address=None, headers={})
 LIMITS = Limits()
 NOT_TEXT = [0, 1.5, True, [], {}, ["a"]]
 
 
 @dataclass
 class Found:
-    raw: RawEvent | None
+    kept: Event | None
     errors: dict[str, list[str]]
     warnings: list[tuple[str, str]]
     details: list[str]
 
     @property
-    def event(self) -> RawEvent:
-        assert self.raw is not None, self.errors
-        return self.raw
+    def event(self) -> Event:
+        assert self.kept is not None, self.errors
+        return self.kept
 
 
 def check(payload: object, sender: Sender = BROWSER, limits: Limits = LIMITS) -> Found:
@@ -48,20 +53,25 @@ def check(payload: object, sender: Sender = BROWSER, limits: Limits = LIMITS) ->
         assert checked.reason is Reason.INVALID_EVENT
         assert checked.errors == findings.errors != {}
     return Found(
-        None if isinstance(checked, Refusal) else checked[0],
+        None if isinstance(checked, Refusal) else Event.of(checked.columns),
         findings.errors,
         [(warning.code, warning.field) for warning in findings.warnings],
         [warning.detail for warning in findings.warnings],
     )
 
 
-def long_text(rule: TextField, over: int) -> str:
-    text = "https://example.com/" if rule.wire in ("url", "referrer") else ""
-    return text + "x" * (getattr(LIMITS, rule.limit) + over - len(text))
+def long_text(wire: str, over: int) -> str:
+    text = "https://example.com/" if wire in ("url", "referrer") else ""
+    return text + "x" * (LIMITS.rules[wire].longest + over - len(text))
 
 
-def named(*overs: Over) -> list[Any]:
-    return [pytest.param(rule, id=rule.wire) for rule in TEXT_FIELDS if rule.over in overs]
+def texts(*overs: Over) -> list[str]:
+    """The texts of the payload that are treated in one of these ways, by name."""
+    return [wire for wire, rule in LIMITS.rules.items() if rule.over in overs]
+
+
+def read(event: Event, wire: str) -> Any:
+    return getattr(event, LIMITS.rules[wire].attribute)
 
 
 @pytest.mark.parametrize("payload", [None, True, 7, 1.5, "text", [], [{}]])
@@ -70,47 +80,47 @@ def test_an_event_is_an_object(payload: object) -> None:
 
 
 @pytest.mark.parametrize("value", NOT_TEXT)
-@pytest.mark.parametrize("rule", named(*Over))
-def test_a_text_field_of_another_type_is_refused(rule: TextField, value: object) -> None:
-    found = check(a_payload(**{rule.wire: value}))
-    if type(value) is int and rule.wire in ("userId", "sessionId"):  # databases keep those as numbers
-        assert getattr(found.event, rule.attribute) == str(value)
-        assert found.warnings == [(WarningCode.WRONG_TYPE, rule.wire)]
+@pytest.mark.parametrize("wire", texts(*Over))
+def test_a_text_field_of_another_type_is_refused(wire: str, value: object) -> None:
+    found = check(a_payload(**{wire: value}))
+    if type(value) is int and wire in ("userId", "sessionId"):  # databases keep those as numbers
+        assert read(found.event, wire) == str(value)
+        assert found.warnings == [(WarningCode.WRONG_TYPE, wire)]
         return
-    assert rule.wire in found.errors
-    assert found.raw is None
+    assert wire in found.errors
+    assert found.kept is None
 
 
-@pytest.mark.parametrize("rule", named(*Over))
-def test_a_text_field_as_long_as_its_limit_is_kept(rule: TextField) -> None:
-    text = long_text(rule, 0)
-    found = check(a_payload(**{rule.wire: text}))
-    assert getattr(found.event, rule.attribute) == text
+@pytest.mark.parametrize("wire", texts(*Over))
+def test_a_text_field_as_long_as_its_limit_is_kept(wire: str) -> None:
+    text = long_text(wire, 0)
+    found = check(a_payload(**{wire: text}))
+    assert read(found.event, wire) == text
     assert found.warnings == []
 
 
-@pytest.mark.parametrize("rule", named(Over.REFUSE))
-def test_what_can_not_be_cut_is_refused_when_it_is_too_long(rule: TextField) -> None:
-    assert list(check(a_payload(**{rule.wire: long_text(rule, 1)})).errors) == [rule.wire]
+@pytest.mark.parametrize("wire", texts(Over.REFUSE))
+def test_what_can_not_be_cut_is_refused_when_it_is_too_long(wire: str) -> None:
+    assert list(check(a_payload(**{wire: long_text(wire, 1)})).errors) == [wire]
 
 
-@pytest.mark.parametrize("rule", named(Over.CUT))
-def test_what_can_be_cut_is_cut_and_said(rule: TextField) -> None:
-    found = check(a_payload(**{rule.wire: long_text(rule, 1)}))
-    assert getattr(found.event, rule.attribute) == long_text(rule, 0)
-    assert found.warnings == [(WarningCode.CUT, rule.wire)]
+@pytest.mark.parametrize("wire", texts(Over.CUT))
+def test_what_can_be_cut_is_cut_and_said(wire: str) -> None:
+    found = check(a_payload(**{wire: long_text(wire, 1)}))
+    assert read(found.event, wire) == long_text(wire, 0)
+    assert found.warnings == [(WarningCode.CUT, wire)]
 
 
-@pytest.mark.parametrize("rule", named(Over.DROP))
-def test_what_can_be_missing_is_dropped_when_it_is_too_long(rule: TextField) -> None:
-    found = check(a_payload(**{rule.wire: long_text(rule, 1)}))
+@pytest.mark.parametrize("wire", texts(Over.DROP))
+def test_what_can_be_missing_is_dropped_when_it_is_too_long(wire: str) -> None:
+    found = check(a_payload(**{wire: long_text(wire, 1)}))
     assert found.event.user_id is None
     assert found.event.session_id.startswith("made-")
-    assert found.warnings == [(WarningCode.DROPPED, rule.wire)]
+    assert found.warnings == [(WarningCode.DROPPED, wire)]
 
 
 def test_the_fields_are_treated_as_the_contract_says() -> None:
-    by_over = {over: {rule.wire for rule in TEXT_FIELDS if rule.over is over} for over in Over}
+    by_over = {over: set(texts(over)) for over in Over}
     assert by_over == {
         Over.REFUSE: {"event_name", "eventId", "url"},
         Over.CUT: {"page_title", "page_path", "referrer", "userAgent"},
@@ -118,10 +128,10 @@ def test_the_fields_are_treated_as_the_contract_says() -> None:
     }
 
 
-@pytest.mark.parametrize("rule", named(*Over))
-def test_a_field_that_is_null_is_a_field_that_is_missing(rule: TextField) -> None:
-    payload = {**a_payload(), rule.wire: None}
-    assert list(check(payload).errors) == ([rule.wire] if rule.wire in ("event_name", "url") else [])
+@pytest.mark.parametrize("wire", texts(*Over))
+def test_a_field_that_is_null_is_a_field_that_is_missing(wire: str) -> None:
+    payload = {**a_payload(), wire: None}
+    assert list(check(payload).errors) == ([wire] if wire in ("event_name", "url") else [])
 
 
 @pytest.mark.parametrize("name", [None, "", " ", "\t\n", "\u2003"])
@@ -140,8 +150,7 @@ def test_an_id_that_can_not_be_stored_is_refused_and_never_changed(event_id: str
 @pytest.mark.parametrize("bad", ["\x00", "\ud83d", "\udc00\ud800"])
 def test_characters_that_can_not_be_stored_are_replaced_and_said(field: str, bad: str) -> None:
     found = check(a_payload(**{field: f"a{bad}b"}))
-    attribute = next(rule.attribute for rule in TEXT_FIELDS if rule.wire == field)
-    assert getattr(found.event, attribute) == f"a{chr(0xFFFD) * len(bad)}b"
+    assert read(found.event, field) == f"a{chr(0xFFFD) * len(bad)}b"
     assert found.warnings == [(WarningCode.CHARACTERS_REPLACED, field)]
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from catchment.core.collecting.check import Sender, check_event
 from catchment.core.collecting.findings import Findings, is_clean
-from catchment.core.event import RawEvent
-from catchment.core.limits import KNOWN_FIELDS, TEXT_FIELDS, Limits
+from catchment.core.event import KNOWN_FIELDS, TEXTS, Event
+from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason, Refusal
 
 from .test_check_fields import BROWSER, SERVER
@@ -48,10 +48,10 @@ senders = st.builds(
 )
 
 
-def verdict_on(payload: object, sender: Sender) -> tuple[RawEvent | Refusal, Findings]:
+def verdict_on(payload: object, sender: Sender) -> tuple[Event | Refusal, Findings]:
     findings = Findings(LIMITS)
     checked = check_event(payload, sender, LIMITS, lambda: "made", "made", findings)
-    return checked if isinstance(checked, Refusal) else checked[0], findings
+    return checked if isinstance(checked, Refusal) else Event.of(checked.columns), findings
 
 
 def texts_of(value: Any) -> list[str]:
@@ -70,7 +70,7 @@ def depth_of(value: Any) -> int:
 @given(any_value | any_event, senders)
 def test_there_is_a_verdict_on_every_value(payload: object, sender: Sender) -> None:
     verdict, findings = verdict_on(payload, sender)
-    assert isinstance(verdict, RawEvent | Refusal)
+    assert isinstance(verdict, Event | Refusal)
     assert len(findings.warnings) <= LIMITS.warnings
     if isinstance(verdict, Refusal):
         assert verdict.reason is Reason.INVALID_EVENT
@@ -93,11 +93,10 @@ def test_what_is_accepted_can_be_stored(payload: dict[str, Any], sender: Sender)
     verdict, _ = verdict_on(payload, sender)
     if isinstance(verdict, Refusal):
         return
-    row = asdict(verdict)
-    assert all(map(is_clean, texts_of(row)))
-    for rule in TEXT_FIELDS:
-        text = row[rule.attribute]
-        assert text is None or len(text) <= getattr(LIMITS, rule.limit)
+    row = verdict._asdict()
+    assert all(map(is_clean, texts_of([value for value in row.values() if isinstance(value, str | dict)])))
+    for attribute, text in TEXTS.items():
+        assert row[attribute] is None or len(row[attribute]) <= LIMITS.texts[text.limit]
     assert verdict.name.strip()
     assert verdict.event_id.strip()
     assert verdict.session_id
@@ -132,7 +131,7 @@ def test_checking_accepted_data_again_changes_nothing(payload: dict[str, Any]) -
         return
     again = dict(payload, event_data=first.data)
     second, findings = verdict_on(again, SERVER)
-    assert isinstance(second, RawEvent)
+    assert isinstance(second, Event)
     assert second.data == first.data
     assert not [
         warning

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
@@ -177,7 +177,7 @@ async def refused(sink: GroupCommit, batch: Sequence[Event], share: str | None =
 
 
 def named(name: str, event_id: str) -> Event:
-    return replace(an_event(PROJECT, event_id), name=name)
+    return an_event(PROJECT, event_id, name=name)
 
 
 # bounds

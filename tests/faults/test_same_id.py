@@ -91,7 +91,7 @@ async def sink_of(rig: Rig, clock: TravellingClock) -> AsyncIterator[Callable[..
 
 
 def _arrived(project_id: str, event_id: str, at: datetime) -> Event:
-    return Event(
+    return Event.with_only(
         project_id=project_id,
         key_kind=KeyKind.BROWSER,
         event_id=event_id,

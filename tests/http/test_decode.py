@@ -26,7 +26,8 @@ from catchment.adapters.http.protocols.errors import NotReadable, TooLarge
 from catchment.adapters.http.protocols.native import Batch, Events
 from catchment.adapters.http.protocols.wire_protocol import Sent
 from catchment.core.collecting.submission import Unreadable
-from catchment.core.limits import KNOWN_FIELDS, Limits
+from catchment.core.event import KNOWN_FIELDS
+from catchment.core.limits import Limits
 from catchment.core.outcomes import Reason
 
 from .serving import ORIGIN, PAGE, Site

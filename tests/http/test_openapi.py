@@ -10,7 +10,8 @@ import pytest
 
 from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.operations.openapi import describe
-from catchment.core.limits import KNOWN_FIELDS, Limits
+from catchment.core.event import KNOWN_FIELDS
+from catchment.core.limits import Limits
 from catchment.core.outcomes import Outcome, Reason, WarningCode
 
 from .serving import ORIGIN, Answer, Site
@@ -157,7 +158,7 @@ def test_the_event_s_fields_and_limits_are_those_of_the_core() -> None:
     assert event["required"] == ["event_name"]
     limits = {name: field["maxLength"] for name, field in event["properties"].items() if "maxLength" in field}
     assert limits == {"event_name": 120, "eventId": 64, "url": 2048}
-    changed = describe(Limits(event_name=7, batch_events=3), "1", "http://x")["components"]["schemas"]
+    changed = describe(Limits.of({"event_name": 7, "batch_events": 3}), "1", "http://x")["components"]["schemas"]
     assert changed["Event"]["properties"]["event_name"]["maxLength"] == 7
     assert "maxItems': 3" in str(changed["Batch"])
 

@@ -57,11 +57,16 @@ async def test_every_column_is_what_was_sent(database: Database) -> None:
             received_at=NOON + timedelta(microseconds=123456),
         )
         await call(link, [event])
-        stored = database.execute("SELECT event.*, data::text, properties::text FROM catchment.event")[0]
-        *values, data, properties = stored
         expected = row_of(event)
         expected["occurred_at"], expected["received_at"] = event.occurred_at, event.received_at
+        names = ", ".join(expected)
+        stored = database.execute(f"SELECT {names}, data::text, properties::text FROM catchment.event")[0]  # noqa: S608
+        *values, data, properties = stored
         assert dict(zip(expected, values, strict=True)) == expected
+        columns = (
+            "SELECT count(*) FROM information_schema.columns WHERE (table_schema, table_name) = ('catchment', 'event')"
+        )
+        assert database.one(columns) == len(expected)
         assert (json.loads(data), json.loads(properties)) == (event.data, event.properties)
 
 

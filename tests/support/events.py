@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,7 +23,7 @@ def an_id(number: int) -> str:
 
 def an_event(project: Project | str, event_id: str, **changes: Any) -> Event:
     """An event of this project as the pipeline leaves it."""
-    event = Event(
+    event = Event.with_only(
         project_id=project if isinstance(project, str) else project.id,
         key_kind=KeyKind.BROWSER,
         event_id=event_id,
@@ -35,7 +34,7 @@ def an_event(project: Project | str, event_id: str, **changes: Any) -> Event:
         occurred_at=NOON,
         received_at=NOON,
     )
-    return replace(event, **changes)
+    return event._replace(**changes)
 
 
 def events(project: Project | str, count: int, prefix: str = "event", **changes: Any) -> list[Event]:

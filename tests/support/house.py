@@ -85,7 +85,7 @@ class House:
             "received_at": self.clock.now(),
             "deadline": self.clock.monotonic() + 5,
             "address": "81.2.69.142",
-            "user_agent": "Mozilla/5.0",
+            "headers": {"user_agent": "Mozilla/5.0"},
         }
         return await self.collect(Submission(payloads=list(payloads), **{**defaults, **submission}))
 

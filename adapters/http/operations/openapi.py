@@ -9,7 +9,9 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import INCLUDE, Schema, fields, validate
 
 from catchment.core.collecting.losses import KNOWN_REASONS, LossOutcome
-from catchment.core.limits import OTHER_FIELDS, TEXT_FIELDS, Limits, Over
+from catchment.core.event import OTHER_FIELDS, TEXTS
+from catchment.core.fields import Over
+from catchment.core.limits import Limits
 from catchment.core.outcomes import IN_WORDS, Outcome, Reason, WarningCode
 
 from ..answers import OUTCOME, REASON, STATUS_OF
@@ -22,13 +24,13 @@ _SENT = {"required": True, "schema": {"type": "string"}}
 def event_schema(limits: Limits) -> type[Schema]:
     """One event, as it is posted. What is cut or dropped has no length here: it is not refused."""
     declared: dict[str, fields.Field[Any]] = {}
-    for rule in TEXT_FIELDS:
-        limit = getattr(limits, rule.limit)
-        about = rule.about if rule.over is Over.REFUSE else f"{rule.about} Longer than {limit}: {_DONE[rule.over]}."
-        checks = [validate.Length(min=1, max=limit), _NOT_BLANK] if rule.over is Over.REFUSE else None
-        declared[rule.wire] = fields.String(
-            required=rule.wire == "event_name",
-            allow_none=rule.wire != "event_name",
+    for text in TEXTS.values():
+        limit = limits.texts[text.limit]
+        about = text.about if text.over is Over.REFUSE else f"{text.about} Longer than {limit}: {_DONE[text.over]}."
+        checks = [validate.Length(min=1, max=limit), _NOT_BLANK] if text.over is Over.REFUSE else None
+        declared[text.wire] = fields.String(
+            required=text.wire == "event_name",
+            allow_none=text.wire != "event_name",
             validate=checks,
             metadata={"description": about},
         )
