@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Annotated, Any, NamedTuple, Self
 
 from .fields import Header, Over, Sent, Text, declared
+from .languages import preferred_language
 from .project import KeyKind
 
 JsonObject = dict[str, Any]
@@ -163,6 +164,17 @@ class Event(NamedTuple):
         datetime, Sent(wire="timestamp", about="When it happened, ISO 8601. Falls back to the arrival.")
     ]
     campaign: Campaign
+    language: Annotated[
+        str | None,
+        Text(
+            wire="language",
+            limit="language",
+            longest=35,
+            over=Over.DROP,
+            about="The visitor's language, such as `de-CH`; with a browser key it falls back to `Accept-Language`.",
+            header=Header(name="Accept-Language", read=preferred_language),
+        ),
+    ]
 
     # Of the visitor
     user_agent: Annotated[

@@ -121,6 +121,7 @@ CREATE TABLE catchment.event (
     utm_campaign     text,
     utm_term         text,
     utm_content      text,
+    language         text,
     is_bot           boolean NOT NULL,
     properties       jsonb NOT NULL,
     occurred_at      timestamptz NOT NULL,
@@ -160,6 +161,8 @@ COMMENT ON COLUMN catchment.event.utm_medium IS 'of the url: utm_medium';
 COMMENT ON COLUMN catchment.event.utm_campaign IS 'of the url: utm_campaign';
 COMMENT ON COLUMN catchment.event.utm_term IS 'of the url: utm_term';
 COMMENT ON COLUMN catchment.event.utm_content IS 'of the url: utm_content';
+COMMENT ON COLUMN catchment.event.language IS
+    'the visitor''s language, such as de-CH; with a browser key from Accept-Language if the sender does not say it';
 COMMENT ON COLUMN catchment.event.is_bot IS 'whether the sender seems to be a program rather than a person';
 COMMENT ON COLUMN catchment.event.properties IS 'what plugins added';
 COMMENT ON COLUMN catchment.event.occurred_at IS

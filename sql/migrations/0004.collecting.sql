@@ -44,13 +44,13 @@ BEGIN
         INSERT INTO catchment.event (
             project_id, event_id, name, category, label, value, data, session_id, user_id, url, page_title, page_path,
             referrer, referrer_host, user_agent, browser, browser_version, os, os_version, device, ip, country, region,
-            city, utm_source, utm_medium, utm_campaign, utm_term, utm_content, is_bot, properties, occurred_at,
-            received_at)
+            city, utm_source, utm_medium, utm_campaign, utm_term, utm_content, language, is_bot, properties,
+            occurred_at, received_at)
         SELECT
             project_id, sent ->> 0, sent ->> 1, sent ->> 2, sent ->> 3, (sent ->> 4)::double precision, sent -> 5,
             sent ->> 6, sent ->> 7, sent ->> 8, sent ->> 9, sent ->> 10, sent ->> 11, sent ->> 12, user_agent, browser,
             browser_version, os, os_version, device, ip, country, region, city, campaign ->> 'source',
-            campaign ->> 'medium', campaign ->> 'campaign', campaign ->> 'term', campaign ->> 'content',
+            campaign ->> 'medium', campaign ->> 'campaign', campaign ->> 'term', campaign ->> 'content', sent ->> 17,
             (sent ->> 13)::boolean, sent -> 14, (sent ->> 15)::timestamptz, received_at
         FROM (
             SELECT row_number() OVER (ORDER BY request_n, event_n) AS n, request.*, event.sent, event.sent -> 16 AS campaign
@@ -75,8 +75,8 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
 --
 -- batch:   an array of objects: the columns of catchment.event that events have in common, key_kind, and `events`, an
 --          array of arrays, the other columns of each: event_id, name, category, label, value, data, session_id, user_id,
---          url, page_title, page_path, referrer, referrer_host, is_bot, properties, occurred_at, and the campaign, null or
---          an object {source, medium, campaign, term, content}.
+--          url, page_title, page_path, referrer, referrer_host, is_bot, properties, occurred_at, the campaign (null or an
+--          object {source, medium, campaign, term, content}), and the language.
 -- limits:  an array of objects {project_id, scope, scope_id, window, keys, hard}; keys: a kind of key, or null for both
 -- returns: for every event, in order: stored, duplicate, or quota_exceeded and the limit that it met, such as
 --          `quota_exceeded project month both`

@@ -124,7 +124,7 @@ def test_the_fields_are_treated_as_the_contract_says() -> None:
     assert by_over == {
         Over.REFUSE: {"event_name", "eventId", "url"},
         Over.CUT: {"page_title", "page_path", "referrer", "userAgent"},
-        Over.DROP: {"sessionId", "userId"},
+        Over.DROP: {"sessionId", "userId", "language"},
     }
 
 
@@ -233,6 +233,13 @@ def test_the_path_falls_back_to_the_urls(url: str, path: str) -> None:
 
 def test_the_path_that_was_sent_wins() -> None:
     assert check(a_payload(page_path="/virtual")).event.page_path == "/virtual"
+
+
+def test_a_header_that_is_too_long_is_treated_as_its_field() -> None:
+    long = {"user_agent": long_text("userAgent", 1), "language": long_text("language", 1)}
+    found = check(a_payload(), replace(BROWSER, headers=long))
+    assert (found.event.user_agent, found.event.language) == (long_text("userAgent", 0), None)
+    assert sorted(found.warnings) == [(WarningCode.CUT, "userAgent"), (WarningCode.DROPPED, "language")]
 
 
 def test_the_browsers_header_stands_in_for_a_missing_user_agent() -> None:

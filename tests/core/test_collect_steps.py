@@ -211,7 +211,7 @@ def test_the_row_of_an_event_has_every_column_once() -> None:
     now = datetime(2026, 11, 2, tzinfo=UTC)
     everything: dict[str, Any] = {"project_id": "p", "event_id": "e", "name": "n", "session_id": "s"}
     row = row_of(Event.with_only(key_kind=None, occurred_at=now, received_at=now, **everything))  # type: ignore[arg-type]
-    assert len(row) == 33
+    assert len(row) == 34
     assert (row["occurred_at"], row["is_bot"], row["data"]) == ("2026-11-02T00:00:00+00:00", False, {})
 
 

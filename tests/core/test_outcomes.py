@@ -42,7 +42,7 @@ def test_what_a_sink_answers_is_an_outcome_or_a_reason() -> None:
 def test_every_text_field_has_a_limit() -> None:
     limits = Limits()
     assert all(limit > 0 for limit in limits.by_name().values())
-    assert len(KNOWN_FIELDS) == 13
+    assert len(KNOWN_FIELDS) == 14
 
 
 def test_quotas_are_locked_in_one_order() -> None:

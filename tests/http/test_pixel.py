@@ -62,8 +62,9 @@ async def refused(site: Site, text: str, reason: str, headers: dict[str, str] | 
 
 
 async def test_an_event_is_stored(site: Site) -> None:
-    event = await stored(site, query(site), {"User-Agent": "Mail/1.0"})
+    event = await stored(site, query(site), {"User-Agent": "Mail/1.0", "Accept-Language": "de-CH, en;q=0.5"})
     assert (event.name, event.url, event.page_path, event.user_agent) == ("MailOpened", PAGE, "/beans", "Mail/1.0")
+    assert event.language == "de-CH"
     assert (event.project_id, event.ip) == (site.project.id, "127.0.0.0")
     assert event.received_at == event.occurred_at == site.clock.now()
     assert event.data == {}

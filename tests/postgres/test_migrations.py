@@ -129,6 +129,6 @@ def test_the_stored_columns_are_those_of_the_contract(database: Database) -> Non
         "event_id", "name", "category", "label", "session_id", "user_id", "url", "page_title", "page_path",
         "referrer", "referrer_host", "user_agent", "browser", "browser_version", "os", "os_version",
         "device", "ip", "country", "region", "city", "utm_source", "utm_medium", "utm_campaign", "utm_term",
-        "utm_content",
+        "utm_content", "language",
     ]  # fmt: skip
     assert columns == {**kinds, **dict.fromkeys(texts, "text")}

@@ -51,6 +51,7 @@ async def test_every_column_is_what_was_sent(database: Database) -> None:
             ip="81.2.69.0",
             place=Place(country="GB", region="ENG", city="Boxford"),
             campaign=Campaign(source="f", medium="g", campaign="h", term="i", content="j"),
+            language="de-CH",
             is_bot=True,
             properties={"tags": ["x"], "n": 10**40},
             occurred_at=NOON - timedelta(days=1, microseconds=1),

@@ -94,6 +94,7 @@ def test_arguments_become_the_fields_of_the_wire() -> None:
         referrer="https://r.example/",
         ip=ip_address("2001:db8::1"),
         user_agent="UA",
+        language="de-CH",
     )
     assert event == {
         "event_name": "SignUp",
@@ -108,6 +109,7 @@ def test_arguments_become_the_fields_of_the_wire() -> None:
         "referrer": "https://r.example/",
         "ip": "2001:db8::1",
         "userAgent": "UA",
+        "language": "de-CH",
     }
 
 

@@ -33,6 +33,7 @@ def test_a_tracked_event_is_stored_with_all_its_fields(site: Site, door: Door, m
         url="https://anywhere.example/invoices/17",
         ip="8.8.8.8",
         user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        language="de-CH",
         timestamp=happened,
         event_id="invoice-17",
         page_title="Invoice",
@@ -41,7 +42,7 @@ def test_a_tracked_event_is_stored_with_all_its_fields(site: Site, door: Door, m
     assert event_id == "invoice-17"
     assert client.flush(30)
     columns = ["name", "value", "category", "data", "user_id", "session_id", "url", "page_path", "page_title"]
-    assert site.row("invoice-17", *columns, "ip", "country", "browser", "referrer_host", "occurred_at") == (
+    assert site.row("invoice-17", *columns, "ip", "country", "browser", "referrer_host", "occurred_at", "language") == (
         "Invoice",
         12.5,
         "paid",
@@ -56,6 +57,7 @@ def test_a_tracked_event_is_stored_with_all_its_fields(site: Site, door: Door, m
         "Firefox",
         "referrer.example",
         happened,
+        "de-CH",
     )
 
 

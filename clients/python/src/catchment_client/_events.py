@@ -43,6 +43,8 @@ class Fields(TypedDict, total=False):
     """The visitor's address, for the country. The server anonymizes it."""
     user_agent: str | None
     """The visitor's browser, for browser, system and device, and for finding robots."""
+    language: str | None
+    """The visitor's language, such as ``de-CH``."""
 
 
 class Item(NamedTuple):
@@ -62,6 +64,7 @@ _WIRE: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "referrer": ("referrer", (str,)),
     "ip": ("ip", (str, IPv4Address, IPv6Address)),
     "user_agent": ("userAgent", (str,)),
+    "language": ("language", (str,)),
 }
 """By argument: the name in the request, and the allowed types."""
 WIRE_NAMES = frozenset({"event_name", "eventId", "timestamp", "event_data", *(wire for wire, _ in _WIRE.values())})

@@ -94,9 +94,9 @@ class _Tracking:
         dates, times, UUIDs and addresses become text, a Decimal becomes a number. `category` and `label` (text) and
         `value` (a number) get columns of their own.
 
-        `fields`, all optional: `user_id`, `session_id`, `url`, `ip`, `user_agent`, `timestamp` (a datetime with a time
-        zone, or ISO 8601; default: now), `event_id` (your own: an event that is sent twice with it is stored once),
-        `page_title`, `page_path`, `referrer`.
+        `fields`, all optional: `user_id`, `session_id`, `url`, `ip`, `user_agent`, `language`, `timestamp` (a datetime
+        with a time zone, or ISO 8601; default: now), `event_id` (your own: an event that is sent twice with it is
+        stored once), `page_title`, `page_path`, `referrer`.
 
         Raises `InvalidEvent` if an argument is wrong. With `strict=False` the event is lost instead.
         """
