@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple, Self
 
-from .fields import Header, Over, Sent, Text, declared
+from .fields import Header, OtherField, Over, Text, declared
 from .languages import preferred_language
 from .project import KeyKind
 
@@ -103,7 +103,7 @@ class Event(NamedTuple):
     value: float | None
     data: Annotated[
         JsonObject,
-        Sent(
+        OtherField(
             wire="event_data",
             about="Your own values. `category`, `label` (text) and `value` (a number) go into columns of their own.",
         ),
@@ -161,7 +161,7 @@ class Event(NamedTuple):
     is_bot: bool
     properties: JsonObject
     occurred_at: Annotated[
-        datetime, Sent(wire="timestamp", about="When it happened, ISO 8601. Falls back to the arrival.")
+        datetime, OtherField(wire="timestamp", about="When it happened, ISO 8601. Falls back to the arrival.")
     ]
     campaign: Campaign
     language: Annotated[
@@ -189,7 +189,7 @@ class Event(NamedTuple):
         ),
     ]
     agent: UserAgent
-    ip: Annotated[str | None, Sent(wire="ip", about="The visitor's address. Server keys only.")]
+    ip: Annotated[str | None, OtherField(wire="ip", about="The visitor's address. Server keys only.")]
     """Anonymized by the project's privacy mode."""
     place: Place
 
@@ -225,7 +225,7 @@ TEXTS: Mapping[str, Text] = declared(Event, Text)
 """The texts of the payload, by attribute of `Event`."""
 OTHER_FIELDS: Mapping[str, str] = {
     "projectKey": "The project's key, if it is not in the Authorization header.",
-    **{sent.wire: sent.about for sent in declared(Event, Sent).values()},
+    **{sent.wire: sent.about for sent in declared(Event, OtherField).values()},
 }
 """The other fields of the payload, and what they are about."""
 KNOWN_FIELDS: frozenset[str] = frozenset(text.wire for text in TEXTS.values()) | frozenset(OTHER_FIELDS)

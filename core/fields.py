@@ -47,7 +47,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class OtherField:
     """A field of the payload with a check of its own."""
 
     wire: str
@@ -55,7 +55,7 @@ class Sent:
     about: str
 
 
-_Declared = TypeVar("_Declared", Text, Sent)
+_Declared = TypeVar("_Declared", Text, OtherField)
 
 
 def declared(table: type, kind: type[_Declared]) -> dict[str, _Declared]:
