@@ -14,12 +14,10 @@ from catchment.core.errors import CatchmentError, Invalid, NotFound
 from .settings import EMBEDDED, Settings
 
 if TYPE_CHECKING:
-    from catchment.adapters.cli.actions import Managed
+    from catchment.adapters.cli.actions import Management, Tag
     from catchment.core.accounts.scripts import Script
-    from catchment.core.metering.usage import Usage
 
     from .checking import Finding
-    from .parts import Management
     from .plugins import PluginState
 
 
@@ -28,10 +26,6 @@ class SettingsActions:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-
-    @property
-    def public_url(self) -> str:
-        return self._settings.public_url
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -44,6 +38,13 @@ class SettingsActions:
                 if note not in getattr(error, "__notes__", ()):
                     error.add_note(note)
             raise
+
+    def tag(self, name: str, key: str, script: Script | None = None) -> Tag:
+        from catchment.adapters.cli.actions import Tag
+        from catchment.adapters.http.tracker.tag import short_path, tag, versioned_path
+
+        src = self._settings.public_url + (short_path(name) if script is None else versioned_path(script))
+        return Tag(src=src, html=tag(src, key, None if script is None else script.integrity))
 
     def script(self, name: str) -> Script:
         from catchment.adapters.http.tracker.handing_out import MISSING, shipped_scripts
@@ -104,12 +105,12 @@ class SettingsActions:
         return dsn
 
     @asynccontextmanager
-    async def manage(self) -> AsyncIterator[Management]:
-        from .parts import management
+    async def management(self) -> AsyncIterator[Management]:
+        from .management import open_management
 
         with self._named():
-            async with management(self._settings, self._current_dsn()) as parts:
-                yield parts
+            async with open_management(self._settings, self._current_dsn()) as management:
+                yield management
 
     def migrate(self, say: Callable[[str], None]) -> list[str]:
         from catchment.adapters.postgres.migrate import migrate
@@ -145,16 +146,6 @@ class SettingsActions:
         from .plugins import list_plugins
 
         return list_plugins(self._settings)
-
-    async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
-        from .plugins import plugin_extensions
-
-        extensions = plugin_extensions(self._settings)
-        await extensions.configure(self._settings.plugins.sections, only=(backend,))
-        try:
-            return await extensions.bill(backend, usages)
-        finally:
-            await extensions.close()
 
     def demo(self, *, host: str | None, port: int | None, site_port: int | None, say: Callable[[str], None]) -> int:
         chosen: dict[str, Any] = {k: v for k, v in {"host": host, "port": port}.items() if v is not None}

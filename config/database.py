@@ -13,7 +13,7 @@ from catchment.adapters.postgres.key_uses import KeyUses
 from catchment.adapters.postgres.link import Link, Links, survey
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.low_descriptors import LowDescriptors
-from catchment.adapters.postgres.maintenance import Maintenance
+from catchment.adapters.postgres.maintenance import PostgresMaintenance
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
 from catchment.core.collecting.group_commit import GroupCommit
@@ -91,7 +91,7 @@ class Database:
         )
         self.losses = PostgresLosses(self.aside, clock=clock, limits=settings.limits)
         # A session of its own as well: deleting a month's ids takes minutes.
-        self._maintenance = Maintenance(link(name="maintenance", timeout=_SLOW_MAINTENANCE), clock)
+        self._maintenance = PostgresMaintenance(link(name="maintenance", timeout=_SLOW_MAINTENANCE), clock)
 
     async def start(self) -> None:
         """Make the first sessions, and start what runs beside the requests. Raises `Unavailable` if the database does

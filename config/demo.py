@@ -20,10 +20,13 @@ from urllib.parse import urlencode
 import click
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
+from catchment.adapters.cli.actions import Management
 from catchment.adapters.demo_site.site import DemoSite
 from catchment.adapters.http.tracker.handing_out import MISSING
+from catchment.adapters.http.tracker.tag import short_path, tag
 from catchment.adapters.postgres.alone import alone
 from catchment.core.accounts.administer import Administer
+from catchment.core.accounts.scripts import TRACKER
 from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.errors import NotFound, NotPossible
 from catchment.core.outcomes import Outcome
@@ -31,7 +34,7 @@ from catchment.core.plain import plain
 from catchment.core.project import Project
 from catchment.core.times import period_of
 
-from .parts import Management, management
+from .management import open_management
 from .running import bind_sockets, reviver
 from .server import CollectingServer
 from .settings import Settings
@@ -99,6 +102,10 @@ def _curl(address: str, event: dict[str, Any]) -> str:
     return f"curl -sS {address}/v1/events -H 'Content-Type: application/json' -d {shlex.quote(body)}; echo"
 
 
+def _site(collector: str, key: str, sockets: list[socket.socket]) -> DemoSite:
+    return DemoSite(collector, key, tag(collector + short_path(TRACKER), key), sockets)
+
+
 def run(settings: Settings, dsn: str, site_port: int | None, say: Callable[[str], None]) -> int:
     """Run the demo until Ctrl-C."""
     sockets = bind_sockets(settings)
@@ -126,9 +133,9 @@ async def _run(
         watch=lambda answer, dry: _show(answer, dry, say),
         revive=reviver(settings),
     )
-    async with management(settings, dsn) as parts:
-        ready = await _set_up(parts.administer)
-    site = DemoSite(settings.public_url, ready.site_key, site_sockets)
+    async with open_management(settings, dsn) as management:
+        ready = await _set_up(management.administer)
+    site = _site(settings.public_url, ready.site_key, site_sockets)
     event = _event(server, ready.hello_key, server.ids.new_id())
 
     async def stopped() -> None:
@@ -258,13 +265,13 @@ def check(settings: Settings, dsn: str, say: Callable[[str], None]) -> dict[str,
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, interrupt, number)
         waits = partial(say, "Another check runs on this database: waiting for its end.")
-        async with alone(dsn, "demo check", waits=waits), management(settings, dsn) as parts:
-            await _take_away(parts.administer)  # of a check that was killed
+        async with alone(dsn, "demo check", waits=waits), open_management(settings, dsn) as management:
+            await _take_away(management.administer)  # of a check that was killed
             try:
-                return await _check(settings, dsn, parts, say)
+                return await _check(settings, dsn, management, say)
             finally:
                 # a separate task, because this one may be cancelled
-                await loop.create_task(_take_away(parts.administer), name="taking away")
+                await loop.create_task(_take_away(management.administer), name="taking away")
 
     try:
         return asyncio.run(work())
@@ -281,21 +288,21 @@ async def _take_away(administer: Administer) -> None:
                 await administer.remove_demo(account.id)
 
 
-async def _check(settings: Settings, dsn: str, parts: Management, say: Callable[[str], None]) -> dict[str, Any]:
+async def _check(settings: Settings, dsn: str, management: Management, say: Callable[[str], None]) -> dict[str, Any]:
     sockets, site_sockets = bind_sockets(settings), bind_sockets(settings)
     address = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     site_address = f"http://127.0.0.1:{site_sockets[0].getsockname()[1]}"
     died: list[BaseException] = []
     server = CollectingServer(settings, dsn, on_death=died.append)
-    ready = await _set_up(parts.administer, _CHECK_ACCOUNT + server.ids.new_id())
-    site = DemoSite(address, ready.site_key, site_sockets)
+    ready = await _set_up(management.administer, _CHECK_ACCOUNT + server.ids.new_id())
+    site = _site(address, ready.site_key, site_sockets)
     checker = _Checker(address, say)
     found: dict[str, Any] = {}
 
     async def checks() -> None:
         site.start()
         try:
-            found.update(await _checks(checker, server, parts, ready, site_address))
+            found.update(await _checks(checker, server, management, ready, site_address))
         finally:
             await site.close()
 
@@ -308,11 +315,11 @@ async def _check(settings: Settings, dsn: str, parts: Management, say: Callable[
 
 
 async def _checks(
-    checker: _Checker, server: CollectingServer, parts: Management, ready: _Ready, site_address: str
+    checker: _Checker, server: CollectingServer, management: Management, ready: _Ready, site_address: str
 ) -> dict[str, Any]:
     async def usage() -> int:
         period = period_of(server.clock.now())
-        return sum(one.events for one in await parts.meter.usage(project=ready.hello.id, period=period))
+        return sum(one.events for one in await management.reports.usage(project=ready.hello.id, period=period))
 
     before = await usage()
     event = _event(server, ready.hello_key, server.ids.new_id())
@@ -352,7 +359,7 @@ async def _checks(
         checker.holds(f"a mail's picture is shown, and its event is {outcome}", answered, ("image/gif", outcome))
     checker.holds("usage grew by what was stored", await usage() - before, 3)
     for project in (ready.hello, ready.site):
-        differences = await parts.meter.audit(project=project.id)
+        differences = await management.reports.audit(project=project.id)
         checker.holds(f"usage equals stored rows, of the project {project.name}", list(differences), [])
     ready_text = await checker.get(f"{checker.address}/readyz")
     checker.holds("the server is ready", json.loads(ready_text)["status"], "ready")

@@ -5,8 +5,7 @@ Each part is a keyword. Tests call the same functions, and name other parts.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -19,20 +18,9 @@ from catchment.adapters.http.operations.openapi import describe
 from catchment.adapters.http.protocol_runner import ProtocolRunner
 from catchment.adapters.http.routes import routes
 from catchment.adapters.http.tracker.handing_out import Tracker, shipped_scripts
-from catchment.adapters.postgres.link import Link, Links, survey
-from catchment.adapters.postgres.losses import PostgresLosses
-from catchment.adapters.postgres.low_descriptors import LowDescriptors
-from catchment.adapters.postgres.maintenance import Maintenance
-from catchment.adapters.postgres.meter import PostgresMeter
-from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.postgres.scripts import PostgresScripts
-from catchment.adapters.postgres.session_checks import SessionChecks
-from catchment.adapters.system.clock import SystemClock
-from catchment.adapters.system.hosts import ascii_origin
-from catchment.adapters.system.ids import SystemIds
 from catchment.adapters.system.rate_limiter import TokenBuckets
-from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.ports import ScriptArchive
 from catchment.core.accounts.scripts import Script
 from catchment.core.collecting.collect import Collect
@@ -46,15 +34,12 @@ from catchment.core.collecting.ports import (
 )
 from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
-from catchment.core.metering.ports import UsageMeter
 from catchment.core.ports import Clock, IdGenerator
 
-from .database import SLOW_LOOKUP, Database
+from .database import Database
 from .settings import RateSettings, Settings
 
 VERSION = version("catchment")
-_COMMAND_TIMEOUT = 60.0
-_COMMAND_WAIT = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,36 +150,3 @@ def plug_http(
     return Http(
         clients=clients, protocol_runner=protocol_runner, tracker=tracker, routes=served, application=application
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Management:
-    """What commands work with."""
-
-    administer: Administer
-    meter: UsageMeter
-    losses: LossLedger
-    archive: ScriptArchive
-    maintenance: Maintenance
-
-
-@asynccontextmanager
-async def management(settings: Settings, dsn: str) -> AsyncIterator[Management]:
-    """Provide what commands need, on a database that is at this version."""
-    descriptors = LowDescriptors(2)
-    checks = SessionChecks(SystemClock())
-    maintaining = Link(dsn, name="maintenance", timeout=_COMMAND_TIMEOUT, descriptors=descriptors, checks=checks)
-    links = Links(dsn, count=1, name="command", timeout=_COMMAND_TIMEOUT, descriptors=descriptors, checks=checks)
-    try:
-        await survey(dsn, checks, timeout=SLOW_LOOKUP, descriptors=descriptors)
-        yield Management(
-            administer=Administer(PostgresRegistry(links), SystemIds(), ascii_origin),
-            meter=PostgresMeter(links, SystemClock()),
-            losses=PostgresLosses(links, clock=SystemClock(), limits=settings.limits),
-            archive=PostgresScripts(links),
-            maintenance=Maintenance(maintaining, SystemClock(), wait=_COMMAND_WAIT),
-        )
-    finally:
-        links.close()
-        maintaining.drop()
-        descriptors.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -86,6 +86,25 @@ class ProjectSettings:
     privacy: Privacy = Privacy.MASK
     allow_null_origin: bool = False
     enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChange:
+    """A change of a project's settings. A setting that is None stays as it is."""
+
+    bots: Bots | None = None
+    do_not_track: DoNotTrack | None = None
+    privacy: Privacy | None = None
+    allow_null_origin: bool | None = None
+    enabled: bool | None = None
+
+    def of(self, settings: ProjectSettings) -> ProjectSettings:
+        """Return these settings, changed."""
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+NO_CHANGE = SettingsChange()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,18 @@ def test_no_module_is_long() -> None:
     assert {name for name, count in counts.items() if count > MOST_LINES} == set()
 
 
+COMMAND = re.compile(
+    r"\bcatchment (?:account|project|key|quota|usage|losses|audit|billing|serve|migrate|maintain|demo)\b"
+)
+
+
+def test_the_core_names_no_command() -> None:
+    """What to do about an error is said by each adapter, in the words of its users."""
+    texts = {path.relative_to(CHECKOUT).as_posix(): path.read_text("utf-8") for path in _python("core")}
+    assert COMMAND.search("add it with `catchment project set P`")
+    assert {name for name, text in texts.items() if COMMAND.search(text)} == set()
+
+
 def test_the_walls_within_the_core_are_those_that_are_written_down() -> None:
     """A part of the core that is in neither the table nor the contracts would have no walls at all."""
     table = re.findall(

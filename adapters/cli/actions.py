@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from catchment.core.accounts.administer import Administer
-    from catchment.core.accounts.ports import ScriptArchive
     from catchment.core.accounts.scripts import Script
-    from catchment.core.collecting.ports import LossLedger
-    from catchment.core.metering.ports import UsageMeter
-    from catchment.core.metering.usage import Usage
+    from catchment.core.accounts.snippets import Snippets
+    from catchment.core.maintenance import Maintenance
+    from catchment.core.metering.billing import Billing
+    from catchment.core.metering.quotas import Quotas
+    from catchment.core.metering.reports import Reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A script tag for a website."""
+
+    src: str
+    """The complete address of the script."""
+    html: str
 
 
 class PluginAbout(Protocol):
@@ -62,45 +71,25 @@ class FindingAbout(Protocol):
         """The advice: what to do."""
 
 
-class MaintenanceResult(Protocol):
-    """The results of maintenance."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """The use cases behind the commands, on a database at this version."""
 
-    @property
-    def partitions(self) -> tuple[str, ...]: ...
-    @property
-    def ids_forgotten(self) -> int: ...
-    @property
-    def misplaced(self) -> tuple[date, ...]: ...
-
-
-class Maintenance(Protocol):
-    """The maintenance of an installation: one run of it, and moving misplaced events."""
-
-    async def once(self) -> MaintenanceResult: ...
-    async def place(self, month: date) -> int: ...
-
-
-class Managed(Protocol):
-    """The parts that commands work with, on a database at this version."""
-
-    @property
-    def administer(self) -> Administer: ...
-    @property
-    def meter(self) -> UsageMeter: ...
-    @property
-    def losses(self) -> LossLedger: ...
-    @property
-    def archive(self) -> ScriptArchive: ...
-    @property
-    def maintenance(self) -> Maintenance: ...
+    administer: Administer
+    snippets: Snippets
+    quotas: Quotas
+    reports: Reports
+    billing: Billing
+    maintenance: Maintenance
 
 
 class Actions(Protocol):
     """The actions of the commands. Errors that a person can fix are `CatchmentError`s. Their notes name the database
     and the settings file."""
 
-    @property
-    def public_url(self) -> str: ...
+    def tag(self, name: str, key: str, script: Script | None = None) -> Tag:
+        """Return the tag that loads the script of this name from the installation's public address; the version
+        `script` if it is given, else the shipped one."""
 
     def script(self, name: str) -> Script:
         """Return the shipped script of this name. Raise `NotFound` if it was not built."""
@@ -112,8 +101,8 @@ class Actions(Protocol):
     def check(self) -> Sequence[FindingAbout]:
         """Return the mistakes that can be found before a server starts. It starts and changes nothing."""
 
-    def manage(self) -> AbstractAsyncContextManager[Managed]:
-        """Return the parts for management. Raise `Invalid` if the database is at another version."""
+    def management(self) -> AbstractAsyncContextManager[Management]:
+        """Return the use cases. Raise `Invalid` if the database is at another version."""
 
     def serve(
         self, *, host: str | None, port: int | None, workers: int | None, listening: Callable[[str, int, int], None]
@@ -124,9 +113,6 @@ class Actions(Protocol):
         """Return the names of the applied migrations."""
 
     def plugins(self) -> Sequence[PluginAbout]: ...
-
-    async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
-        """Return the number of usages that the backend took."""
 
     def demo(self, *, host: str | None, port: int | None, site_port: int | None, say: Callable[[str], None]) -> int: ...
 

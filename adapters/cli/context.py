@@ -15,7 +15,7 @@ from .failures import fail
 from .output import Output
 
 if TYPE_CHECKING:
-    from .actions import Actions, ActionsOf, Managed
+    from .actions import Actions, ActionsOf, Management
 
 Result = TypeVar("Result")
 
@@ -31,13 +31,13 @@ class Context:
     def actions(self) -> Actions:
         return self._actions_of(self._config)
 
-    def managing(self, work: Callable[[Managed], Awaitable[Result]]) -> Result:
-        """Run some work with the parts for management."""
+    def run(self, use_case: Callable[[Management], Awaitable[Result]]) -> Result:
+        """Run a use case to its end, and return its result."""
         import asyncio
 
         async def run() -> Result:
-            async with self.actions.manage() as managed:
-                return await work(managed)
+            async with self.actions.management() as management:
+                return await use_case(management)
 
         return asyncio.run(run())
 

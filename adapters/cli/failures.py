@@ -23,6 +23,8 @@ from catchment.core.errors import (
 )
 from catchment.core.plain import plain, plain_json
 
+from .advice import with_advice
+
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells count it: 128 and the signal's number."""
 
@@ -58,7 +60,7 @@ def fail(error: CatchmentError, as_json: bool) -> int:
     """Print the failure, and the database and settings if the error's notes name them. Return the exit code."""
     code = next((name for kind, name in _CODES if isinstance(error, kind)), "failed")
     notes = "; ".join(getattr(error, "__notes__", ()))
-    lines = str(error).splitlines() or [type(error).__name__]
+    lines = with_advice(error).splitlines() or [type(error).__name__]
     about: dict[str, Any] = {"code": code, "message": "\n".join(lines)}
     if notes:
         about["where"] = notes

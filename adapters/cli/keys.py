@@ -33,10 +33,10 @@ def add_keys(root: click.Group) -> None:
         more: "key" is null then, and nothing is printed.
         """
         if not if_missing:
-            made = context.managing(lambda managed: managed.administer.create_key(project, KeyKind(kind), label))
+            made = context.run(lambda management: management.administer.create_key(project, KeyKind(kind), label))
             key, text = made.key, made.text
         else:
-            key, new = context.managing(lambda managed: managed.administer.keep_key(project, KeyKind(kind), label))
+            key, new = context.run(lambda management: management.administer.keep_key(project, KeyKind(kind), label))
             text = new.text if new else key.text
             if new is None:
                 output.say(f"It is there already: {key.text} ({key.id})")
@@ -54,7 +54,7 @@ def add_keys(root: click.Group) -> None:
 
         Of server keys only the first characters are known. Servers write down once a minute which keys were used.
         """
-        found = context.managing(lambda managed: managed.administer.keys(project))
+        found = context.run(lambda management: management.administer.keys(project))
         rows = [
             {
                 "id": k.id,
@@ -83,7 +83,7 @@ def add_keys(root: click.Group) -> None:
     @click.argument("key")
     def revoke(context: Context, output: Output, key: str) -> None:
         """Revoke a key, named by its text or its id. Running servers refuse it at once."""
-        gone = context.managing(lambda managed: managed.administer.revoke_key(key))
+        gone = context.run(lambda management: management.administer.revoke_key(key))
         document = {"id": gone.id, "project": gone.project_id, "kind": gone.kind, "key": gone.text, "revoked": True}
         output.document(document, f"Revoked {gone.text}")
 
@@ -94,7 +94,7 @@ def add_keys(root: click.Group) -> None:
 
         It is not listed any more. Who still posts with it is told `unknown_key` instead of `revoked_key`.
         """
-        gone = context.managing(lambda managed: managed.administer.delete_key(key))
+        gone = context.run(lambda management: management.administer.delete_key(key))
         document = {"id": gone.id, "project": gone.project_id, "kind": gone.kind, "key": gone.text, "deleted": True}
         output.document(document, f"Deleted {gone.text}")
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from catchment.core.project import MOST_EVENTS, KeyKind, Quota, Window
-from catchment.core.times import window_end
 
-from .actions import Managed
 from .context import Context, command
 from .output import Output
+
+if TYPE_CHECKING:
+    from catchment.core.metering.quotas import NamedQuota, QuotaState
 
 
 def quota_words(quota: Quota) -> str:
@@ -53,8 +52,8 @@ def add_quotas(root: click.Group) -> None:
         """
         if (account is None) == (project is None):
             raise click.UsageError("say one of --account and --project")
-        made, name = context.managing(
-            lambda managed: managed.administer.set_quota(
+        made = context.run(
+            lambda management: management.quotas.set(
                 account=account,
                 project=project,
                 window=Window(window),
@@ -62,16 +61,13 @@ def add_quotas(root: click.Group) -> None:
                 hard=hard,
             )
         )
-        output.document(_shown(made, name), f"At most {quota_words(made)} for the {made.scope} {name} ({made.id})")
+        quota = made.quota
+        words = f"At most {quota_words(quota)} for the {quota.scope} {made.name} ({quota.id})"
+        output.document(_shown(made), words)
 
     @command(quota, "list")
     def list_(context: Context, output: Output) -> None:
         """List all quotas, with what is used of each in its present window."""
-
-        async def work(managed: Managed) -> list[dict[str, Any]]:
-            now = datetime.now(UTC)
-            used = await managed.meter.quota_usage(now)
-            return [_with_usage(one, name, used, now) for one, name in await managed.administer.quotas()]
 
         columns = {
             "scope": "Scope",
@@ -84,7 +80,7 @@ def add_quotas(root: click.Group) -> None:
             "resets_at": "Begins anew",
             "id": "Id",
         }
-        rows = context.managing(work)
+        rows = [_with_usage(state) for state in context.run(lambda management: management.quotas.list())]
         if not output.as_json:
             rows = [{**row, "keys": row["keys"] or "both"} for row in rows]
         output.table(rows, columns, "There is no quota.")
@@ -93,18 +89,18 @@ def add_quotas(root: click.Group) -> None:
     @click.argument("id")
     def remove(context: Context, output: Output, id: str) -> None:
         """Remove a quota, named by its id. Running servers see it at once."""
-        gone, name = context.managing(lambda managed: managed.administer.remove_quota(id))
-        output.document(
-            {**_shown(gone, name), "removed": True}, f"Removed: {quota_words(gone)} for the {gone.scope} {name}"
-        )
+        gone = context.run(lambda management: management.quotas.remove(id))
+        words = f"Removed: {quota_words(gone.quota)} for the {gone.quota.scope} {gone.name}"
+        output.document({**_shown(gone), "removed": True}, words)
 
 
-def _shown(quota: Quota, name: str) -> dict[str, Any]:
+def _shown(named: NamedQuota) -> dict[str, Any]:
+    quota = named.quota
     return {
         "id": quota.id,
         "scope": quota.scope,
         "scope_id": quota.scope_id,
-        "name": name,
+        "name": named.name,
         "window": quota.window,
         "events": None,
         "keys": quota.keys,
@@ -112,13 +108,10 @@ def _shown(quota: Quota, name: str) -> dict[str, Any]:
     }
 
 
-def _with_usage(quota: Quota, name: str, used_of: Mapping[str, int], now: datetime) -> dict[str, Any]:
-    """Return a quota with its used events in the window that contains `now`."""
-    used = used_of.get(quota.id, 0)
-    ends = window_end(quota.window, now)
+def _with_usage(state: QuotaState) -> dict[str, Any]:
     return {
-        **_shown(quota, name),
-        "used": used,
-        "left": max(0, quota.hard - used),
-        "resets_at": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **_shown(state),
+        "used": state.used,
+        "left": state.left,
+        "resets_at": state.resets_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -11,8 +11,6 @@ from tornado.httpserver import HTTPServer
 from tornado.template import DictLoader
 from tornado.web import Application, HTTPError, RequestHandler
 
-from catchment.core.accounts.scripts import TRACKER, tag
-
 PAGES: dict[str, dict[str, Any]] = {
     "/": {
         "title": "Home",
@@ -55,8 +53,8 @@ def _file(name: str) -> str:
 
 
 class _Page(RequestHandler):
-    def initialize(self, loader: DictLoader, collector: str, key: str) -> None:
-        self._loader, self._collector, self._key = loader, collector, key
+    def initialize(self, loader: DictLoader, collector: str, key: str, tag: str) -> None:
+        self._loader, self._collector, self._key, self._tag = loader, collector, key, tag
 
     def get(self, path: str) -> None:
         where, _, stop = path[1:].partition("/")
@@ -74,7 +72,7 @@ class _Page(RequestHandler):
                 **{"stops": {}, **page},
                 stop=stop,
                 pages=[(where, about["title"]) for where, about in PAGES.items()],
-                tag=tag(f"{self._collector}/{TRACKER}.js", self._key),
+                tag=self._tag,
                 pixel=f"{self._collector}/v1/pixel.gif?{urlencode({'k': self._key, 'n': 'PageView'})}",
             )
         )
@@ -90,15 +88,15 @@ class _File(RequestHandler):
 
 
 class DemoSite:
-    """The website, on bound sockets. `collector`: the address from which its pages load the script."""
+    """The website, on bound sockets. `collector`: the address to which its pages post; `tag`: the script tag."""
 
-    def __init__(self, collector: str, key: str, sockets: list[socket.socket]) -> None:
+    def __init__(self, collector: str, key: str, tag: str, sockets: list[socket.socket]) -> None:
         loader = DictLoader({"page.html": _file("page.html")})
         application = Application(
             [
                 (r"/site\.css", _File, {"text": _file("site.css"), "media": "text/css"}),
                 (r"/tour\.js", _File, {"text": _file("tour.js"), "media": "text/javascript"}),
-                (r"(/.*)", _Page, {"loader": loader, "collector": collector, "key": key}),
+                (r"(/.*)", _Page, {"loader": loader, "collector": collector, "key": key, "tag": tag}),
             ],
             log_function=lambda handler: None,
         )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from catchment.core.accounts.errors import NoSuchAccount, NoSuchProject
 from catchment.core.accounts.scripts import Script
 from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from catchment.core.event import Event
-from catchment.core.metering.usage import Difference, Usage
 from catchment.core.origins import OriginRule, OriginRules
 from catchment.core.outcomes import OverQuota, StoreOutcome
-from catchment.core.ports import Clock, IdGenerator
+from catchment.core.ports import IdGenerator
 from catchment.core.privacy import SALT_BYTES
 from catchment.core.project import (
     Access,
@@ -21,13 +21,13 @@ from catchment.core.project import (
     Key,
     KeyKind,
     Project,
-    ProjectSettings,
     Quota,
     Scope,
+    SettingsChange,
     Window,
     in_lock_order,
 )
-from catchment.core.times import next_period, period_of, window_end, window_start
+from catchment.core.times import period_of, window_end, window_start
 
 _Counted = dict[tuple[str, date], int]
 
@@ -59,7 +59,7 @@ class Store:
         """The project as it is now, with its quotas. Raises `NotFound`."""
         project = self.projects.get(project_id)
         if project is None:
-            raise NotFound(f"there is no project {project_id}")
+            raise NoSuchProject(project_id)
         project = replace(project, account=self.accounts[project.account_id].name)
         own = (
             quota
@@ -95,7 +95,7 @@ class Store:
 
 
 class MemoryProjects:
-    """`catchment.core.ports.ProjectRepository` in memory."""
+    """`catchment.core.collecting.ports.ProjectRepository` in memory."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -115,7 +115,7 @@ class MemoryProjects:
 
 
 class MemorySink:
-    """`catchment.core.ports.EventSink` in memory."""
+    """`catchment.core.collecting.ports.EventSink` in memory."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -148,69 +148,6 @@ class MemorySink:
         return StoreOutcome.STORED
 
 
-class MemoryMeter:
-    """`catchment.core.ports.UsageMeter` in memory."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
-
-    async def usage(
-        self, *, account: str | None = None, project: str | None = None, period: date | None = None
-    ) -> Sequence[Usage]:
-        found = []
-        for (project_id, month), events in self._store.usage.items():
-            owner = self._store.project(project_id)
-            if account not in (None, owner.account_id) or project not in (None, project_id):
-                continue
-            if period in (None, month):
-                found.append(
-                    Usage(
-                        account_id=owner.account_id,
-                        account=owner.account,
-                        project_id=project_id,
-                        project=owner.name,
-                        period=month,
-                        events=events,
-                        closed=month in self._store.closed,
-                        demo=self._store.accounts[owner.account_id].demo,
-                        deleted=project_id in self._store.deleted,
-                    )
-                )
-        return sorted(found, key=lambda usage: (usage.account, usage.project, usage.period))
-
-    async def room(self, quota: Quota, at: datetime) -> int:
-        return max(0, quota.hard - self._store.counted(quota, at))
-
-    async def quota_usage(self, at: datetime) -> Mapping[str, int]:
-        quotas = self._store.quotas.values()
-        return {quota.id: self._store.counted(quota, at) for quota in quotas}
-
-    async def close(self, period: date) -> None:
-        if self._clock.now().date() < next_period(period):
-            raise Invalid("the period still runs")
-        self._store.closed.add(period)
-
-    async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
-        stored: _Counted = dict(self._store.deleted_events)
-        for event in self._store.events:
-            counted = (event.project_id, period_of(event.received_at))
-            stored[counted] = stored.get(counted, 0) + 1
-        return [
-            Difference(
-                account=self._store.project(project_id).account,
-                project=self._store.project(project_id).name,
-                project_id=project_id,
-                period=period,
-                usage=self._store.usage.get((project_id, period), 0),
-                stored=stored.get((project_id, period), 0),
-            )
-            for project_id, period in sorted(stored.keys() | self._store.usage.keys())
-            if project in (None, project_id)
-            and self._store.usage.get((project_id, period), 0) != stored.get((project_id, period), 0)
-        ]
-
-
 class MemorySalts:
     """`catchment.core.collecting.ports.Salts` in memory."""
 
@@ -225,7 +162,7 @@ class MemorySalts:
 
 
 class MemoryRegistry:
-    """`catchment.core.ports.Registry` in memory."""
+    """`catchment.core.accounts.ports.Registry` in memory."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -252,11 +189,11 @@ class MemoryRegistry:
         for account in await self.accounts():
             if account.id == account_id:
                 return account
-        raise NotFound(f"there is no account {account_id}")
+        raise NoSuchAccount(account_id)
 
     async def delete_account(self, account_id: str) -> None:
         if account_id not in self._store.accounts:
-            raise NotFound(f"there is no account {account_id}")
+            raise NoSuchAccount(account_id)
         left = sum(project.account_id == account_id for project in await self.projects())
         if left:
             raise Invalid(f"the account still has {left} project(s)")
@@ -289,7 +226,7 @@ class MemoryRegistry:
 
     def _living(self, project_id: str) -> Project:
         if project_id in self._store.deleted:
-            raise NotFound(f"there is no project {project_id}")
+            raise NoSuchProject(project_id)
         return self._store.project(project_id)
 
     async def rename_project(self, project_id: str, name: str) -> None:
@@ -337,7 +274,7 @@ class MemoryRegistry:
         return sum(event.project_id == project_id for event in self._store.events)
 
     async def change_project(
-        self, project_id: str, *, settings: ProjectSettings, add_origins: Sequence[str], remove_origins: Sequence[str]
+        self, project_id: str, *, changes: SettingsChange, add_origins: Sequence[str], remove_origins: Sequence[str]
     ) -> None:
         project = self._living(project_id)
         rules = {str(rule): rule for rule in project.origins.rules}
@@ -346,6 +283,7 @@ class MemoryRegistry:
             if rules.pop(text, None) is None:
                 raise NotFound(f"the project has no origin {text}")
         origins = OriginRules(tuple(rules[text] for text in sorted(rules)))
+        settings = changes.of(project.settings)
         self._store.projects[project_id] = replace(project, settings=settings, origins=origins, quotas=())
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None:
@@ -371,18 +309,3 @@ class MemoryRegistry:
                 del self._store.keys[key.id]
                 return key
         raise NotFound("there is no such key")
-
-    async def set_quota(self, quota: Quota) -> Quota:
-        of = (quota.scope, quota.scope_id, quota.window, quota.keys)
-        known = self._store.quotas.get(of, quota)
-        self._store.quotas[of] = replace(quota, id=known.id)
-        return self._store.quotas[of]
-
-    async def remove_quota(self, quota_id: str) -> Quota:
-        for of, quota in self._store.quotas.items():
-            if quota.id == quota_id:
-                return self._store.quotas.pop(of)
-        raise NotFound(f"there is no quota {quota_id}")
-
-    async def quotas(self) -> Sequence[Quota]:
-        return sorted(self._store.quotas.values(), key=lambda q: (q.scope, q.scope_id, q.window, q.keys or ""))

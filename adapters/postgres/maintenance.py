@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import date
 
 from catchment.core.errors import Unavailable
+from catchment.core.maintenance import MaintenanceResult
 from catchment.core.ports import Clock
 from catchment.core.tasks import end
 
@@ -26,24 +26,14 @@ _AT_ONCE = 10_000
 """Rows that one statement deletes at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaintenanceResult:
-    """The result of one run."""
-
-    partitions: tuple[str, ...] = ()
-    """Partitions that were made."""
-    ids_forgotten: int = 0
-    """Ids of events and of reports of losses that were deleted."""
-    misplaced: tuple[date, ...] = ()
-    """Months whose events are in the default partition."""
-
-
 class Busy(Unavailable):
     """Another session does the maintenance."""
 
 
-class Maintenance:
-    """Runs every hour in a server. If there are several servers, one at a time does it.
+class PostgresMaintenance:
+    """`catchment.core.maintenance.Maintenance` on PostgreSQL.
+
+    Runs every hour in a server. If there are several servers, one at a time does it.
 
     `link` is a session for this alone: made for each run, and ended after it. `wait` is how many seconds a run waits
     for another one.

@@ -1,19 +1,17 @@
-"""Usage, quotas and the audit, in the database."""
+"""Usage and the audit, in the database."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from catchment.core.errors import Invalid
+from catchment.core.metering.errors import PeriodStillRuns
 from catchment.core.metering.usage import Difference, Usage
 from catchment.core.ports import Clock
-from catchment.core.project import Quota
-from catchment.core.times import next_period, period_text, window_start
+from catchment.core.times import next_period
 
 from .errors import WRONG_CLOCK, DatabaseError
 from .link import Links
-from .rows import BOTH_KEYS
 
 _STRAGGLERS = timedelta(hours=1)
 """How long after a month's end its events may still be committed. It takes seconds; an hour is more than any clock is
@@ -21,7 +19,7 @@ wrong."""
 
 
 class PostgresMeter:
-    """`catchment.core.ports.UsageMeter` on PostgreSQL."""
+    """`catchment.core.metering.ports.UsageMeter` on PostgreSQL."""
 
     def __init__(self, links: Links, clock: Clock) -> None:
         self._links = links
@@ -33,33 +31,19 @@ class PostgresMeter:
         rows = await self._links.run("usage", account=account, project=project, period=period)
         return [Usage(**row._asdict()) for row in rows]
 
-    async def room(self, quota: Quota, at: datetime) -> int:
-        rows = await self._links.run(
-            "window_usage",
-            scope=quota.scope,
-            scope_id=quota.scope_id,
-            window=quota.window,
-            starts=window_start(quota.window, at),
-            keys=quota.keys or BOTH_KEYS,
-        )
-        return max(0, quota.hard - int(rows[0][0]))
-
     async def quota_usage(self, at: datetime) -> Mapping[str, int]:
         return {row.quota_id: int(row.events) for row in await self._links.run("quota_usage", at=at)}
 
     async def close(self, period: date) -> None:
         over = datetime(*next_period(period).timetuple()[:3], tzinfo=UTC) + _STRAGGLERS
         if self._clock.now() < over:
-            raise Invalid(
-                f"the period {period_text(period)} still runs; it can be closed from {over:%Y-%m-%d %H:%M} UTC"
-            )
+            raise PeriodStillRuns(period, f"; it can be closed from {over:%Y-%m-%d %H:%M} UTC")
         try:
             await self._links.run("close_period", period=period)
         except DatabaseError as error:
             if error.sqlstate == WRONG_CLOCK:
-                raise Invalid(
-                    f"the period {period_text(period)} still runs by the database's clock; set that clock, or this "
-                    "machine's, right"
+                raise PeriodStillRuns(
+                    period, " by the database's clock; set that clock, or this machine's, right"
                 ) from None
             raise
 

@@ -1,26 +1,23 @@
-"""Accounts, projects, keys and quotas in the database."""
+"""Accounts, projects and keys in the database."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
-from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
-from catchment.core.project import Account, Key, KeyKind, Project, ProjectSettings, Quota
+from catchment.core.accounts.errors import NoSuchAccount, NoSuchProject
+from catchment.core.errors import AlreadyExists, Invalid, NotFound
+from catchment.core.project import Account, Key, KeyKind, Project, ProjectSettings, SettingsChange
 
 from .errors import DatabaseError
 from .link import Link, Links
-from .projects import project_of, quota_of
+from .projects import project_of
 
 _UNIQUE_VIOLATION = "23505"
-_LOOK_SECONDS = 0.02
-_WRITERS_SECONDS = 60.0
 
 
 class PostgresRegistry:
-    """`catchment.core.ports.Registry` on PostgreSQL."""
+    """`catchment.core.accounts.ports.Registry` on PostgreSQL."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
@@ -41,12 +38,12 @@ class PostgresRegistry:
         except DatabaseError as error:
             raise _taken(error, f"there is an account {name!r} already") from error
         if not rows:
-            raise NotFound(f"there is no account {account_id}")
+            raise NoSuchAccount(account_id)
 
     async def delete_account(self, account_id: str) -> None:
         left = (await self._links.run("delete_account", id=account_id))[0][0]
         if left is None:
-            raise NotFound(f"there is no account {account_id}")
+            raise NoSuchAccount(account_id)
         if left:
             raise Invalid(f"the account still has {left} project(s)")
 
@@ -57,10 +54,14 @@ class PostgresRegistry:
         try:
             async with self._links.link() as link, link.transaction():
                 made = await link.run(
-                    "add_project", account_id=project.account_id, name=project.name, **_settings(project)
+                    "add_project",
+                    id=project.id,
+                    account_id=project.account_id,
+                    name=project.name,
+                    **_settings(project.settings),
                 )
                 if not made:
-                    raise NotFound(f"there is no account {project.account_id}")
+                    raise NoSuchAccount(project.account_id)
                 await _add_origins(link, project.id, [str(rule) for rule in project.origins.rules])
         except DatabaseError as error:
             raise _taken(error, f"the account {project.account!r} has a project {project.name!r} already") from error
@@ -74,7 +75,7 @@ class PostgresRegistry:
         except DatabaseError as error:
             raise _taken(error, f"the account has a project {name!r} already") from error
         if not rows:
-            raise NotFound(f"there is no project {project_id}")
+            raise NoSuchProject(project_id)
 
     async def delete_project(self, project_id: str) -> None:
         if not (await self._links.run("delete_project", id=project_id))[0][0]:
@@ -91,14 +92,13 @@ class PostgresRegistry:
         self,
         project_id: str,
         *,
-        settings: ProjectSettings,
+        changes: SettingsChange,
         add_origins: Sequence[str],
         remove_origins: Sequence[str],
     ) -> None:
-        changed = Project(id=project_id, account_id="", account="", name="", settings=settings)
         async with self._links.link() as link, link.transaction():
-            if not await link.run("set_project", **_settings(changed)):
-                raise NotFound(f"there is no project {project_id}")
+            if not await link.run("change_project", id=project_id, **_settings(changes)):
+                raise NoSuchProject(project_id)
             await _add_origins(link, project_id, add_origins)
             for rule in remove_origins:
                 if not await link.run("remove_origin", project_id=project_id, rule=rule):
@@ -118,7 +118,7 @@ class PostgresRegistry:
         except DatabaseError as error:
             raise _taken(error, "there is this key already") from error
         if not made:
-            raise NotFound(f"there is no project {key.project_id}")
+            raise NoSuchProject(key.project_id)
 
     async def keys(self, project_id: str) -> Sequence[Key]:
         return [_key(row) for row in await self._links.run("keys", project_id=project_id)]
@@ -137,63 +137,14 @@ class PostgresRegistry:
             raise NotFound("there is no such key")
         return _key(rows[0])
 
-    async def set_quota(self, quota: Quota) -> Quota:
-        of: dict[str, object] = {
-            "scope": quota.scope,
-            "scope_id": quota.scope_id,
-            "window": quota.window,
-            "keys": quota.keys,
-        }
-        async with self._links.link() as link, link.one_session():
-            await link.run("quota_lock")
-            if (await link.run("has_quota", **of))[0][0]:
-                rows = await link.run("set_quota", **of, id=quota.id, hard=quota.hard)
-                return replace(quota, id=rows[0][0])
-            starts, uncounted = await _count_window(link, of)
-            async with link.transaction():
-                await link.run("count_uncounted", **of, starts=starts, events=uncounted)
-                rows = await link.run("set_quota", **of, id=quota.id, hard=quota.hard)
-            return replace(quota, id=rows[0][0])
-
-    async def remove_quota(self, quota_id: str) -> Quota:
-        rows = await self._links.run("remove_quota", id=quota_id)
-        if not rows:
-            raise NotFound(f"there is no quota {quota_id}; `catchment quota list` shows those there are")
-        return quota_of(**rows[0]._asdict())
-
-    async def quotas(self) -> Sequence[Quota]:
-        return [quota_of(**row._asdict()) for row in await self._links.run("quotas")]
-
-
-async def _count_window(link: Link, of: Mapping[str, object]) -> tuple[object, int]:
-    """Make the row of a quota's present window before the quota exists. Return the window's first day, and the number
-    of events that the row lacks.
-
-    No writer is stopped. The row begins with 0, and every commit adds to it from then on. Transactions that were adding
-    to usage just then may not have seen the row, so this waits for them. After that, events that are stored but not in
-    the row came before it. One statement, with one snapshot, counts them.
-    """
-    starts = (await link.run("begin_counting", **of))[0][0]
-    before = set(await link.run("writers"))
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _WRITERS_SECONDS
-    while before := before & set(await link.run("writers")):
-        if loop.time() > until:
-            raise Unavailable("a transaction that stores events does not end: the quota is not set")
-        await asyncio.sleep(_LOOK_SECONDS)
-    async with link.patience():
-        return starts, (await link.run("uncounted", **of, starts=starts))[0][0]
-
 
 async def _add_origins(link: Link, project_id: str, rules: Sequence[str]) -> None:
     for rule in rules:
         await link.run("add_origin", project_id=project_id, rule=rule)
 
 
-def _settings(project: Project) -> dict[str, object]:
-    settings = project.settings
+def _settings(settings: ProjectSettings | SettingsChange) -> dict[str, object]:
     return {
-        "id": project.id,
         "bots": settings.bots,
         "do_not_track": settings.do_not_track,
         "privacy": settings.privacy,

@@ -1,16 +1,18 @@
-"""The use case of administration: accounts, projects, keys and quotas."""
+"""The use case of administration: accounts, projects and keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypedDict
 
 from ..errors import AlreadyExists, Invalid, NotFound
 from ..keys import PREFIXES, fingerprint, kind_of, make_key, random_bytes_needed, shortened
 from ..origins import OriginRule, OriginRules
 from ..ports import IdGenerator
-from ..project import MOST_EVENTS, Account, Key, KeyKind, Project, ProjectSettings, Quota, Scope, Window
+from ..project import NO_CHANGE, Account, Key, KeyKind, Project, ProjectSettings, Scope, SettingsChange
+from .errors import AccountHasProjects, ProjectIsEnabled
+from .find import find_account, find_project
 from .ports import Registry
 
 _LONGEST_NAME = 100
@@ -79,10 +81,7 @@ class Administer:
         account = await self.account(named, deleted=True)
         left = [project.name for project in await self.projects() if project.account_id == account.id]
         if left:
-            raise Invalid(
-                f"the account {account.name!r} still has projects: {', '.join(left)}; delete them first: "
-                "catchment project delete"
-            )
+            raise AccountHasProjects(account.name, left)
         await self._registry.delete_account(account.id)
         if account.demo:
             await self._registry.forget_demo(account.id)
@@ -100,19 +99,14 @@ class Administer:
         for deleted in (False, True):
             for project in await self._registry.projects(deleted=deleted):
                 if project.account_id == account.id:
-                    if not deleted and project.settings.enabled:
-                        await self.change_project(project.id, changes=replace(project.settings, enabled=False))
+                    if not deleted:
+                        await self.change_project(project.id, changes=SettingsChange(enabled=False))
                     await self.delete_project(project.id)
         return await self.delete_account(account.id)
 
     async def account(self, named: str, *, deleted: bool = False) -> Account:
-        """Return the account with this name or id; if there is none, and `deleted`, the last one that was deleted.
-        Raises `NotFound`."""
-        for gone in (False, True) if deleted else (False,):
-            found = [one for one in await self._registry.accounts(deleted=gone) if named in (one.name, one.id)]
-            if found:
-                return max(found, key=lambda account: account.id)
-        raise NotFound(f"there is no account {named!r}; `catchment account list` shows those there are")
+        """See `find_account`."""
+        return await find_account(self._registry, named, deleted=deleted)
 
     async def create_project(
         self, name: str, account: str, origins: Sequence[str], settings: ProjectSettings | None = None
@@ -159,7 +153,7 @@ class Administer:
             project=project,
             events=await self._registry.stored_events(project.id),
             keys=len(await self._registry.keys(project.id)),
-            quotas=sum(quota.scope_id == project.id for quota in await self._registry.quotas()),
+            quotas=sum(quota.scope is Scope.PROJECT for quota in project.quotas),
         )
 
     async def delete_project(
@@ -173,10 +167,7 @@ class Administer:
         before = {project.id for project in await self._registry.projects(deleted=True)}
         project = await self.project(named, deleted=True)
         if project.id not in before and project.settings.enabled:
-            raise Invalid(
-                f"{project.account}/{project.name} takes events: only a project that is disabled can be deleted: "
-                f"catchment project set {project.id} --disable"
-            )
+            raise ProjectIsEnabled(project)
         await self._registry.delete_project(project.id)
         events = 0
         while True:
@@ -190,34 +181,8 @@ class Administer:
         return await self._registry.projects()
 
     async def project(self, named: str, *, deleted: bool = False) -> Project:
-        """Return the project with this id, ``account/name``, or bare name; if there is none, and `deleted`, the last
-        such project that was deleted.
-
-        Raises `NotFound`, or `Invalid` if several accounts have a project of that name.
-        """
-        if deleted:
-            try:
-                return await self.project(named)
-            except NotFound:
-                gone = [
-                    one
-                    for one in await self._registry.projects(deleted=True)
-                    if named in (one.id, f"{one.account}/{one.name}", one.name)
-                ]
-                if not gone:
-                    raise
-                return max(gone, key=lambda project: project.id)
-        projects = await self._registry.projects()
-        for project in projects:
-            if named in (project.id, f"{project.account}/{project.name}"):
-                return project
-        found = [project for project in projects if project.name == named]
-        if len(found) > 1:
-            names = ", ".join(f"{project.account}/{project.name}" for project in found)
-            raise Invalid(f"several accounts have a project {named!r}; say which: {names}")
-        if not found:
-            raise NotFound(f"there is no project {named!r}; `catchment project list` shows those there are")
-        return found[0]
+        """See `find_project`."""
+        return await find_project(self._registry, named, deleted=deleted)
 
     async def change_project(
         self,
@@ -225,13 +190,16 @@ class Administer:
         *,
         add_origins: Sequence[str] = (),
         remove_origins: Sequence[str] = (),
-        changes: ProjectSettings | None = None,
+        changes: SettingsChange = NO_CHANGE,
     ) -> Project:
-        """Change a project's origins and settings. Return the new project."""
+        """Change a project's origins and settings. Return the new project. Raises `NotFound` and `Invalid`.
+
+        Settings that `changes` does not name stay. Two changes at once are both made.
+        """
         project = await self.project(named)
         await self._registry.change_project(
             project.id,
-            settings=changes or project.settings,
+            changes=changes,
             add_origins=[str(self._rule(origin)) for origin in add_origins],
             remove_origins=[str(self._rule(origin)) for origin in remove_origins],
         )
@@ -253,16 +221,6 @@ class Administer:
     async def keys(self, project: str) -> Sequence[Key]:
         return await self._registry.keys((await self.project(project)).id)
 
-    async def browser_key(self, project: str) -> tuple[Project, str]:
-        """Return the project and its newest browser key that is not revoked. Raise `NotFound`, with the remedy."""
-        found = await self.project(project)
-        for key in reversed(await self._registry.keys(found.id)):
-            if key.kind is KeyKind.BROWSER and not key.revoked:
-                return found, key.text
-        raise NotFound(
-            f"{found.account}/{found.name} has no browser key: catchment key create {found.id} --kind browser"
-        )
-
     async def revoke_key(self, key: str) -> Key:
         """Revoke a key, by its text or its id. Raise `NotFound`."""
         return await self._registry.revoke_key(**_which_key(key))
@@ -270,43 +228,6 @@ class Administer:
     async def delete_key(self, key: str) -> Key:
         """Delete a revoked key, by its text or its id. Raises `NotFound` and `Invalid`."""
         return await self._registry.delete_key(**_which_key(key))
-
-    async def set_quota(
-        self,
-        *,
-        account: str | None = None,
-        project: str | None = None,
-        window: Window,
-        keys: KeyKind | None = None,
-        hard: int,
-    ) -> tuple[Quota, str]:
-        """Set a hard quota of an account or a project, in place of the one it has for that window and kind of key
-        (None: both). Return the quota and the name of its account or project."""
-        if (account is None) == (project is None):
-            raise Invalid("a quota is of an account or of a project: say one of them")
-        if not 0 <= hard <= MOST_EVENTS:
-            raise Invalid(f"a hard quota of {hard} events: 0 to {MOST_EVENTS}")
-        if account is not None:
-            owner = await self.account(account)
-            scope, scope_id, name = Scope.ACCOUNT, owner.id, owner.name
-        else:
-            found = await self.project(project or "")
-            scope, scope_id, name = Scope.PROJECT, found.id, f"{found.account}/{found.name}"
-        quota = Quota(id=self._ids.new_id(), scope=scope, scope_id=scope_id, window=window, keys=keys, hard=hard)
-        return await self._registry.set_quota(quota), name
-
-    async def remove_quota(self, quota_id: str) -> tuple[Quota, str]:
-        """Remove a quota. Return it and the name of its account or project. Raise `NotFound`."""
-        return (await self._named([await self._registry.remove_quota(quota_id)]))[0]
-
-    async def quotas(self) -> Sequence[tuple[Quota, str]]:
-        """Return all quotas, each with the name of its account or project."""
-        return await self._named(await self._registry.quotas())
-
-    async def _named(self, quotas: Sequence[Quota]) -> Sequence[tuple[Quota, str]]:
-        names = {one.id: one.name for one in await self._registry.accounts()}
-        names.update({one.id: f"{one.account}/{one.name}" for one in await self._registry.projects()})
-        return [(quota, names.get(quota.scope_id, quota.scope_id)) for quota in quotas]
 
     def _rule(self, origin: str) -> OriginRule:
         return OriginRule.parse(self._ascii_origin(origin))

@@ -1,11 +1,11 @@
-"""The ports of administration: accounts, projects, keys, quotas, and pinned scripts."""
+"""The ports of administration: accounts, projects, keys, and pinned scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..project import Account, Key, Project, ProjectSettings, Quota
+from ..project import Account, Key, Project, SettingsChange
 from .scripts import Script
 
 
@@ -17,17 +17,24 @@ class ScriptArchive(Protocol):
         """Return the kept script of this name and version. Raise `Unavailable`."""
 
 
-class Registry(Protocol):
-    """Stores accounts, projects, keys and quotas.
+class Directory(Protocol):
+    """Lists accounts and projects."""
+
+    async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
+        """Return the accounts by name: the existing ones, or the deleted ones."""
+
+    async def projects(self, *, deleted: bool = False) -> Sequence[Project]:
+        """Return the projects by account and name: the existing ones, or the deleted ones."""
+
+
+class Registry(Directory, Protocol):
+    """Stores accounts, projects and keys.
 
     Names are unique: a name that is taken raises `AlreadyExists`, an unknown thing `NotFound`. Every server sees a
     change at once: see `ProjectRepository` of the same adapter.
     """
 
     async def add_account(self, account: Account) -> None: ...
-    async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
-        """Return the accounts by name: the existing ones, or the deleted ones."""
-
     async def rename_account(self, account_id: str, name: str) -> None: ...
     async def delete_account(self, account_id: str) -> None:
         """Delete an account with its quotas. Its name becomes free. Raise `Invalid` if it has a project that is not
@@ -37,9 +44,6 @@ class Registry(Protocol):
         """Remove all traces of a demo's deleted account, with its usage. Other accounts stay as they are."""
 
     async def add_project(self, project: Project) -> None: ...
-    async def projects(self, *, deleted: bool = False) -> Sequence[Project]:
-        """Return the projects by account and name: the existing ones, or the deleted ones."""
-
     async def rename_project(self, project_id: str, name: str) -> None: ...
     async def delete_project(self, project_id: str) -> None:
         """Delete a project with its keys, origins and quotas. Its name becomes free. A repetition changes nothing.
@@ -61,12 +65,15 @@ class Registry(Protocol):
         self,
         project_id: str,
         *,
-        settings: ProjectSettings,
+        changes: SettingsChange,
         add_origins: Sequence[str],
         remove_origins: Sequence[str],
     ) -> None:
-        """Replace the settings, and add and remove origins, all at once. Raise `NotFound` if an origin to remove does
-        not exist."""
+        """Change settings, and add and remove origins, all at once. Raise `NotFound` if an origin to remove does not
+        exist.
+
+        Settings that `changes` does not name stay as they are at that moment: of two changes at once, none is lost.
+        """
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None: ...
     async def keys(self, project_id: str) -> Sequence[Key]: ...
@@ -75,12 +82,3 @@ class Registry(Protocol):
 
     async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
         """Delete a revoked key. Raise `Invalid` if it is not revoked."""
-
-    async def set_quota(self, quota: Quota) -> Quota:
-        """Set the quota of a scope, window and kind of key. It replaces an existing one and keeps that one's id. Return
-        the new quota."""
-
-    async def remove_quota(self, quota_id: str) -> Quota:
-        """Remove a quota and return it. Raise `NotFound`."""
-
-    async def quotas(self) -> Sequence[Quota]: ...

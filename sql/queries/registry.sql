@@ -32,11 +32,12 @@ ORDER BY account.name, project.name, project.id
 -- Give a project another name; its id stays.
 UPDATE catchment.project SET name = %(name)s WHERE id = %(id)s AND deleted_at IS NULL RETURNING id
 
--- name: set_project
--- Replace a project's settings.
+-- name: change_project
+-- Change settings of a project. A setting that is null stays as it is at that moment.
 UPDATE catchment.project
-SET bots = %(bots)s, do_not_track = %(do_not_track)s, privacy = %(privacy)s,
-    allow_null_origin = %(allow_null_origin)s, enabled = %(enabled)s
+SET bots = coalesce(%(bots)s, bots), do_not_track = coalesce(%(do_not_track)s, do_not_track),
+    privacy = coalesce(%(privacy)s, privacy), allow_null_origin = coalesce(%(allow_null_origin)s, allow_null_origin),
+    enabled = coalesce(%(enabled)s, enabled)
 WHERE id = %(id)s AND deleted_at IS NULL
 RETURNING id
 
@@ -76,61 +77,3 @@ RETURNING id::text, project_id::text, kind, text, label, created_at, revoked_at,
 -- name: has_key
 -- True if there is such a key.
 SELECT EXISTS (SELECT FROM catchment.key WHERE id::text = %(id)s OR fingerprint = %(fingerprint)s)
-
--- name: set_quota
--- Set the quota of a scope, window and kind of key. If there is one, it keeps its id.
-INSERT INTO catchment.quota (id, scope, scope_id, "window", keys, hard)
-VALUES (%(id)s, %(scope)s, %(scope_id)s, %(window)s, %(keys)s, %(hard)s)
-ON CONFLICT (scope, scope_id, "window", keys) DO UPDATE SET hard = excluded.hard
-RETURNING id::text
-
--- name: remove_quota
--- Remove a quota; return what it was.
-DELETE FROM catchment.quota WHERE id::text = %(id)s
-RETURNING id::text, scope, scope_id::text, "window", keys, hard
-
--- name: quota_lock
--- Take the lock of quotas, until the end of the session: one is set at a time.
-SELECT pg_advisory_lock(hashtext('catchment quota'))
-
--- name: has_quota
--- True if there is a quota of this scope, window and kind of key, whatever its number. Then every commit adds to its
--- row already.
-SELECT EXISTS (
-    SELECT FROM catchment.quota
-    WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND keys IS NOT DISTINCT FROM %(keys)s)
-
--- name: begin_counting
--- Make the row of a quota's present window, to which every commit adds from now on; return the window's first day.
-WITH present AS (
-    SELECT date_trunc(%(window)s, catchment.clock() AT TIME ZONE 'UTC')::date AS starts
-), made AS (
-    INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, keys, events)
-    SELECT %(scope)s, %(scope_id)s::uuid, %(window)s, starts, coalesce(%(keys)s, 'both'), 0 FROM present
-    ON CONFLICT DO NOTHING
-)
-SELECT starts FROM present
-
--- name: writers
--- Return the transactions that add to usage at this moment.
-SELECT DISTINCT virtualtransaction FROM pg_locks
-WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND relation = 'catchment.usage_count'::regclass AND mode = 'RowExclusiveLock' AND granted
-
--- name: uncounted
--- Return what a window's row lacks, in one snapshot: events that were stored before every commit added to it.
-SELECT catchment.window_usage(scope, scope_id, "window", starts, keys) - events
-FROM catchment.quota_usage
-WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND starts = %(starts)s
-  AND keys = coalesce(%(keys)s, 'both')
-
--- name: count_uncounted
--- Add the events that a window's row lacks.
-UPDATE catchment.quota_usage SET events = events + %(events)s
-WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND starts = %(starts)s
-  AND keys = coalesce(%(keys)s, 'both')
-
--- name: quotas
--- Return all quotas.
-SELECT id::text, scope, scope_id::text, "window", keys, hard FROM catchment.quota
-ORDER BY scope, scope_id, "window", keys NULLS FIRST

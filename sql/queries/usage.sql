@@ -9,22 +9,6 @@ WHERE (%(account)s::uuid IS NULL OR usage.account_id = %(account)s::uuid)
   AND (%(period)s::date IS NULL OR usage.period = %(period)s::date)
 ORDER BY usage.account, usage.project, usage.period
 
--- name: window_usage
--- Count the events of a scope in one window anew.
-SELECT catchment.window_usage(%(scope)s, %(scope_id)s::uuid, %(window)s, %(starts)s, %(keys)s)
-
--- name: quota_usage
--- Return what is used of each quota in its present window: its row, or a new count if there is no row yet.
-SELECT quota.id::text AS quota_id, coalesce(used.events, catchment.window_usage(
-    quota.scope, quota.scope_id, quota."window", present.starts, coalesce(quota.keys, 'both'))) AS events
-FROM catchment.quota
-CROSS JOIN LATERAL (
-    SELECT date_trunc(quota."window", %(at)s::timestamptz AT TIME ZONE 'UTC')::date AS starts
-) AS present
-LEFT JOIN catchment.quota_usage AS used
-  ON used.scope = quota.scope AND used.scope_id = quota.scope_id AND used."window" = quota."window"
- AND used.starts = present.starts AND used.keys = coalesce(quota.keys, 'both')
-
 -- name: close_period
 -- Make a period final.
 SELECT catchment.close_period(%(period)s)

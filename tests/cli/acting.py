@@ -6,38 +6,36 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from click.testing import CliRunner, Result
 
-from catchment.adapters.cli.actions import Managed
+from catchment.adapters.cli.actions import Management, Tag
 from catchment.adapters.cli.commands import build
+from catchment.adapters.http.tracker.tag import short_path, tag, versioned_path
 from catchment.adapters.memory.losses import MemoryLosses
+from catchment.adapters.memory.metering import MemoryMeter
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
-from catchment.adapters.memory.store import MemoryMeter, MemoryRegistry, MemorySink, Store
+from catchment.adapters.memory.store import MemoryRegistry, MemorySink, Store
 from catchment.adapters.system.hosts import ascii_origin
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.scripts import Script
+from catchment.core.accounts.snippets import Snippets
 from catchment.core.errors import NotFound, NotPossible, Unavailable
 from catchment.core.event import Event
 from catchment.core.limits import Limits
+from catchment.core.maintenance import MaintenanceResult
+from catchment.core.metering.billing import Billing
+from catchment.core.metering.reports import Reports
 from catchment.core.metering.usage import Usage
 from catchment.core.project import KeyKind
 
+from ..support.parts import memory_quotas
+
 OCTOBER = datetime(2026, 10, 5, tzinfo=UTC)
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """`catchment.adapters.cli.actions.Managed` in memory."""
-
-    administer: Administer
-    meter: MemoryMeter
-    losses: MemoryLosses
-    archive: MemoryScripts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +54,24 @@ class About:
 
 
 @dataclass(slots=True)
+class QuietMaintenance:
+    """`catchment.core.maintenance.Maintenance` that finds what a test says."""
+
+    misplaced: dict[date, int] = field(default_factory=dict)
+
+    async def once(self) -> MaintenanceResult:
+        return MaintenanceResult(partitions=("event_2026_12",), ids_forgotten=1200, misplaced=tuple(self.misplaced))
+
+    async def place(self, month: date) -> int:
+        return self.misplaced.pop(month)
+
+
+@dataclass(slots=True)
 class Commands:
     """`catchment.adapters.cli.actions.Actions` in memory, and who runs commands on them."""
 
     store: Store = field(default_factory=Store)
     ids: CountingIds = field(default_factory=CountingIds)
-    public_url: str = "https://collect.example"
     configs: list[str | None] = field(default_factory=list)
     """The settings' files that commands were run with."""
     served: list[dict[str, Any]] = field(default_factory=list)
@@ -75,7 +85,13 @@ class Commands:
     scripts: dict[str, bytes] = field(default_factory=lambda: {"catchment": b"one", "catchment.plus": b"two"})
     """The shipped ones, by name."""
 
+    maintenance: QuietMaintenance = field(default_factory=QuietMaintenance)
+
     # actions
+
+    def tag(self, name: str, key: str, script: Script | None = None) -> Tag:
+        src = "https://collect.example" + (short_path(name) if script is None else versioned_path(script))
+        return Tag(src=src, html=tag(src, key, None if script is None else script.integrity))
 
     def script(self, name: str) -> Script:
         if name not in self.scripts:
@@ -86,15 +102,19 @@ class Commands:
         return {"http": {"port": 8080, "trusted_proxies": []}, "plugins": {"csv": {"directory": "ü"}}}
 
     @asynccontextmanager
-    async def manage(self) -> AsyncIterator[Managed]:
+    async def management(self) -> AsyncIterator[Management]:
         if self.failing is not None:
             raise self.failing
         registry = MemoryRegistry(self.store)
-        yield Parts(
+        clock, limits = ToldClock(), Limits()
+        meter = MemoryMeter(self.store, clock)
+        yield Management(
             administer=Administer(registry, self.ids, ascii_origin),
-            meter=MemoryMeter(self.store, ToldClock()),
-            losses=MemoryLosses(self.store, Limits()),
-            archive=MemoryScripts(self.store),
+            snippets=Snippets(registry, MemoryScripts(self.store)),
+            quotas=memory_quotas(self.store, clock, self.ids),
+            reports=Reports(registry, meter, MemoryLosses(self.store, limits)),
+            billing=Billing(meter, self),
+            maintenance=self.maintenance,
         )
 
     def serve(self, **given: Any) -> int:
@@ -116,7 +136,7 @@ class Commands:
             About(name="given", distribution=None, version=None, module="given", hooks=("a",)),
         ]
 
-    async def bill(self, managed: Managed, backend: str, usages: Sequence[Usage]) -> int:
+    async def bill(self, backend: str, usages: Sequence[Usage]) -> int:
         if backend != "csv":
             raise NotFound(f"no plugin bills as {backend!r}")
         self.billed.append((backend, usages))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from catchment.core.keys import fingerprint
-from catchment.core.project import Access, Key, KeyKind, ProjectSettings, Window
+from catchment.core.project import Access, Key, KeyKind, SettingsChange, Window
 
 from ..support.events import an_id
 from ..support.storage import Storage
@@ -50,7 +50,7 @@ async def test_a_key_that_was_asked_for_before_it_was_made_is_seen(storage: Stor
 
 async def test_a_project_that_is_switched_off_is_seen(storage: Storage) -> None:
     _, look_up = await opened(storage)
-    await storage.administer.change_project("shop", changes=ProjectSettings(enabled=False))
+    await storage.administer.change_project("shop", changes=SettingsChange(enabled=False))
 
     async def off() -> bool:
         return not (await look_up()).project.settings.enabled
@@ -81,7 +81,7 @@ async def test_a_quota_is_seen(storage: Storage, of: str) -> None:
     _, look_up = await opened(storage)
     name = {"account": "acme", "project": "shop"}[of]
     for hard in (5, 6):
-        await storage.administer.set_quota(**{of: name}, window=Window.MONTH, hard=hard)  # type: ignore[arg-type]
+        await storage.quotas.set(**{of: name}, window=Window.MONTH, hard=hard)  # type: ignore[arg-type]
 
         async def limited(hard: int = hard) -> bool:
             return [limit.hard for limit in (await look_up()).project.quotas] == [hard]

@@ -56,7 +56,7 @@ async def test_exactly_a_hundred_of_a_quota_of_a_hundred_are_stored(database: Da
         outcomes = await store_all(sinks, requests, quotas)
         assert (outcomes.count(STORED), outcomes.count(FULL)) == (100, 80)
         assert await storage.counted() == 100
-        assert await storage.meter.room(quotas[0], requests[0][0].received_at) == 0
+        assert await storage.used(quotas[0], requests[0][0].received_at) == 100
 
 
 async def test_an_accounts_quota_holds_over_its_projects(database: Database) -> None:

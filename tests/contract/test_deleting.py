@@ -14,7 +14,7 @@ from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import AlreadyExists, Invalid, NotFound
 from catchment.core.keys import fingerprint
 from catchment.core.outcomes import StoreOutcome
-from catchment.core.project import KeyKind, Project, ProjectSettings, Quota, Scope, Window
+from catchment.core.project import NO_CHANGE, KeyKind, Project, Quota, Scope, SettingsChange, Window
 
 from ..support.events import NOON, an_event, an_id, events, project_quota
 from ..support.storage import TIMEOUT, Storage
@@ -26,7 +26,7 @@ OCTOBER = datetime(2026, 10, 31, 23, 59, tzinfo=UTC)
 
 
 async def disable(storage: Storage, project: Project) -> None:
-    await storage.administer.change_project(project.id, changes=ProjectSettings(enabled=False))
+    await storage.administer.change_project(project.id, changes=SettingsChange(enabled=False))
 
 
 async def unknown(storage: Storage, known: bytes) -> None:
@@ -117,14 +117,14 @@ async def test_a_deleted_projects_keys_origins_quotas_and_losses_are_gone_and_it
     made = await storage.administer.create_key(storage.project.id, KeyKind.BROWSER)
     known = fingerprint(made.text)
     assert await storage.projects.find(known) is not None
-    await storage.registry.set_quota(project_quota(storage.project, 5))
+    await storage.quota_store.set(project_quota(storage.project, 5))
     report = LossReport(id="r", counts={"expired": 3})
     deadline = storage.clock.monotonic() + TIMEOUT
     await storage.losses.record(storage.project.id, KeyKind.BROWSER, report, NOON, deadline=deadline)
     await delete(storage, storage.project)
     await unknown(storage, known)
     assert await storage.registry.keys(storage.project.id) == []
-    assert await storage.registry.quotas() == []
+    assert await storage.quota_store.all() == []
     assert await storage.losses.losses() == []
     assert await storage.registry.projects() == []
     (gone,) = await storage.registry.projects(deleted=True)
@@ -133,7 +133,7 @@ async def test_a_deleted_projects_keys_origins_quotas_and_losses_are_gone_and_it
     assert (await storage.administer.project("acme/shop", deleted=True)).id == new.id
     for change in (
         storage.registry.rename_project(gone.id, "other"),
-        storage.registry.change_project(gone.id, settings=ProjectSettings(), add_origins=(), remove_origins=()),
+        storage.registry.change_project(gone.id, changes=NO_CHANGE, add_origins=(), remove_origins=()),
         storage.administer.create_key(gone.id, KeyKind.SERVER),
     ):
         with pytest.raises(NotFound):
@@ -170,14 +170,14 @@ async def test_an_account_is_deleted_when_its_projects_are_and_its_usage_stays(s
         await storage.administer.delete_account("acme")
     with pytest.raises(Invalid):
         await storage.registry.delete_account(account_id)
-    await storage.registry.set_quota(
+    await storage.quota_store.set(
         Quota(id=an_id(91), scope=Scope.ACCOUNT, scope_id=account_id, window=Window.DAY, hard=5)
     )
     await delete(storage, storage.project)
     for _ in range(2):
         assert (await storage.administer.delete_account("acme")).id == account_id
     assert await storage.registry.accounts() == []
-    assert await storage.registry.quotas() == []
+    assert await storage.quota_store.all() == []
     (usage,) = await storage.meter.usage(account=account_id)
     assert (usage.account, usage.events) == ("acme", 2)
     with pytest.raises(NotFound):

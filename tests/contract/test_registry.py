@@ -10,6 +10,7 @@ from catchment.core.errors import AlreadyExists, NotFound
 from catchment.core.keys import fingerprint
 from catchment.core.origins import OriginRules
 from catchment.core.project import (
+    NO_CHANGE,
     Access,
     Account,
     Bots,
@@ -21,6 +22,7 @@ from catchment.core.project import (
     ProjectSettings,
     Quota,
     Scope,
+    SettingsChange,
     Window,
 )
 
@@ -29,13 +31,14 @@ from ..support.storage import Storage
 
 pytestmark = pytest.mark.gen_test
 
-OTHER_SETTINGS = ProjectSettings(
+OTHER_CHANGE = SettingsChange(
     bots=Bots.FILTER,
     do_not_track=DoNotTrack.FILTER,
     privacy=Privacy.HASH,
     allow_null_origin=True,
     enabled=False,
 )
+OTHER_SETTINGS = OTHER_CHANGE.of(ProjectSettings())
 
 
 def a_key(project: Project, number: int, kind: KeyKind = KeyKind.BROWSER) -> Key:
@@ -53,7 +56,7 @@ async def add_key(storage: Storage, number: int, kind: KeyKind = KeyKind.BROWSER
 
 
 async def change(storage: Storage, project_id: str | None = None, **changes: object) -> None:
-    defaults = {"settings": ProjectSettings(), "add_origins": (), "remove_origins": ()}
+    defaults = {"changes": NO_CHANGE, "add_origins": (), "remove_origins": ()}
     await storage.registry.change_project(project_id or storage.project.id, **{**defaults, **changes})  # type: ignore[arg-type]
 
 
@@ -109,13 +112,21 @@ async def test_a_project_needs_an_account_that_is_there(storage: Storage) -> Non
 async def test_a_projects_settings_and_origins_change_at_once(storage: Storage) -> None:
     await change(
         storage,
-        settings=OTHER_SETTINGS,
+        changes=OTHER_CHANGE,
         add_origins=["https://two.example", "https://example.com"],
         remove_origins=["https://example.com"],
     )
     (project,) = await storage.registry.projects()
     assert project.settings == OTHER_SETTINGS
     assert origins_of(project) == {"https://two.example"}
+
+
+async def test_a_setting_that_a_change_does_not_name_stays(storage: Storage) -> None:
+    await change(storage, changes=SettingsChange(bots=Bots.FILTER))
+    await change(storage, changes=SettingsChange(allow_null_origin=True))
+    await change(storage, changes=SettingsChange(privacy=Privacy.HASH, allow_null_origin=False))
+    (project,) = await storage.registry.projects()
+    assert project.settings == ProjectSettings(bots=Bots.FILTER, privacy=Privacy.HASH)
 
 
 async def test_an_origin_that_is_allowed_already_stays(storage: Storage) -> None:
@@ -128,7 +139,7 @@ async def test_a_change_that_can_not_be_made_changes_nothing(storage: Storage) -
     with pytest.raises(NotFound, match=r"three\.example"):
         await change(
             storage,
-            settings=OTHER_SETTINGS,
+            changes=OTHER_CHANGE,
             add_origins=["https://two.example"],
             remove_origins=["https://example.com", "https://three.example"],
         )
@@ -204,8 +215,8 @@ async def test_a_quota_is_set_in_place_of_the_one_that_is_there_and_keeps_its_id
     for number, hard in enumerate((1, 10**12, 0), 1):
         quota = a_quota(storage.project, Scope.PROJECT, Window.DAY, hard, number=number)
         expected = replace(quota, id=an_id(1))
-        assert await storage.registry.set_quota(quota) == expected
-        assert await storage.registry.quotas() == [expected]
+        assert await storage.quota_store.set(quota) == expected
+        assert await storage.quota_store.all() == [expected]
 
 
 async def test_a_quota_of_each_kind_of_key_stands_beside_one_of_both(storage: Storage) -> None:
@@ -214,8 +225,8 @@ async def test_a_quota_of_each_kind_of_key_stands_beside_one_of_both(storage: St
         for hard, keys in enumerate((None, KeyKind.BROWSER, KeyKind.SERVER), 1)
     ]
     for quota in reversed(quotas):
-        await storage.registry.set_quota(quota)
-    assert await storage.registry.quotas() == quotas
+        await storage.quota_store.set(quota)
+    assert await storage.quota_store.all() == quotas
 
 
 async def test_a_quota_that_is_removed_limits_nothing(storage: Storage) -> None:
@@ -223,13 +234,13 @@ async def test_a_quota_that_is_removed_limits_nothing(storage: Storage) -> None:
     browser, both = (a_quota(storage.project, Scope.PROJECT, Window.DAY, hard, keys)
                      for hard, keys in ((1, KeyKind.BROWSER), (2, None)))  # fmt: skip
     for quota in (browser, both):
-        await storage.registry.set_quota(quota)
-    assert await storage.registry.remove_quota(browser.id) == browser
-    assert await storage.registry.quotas() == [both]
+        await storage.quota_store.set(quota)
+    assert await storage.quota_store.remove(browser.id) == browser
+    assert await storage.quota_store.all() == [both]
     assert [limit.hard for limit in (await found(storage, known)).project.quotas] == [2]
     for gone in (browser.id, "no id"):
         with pytest.raises(NotFound):
-            await storage.registry.remove_quota(gone)
+            await storage.quota_store.remove(gone)
 
 
 async def test_a_key_comes_with_the_in_lock_order_its_project_and_account(storage: Storage) -> None:
@@ -241,8 +252,8 @@ async def test_a_key_comes_with_the_in_lock_order_its_project_and_account(storag
         a_quota(storage.project, Scope.ACCOUNT, Window.MONTH, 3),
     ]
     for quota in (*quotas, a_quota(other, Scope.PROJECT, Window.DAY, 9), a_quota(other, Scope.ACCOUNT, Window.DAY, 10)):
-        await storage.registry.set_quota(quota)
-    assert len(await storage.registry.quotas()) == 5
+        await storage.quota_store.set(quota)
+    assert len(await storage.quota_store.all()) == 5
     expected = (quotas[2], quotas[1], quotas[0])
     assert (await found(storage, known)).project.quotas == expected
     (shop,) = [project for project in await storage.registry.projects() if project.name == "shop"]

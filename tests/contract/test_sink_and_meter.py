@@ -40,7 +40,7 @@ async def test_an_empty_request_is_answered(storage: Storage) -> None:
 
 async def test_nothing_is_used_where_nothing_was_stored(storage: Storage) -> None:
     assert await storage.meter.usage() == []
-    assert await storage.meter.room(project_quota(storage.project, 7), NOON) == 7
+    assert await storage.used(project_quota(storage.project, 7)) == 0
 
 
 async def test_an_event_with_everything_is_stored(storage: Storage) -> None:
@@ -144,7 +144,7 @@ async def test_what_was_stored_before_a_quota_was_set_is_counted(storage: Storag
     await storage.store(*events(storage.project, 5))
     for window in Window:
         quota = project_quota(storage.project, 6, window)
-        assert await storage.meter.room(quota, NOON) == 1
+        assert await storage.used(quota) == 5
     outcomes = await storage.store(*events(storage.project, 3, "more"), quotas=(project_quota(storage.project, 6),))
     assert outcomes == [STORED, FULL, FULL]
 
@@ -164,7 +164,7 @@ async def test_an_accounts_quota_counts_all_its_projects(storage: Storage) -> No
     assert await storage.store(*events(storage.project, 2), quotas=quotas) == [STORED] * 2
     assert await storage.store(*events(blog, 2), quotas=quotas) == [STORED, FULL]
     assert await storage.store(an_event(storage.project, "one more"), quotas=quotas) == [FULL]
-    assert await storage.meter.room(quotas[0], NOON) == 0
+    assert await storage.used(quotas[0]) == 3
 
 
 async def test_all_limits_must_have_room(storage: Storage) -> None:
@@ -176,8 +176,8 @@ async def test_all_limits_must_have_room(storage: Storage) -> None:
         FULL,
     ]
     assert await storage.store(*events(blog, 3), quotas=(account, project_quota(blog, 9))) == [STORED, STORED, FULL]
-    assert await storage.meter.room(account, NOON) == 0
-    assert await storage.meter.room(project_quota(blog, 9), NOON) == 7
+    assert await storage.used(account) == 4
+    assert await storage.used(project_quota(blog, 9)) == 2
 
 
 async def test_what_one_limit_refuses_takes_nothing_of_another(storage: Storage) -> None:
@@ -220,13 +220,13 @@ async def test_a_quota_that_was_lowered_refuses_all(storage: Storage) -> None:
     await storage.store(*events(storage.project, 3), quotas=(project_quota(storage.project, 5),))
     lowered = project_quota(storage.project, 2)
     assert await storage.store(an_event(storage.project, "one"), quotas=(lowered,)) == [FULL]
-    assert await storage.meter.room(lowered, NOON) == 0
+    assert await storage.used(lowered) == 3
 
 
 async def test_a_quota_may_be_larger_than_any_integer_of_32_bits(storage: Storage) -> None:
     quota = project_quota(storage.project, 10**15)
     assert await storage.store(an_event(storage.project, "one"), quotas=(quota,)) == [STORED]
-    assert await storage.meter.room(quota, NOON) == 10**15 - 1
+    assert await storage.used(quota) == 1
 
 
 # kinds of key
@@ -240,7 +240,7 @@ async def test_a_quota_of_a_kind_of_key_holds_that_kind_apart(storage: Storage) 
     )
     assert await storage.store(*browser, quotas=quotas) == [STORED, STORED, FULL, FULL]
     assert await storage.store(*server, quotas=quotas) == [STORED] * 4
-    assert await storage.meter.room(quotas[0], NOON) == 0
+    assert await storage.used(quotas[0]) == 2
     assert await storage.counted() == 6
 
 

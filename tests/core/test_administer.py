@@ -7,9 +7,10 @@ import pytest
 from catchment.adapters.memory.parts import CountingIds
 from catchment.adapters.memory.store import MemoryRegistry, Store
 from catchment.core.accounts.administer import Administer
+from catchment.core.accounts.errors import AccountHasProjects, NoSuchAccount, NoSuchProject, ProjectIsEnabled
 from catchment.core.errors import AlreadyExists, Invalid, NotFound
 from catchment.core.keys import fingerprint, kind_of
-from catchment.core.project import KeyKind, ProjectSettings, Scope, Window
+from catchment.core.project import KeyKind, ProjectSettings, SettingsChange
 
 pytestmark = pytest.mark.gen_test
 
@@ -75,9 +76,9 @@ async def test_a_project_is_named_by_its_id_its_whole_name_or_its_bare_name(admi
     assert (await administer.project("blog")).id == blog.id
     with pytest.raises(Invalid, match="acme/shop, other/shop"):
         await administer.project("shop")
-    with pytest.raises(NotFound):
+    with pytest.raises(NoSuchProject, match="'nothing'"):
         await administer.project("nothing")
-    with pytest.raises(NotFound):
+    with pytest.raises(NoSuchAccount, match="'nothing'"):
         await administer.account("nothing")
 
 
@@ -100,7 +101,7 @@ async def test_origins_are_brought_into_ascii(administer: Administer) -> None:
 async def test_a_change_says_what_it_changes_and_keeps_the_rest(administer: Administer) -> None:
     await administer.create_account("acme")
     await administer.create_project("shop", "acme", ["https://example.com"])
-    changed = await administer.change_project("shop", changes=ProjectSettings(enabled=False))
+    changed = await administer.change_project("shop", changes=SettingsChange(enabled=False))
     assert not changed.settings.enabled
     changed = await administer.change_project("shop", add_origins=["https://two.example"])
     assert not changed.settings.enabled
@@ -124,20 +125,12 @@ async def test_a_key_that_is_not_there_is_said(administer: Administer, key: str)
         await administer.revoke_key(key)
 
 
-async def test_a_quota_is_of_an_account_or_a_project(administer: Administer) -> None:
-    account = await administer.create_account("acme")
+async def test_errors_carry_what_they_are_about(administer: Administer) -> None:
+    await administer.create_account("acme")
     project, _ = await administer.create_project("shop", "acme", [])
-    first, name = await administer.set_quota(account="acme", window=Window.MONTH, hard=0)
-    assert (first.scope, first.scope_id, name) == (Scope.ACCOUNT, account.id, "acme")
-    second, name = await administer.set_quota(project="shop", window=Window.DAY, keys=KeyKind.SERVER, hard=5)
-    assert (second.scope, second.scope_id, name) == (Scope.PROJECT, project.id, "acme/shop")
-    await administer.set_quota(account="acme", window=Window.MONTH, hard=7)
-    assert [(quota.hard, name) for quota, name in await administer.quotas()] == [(7, "acme"), (5, "acme/shop")]
-    assert await administer.remove_quota(second.id) == (second, "acme/shop")
-    assert [quota.id for quota, _ in await administer.quotas()] == [first.id]
-    for wrong in ({}, {"account": "acme", "project": "shop"}):
-        with pytest.raises(Invalid, match="say one of them"):
-            await administer.set_quota(window=Window.DAY, hard=1, **wrong)
-    for wrong_hard in (-1, 2**63):
-        with pytest.raises(Invalid, match="0 to 9223372036854775807"):
-            await administer.set_quota(account="acme", window=Window.DAY, hard=wrong_hard)
+    with pytest.raises(AccountHasProjects) as has_projects:
+        await administer.delete_account("acme")
+    assert (has_projects.value.account, has_projects.value.projects) == ("acme", ("shop",))
+    with pytest.raises(ProjectIsEnabled) as is_enabled:
+        await administer.delete_project("shop")
+    assert is_enabled.value.project == project

@@ -171,7 +171,7 @@ async def test_a_project_that_is_switched_off_is_refused(house: House) -> None:
 
 
 async def test_an_event_over_the_quota_is_refused(house: House) -> None:
-    await house.administer.set_quota(project="shop", window=Window.MONTH, hard=1)
+    await house.quotas.set(project="shop", window=Window.MONTH, hard=1)
     assert (await house.receipt()).outcome is Outcome.STORED
     receipt = await house.receipt()
     assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, Reason.QUOTA_EXCEEDED)
@@ -204,7 +204,7 @@ DAYS_OF_NOVEMBER_LEFT = 28 * 86400 + 43200
 async def test_an_event_over_the_quota_is_told_which_and_until_when(
     house: House, quota: dict[str, Any], key: KeyKind, words: str, retry_after: int
 ) -> None:
-    await house.administer.set_quota(**quota, hard=1)
+    await house.quotas.set(**quota, hard=1)
     sent = {"key": house.server_key} if key is KeyKind.SERVER else {}
     await house.receipt(**sent)
     refusal = (await house.receipt(**sent)).refusal
@@ -213,7 +213,7 @@ async def test_an_event_over_the_quota_is_told_which_and_until_when(
 
 
 async def test_a_quota_starts_again_with_its_window(house: House) -> None:
-    await house.administer.set_quota(account="acme", window=Window.DAY, hard=1)
+    await house.quotas.set(account="acme", window=Window.DAY, hard=1)
     await house.receipt()
     house.clock.jump(datetime(2026, 11, 3, 0, 0, tzinfo=UTC))
     assert (await house.receipt()).outcome is Outcome.STORED

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from catchment.config.parts import management
+from catchment.config.management import open_management
 from catchment.config.settings import load
 
 from ..support.answers import Answer
@@ -106,9 +106,9 @@ class Installation:
 
         async def make() -> Project:
             settings = load(None, {"CATCHMENT_DATABASE__URL": self.dsn})
-            async with management(settings, self.dsn) as parts:
-                await parts.administer.create_account(name)
-                made, key = await parts.administer.create_project(name, name, [origin])
+            async with open_management(settings, self.dsn) as management:
+                await management.administer.create_account(name)
+                made, key = await management.administer.create_project(name, name, [origin])
             return Project(id=made.id, name=name, browser_key=key.text)
 
         return asyncio.run(make())

@@ -11,21 +11,24 @@ import psycopg2
 import pytest
 
 from catchment.adapters.http.tracker.handing_out import shipped_scripts
-from catchment.config.parts import management
+from catchment.adapters.http.tracker.tag import tag, versioned_path
+from catchment.config.management import open_management
 from catchment.config.settings import load
-from catchment.core.accounts.scripts import NAMES, Script, tag
+from catchment.core.accounts.scripts import NAMES, Script
 
 from .running import BROWSER, ORIGIN, Installation, Project, Serving
 
 OLD = Script(name="catchment", content=b"/* as an earlier version was shipped */\n" * 20)
 
 
-def keep(installation: Installation, script: Script) -> None:
+def pin(installation: Installation, project: Project, script: Script) -> None:
     """What an earlier version's `catchment project snippet --sri` did."""
 
     async def run() -> None:
-        async with management(load(None, {"CATCHMENT_DATABASE__URL": installation.dsn}), installation.dsn) as parts:
-            await parts.archive.keep(script)
+        async with open_management(
+            load(None, {"CATCHMENT_DATABASE__URL": installation.dsn}), installation.dsn
+        ) as management:
+            await management.snippets.make(project.id, script)
 
     asyncio.run(run())
 
@@ -46,7 +49,7 @@ def test_the_script_of_this_installation_is_served(shared_server: Serving, name:
         assert "make assets" in answer.json["detail"]
     else:
         assert (answer.status, answer.body) == (200, script.content)
-        assert shared_server.get(script.versioned_path).body == script.content
+        assert shared_server.get(versioned_path(script)).body == script.content
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,9 +63,9 @@ def test_a_pinned_tag_is_printed_and_its_address_answers(
         assert done.returncode == 1
         assert "make assets" in done.stderr
         return
-    address = f"http://localhost:8080{script.versioned_path}"
+    address = f"http://localhost:8080{versioned_path(script)}"
     assert done.stdout.strip() == tag(address, shared_project.browser_key, script.integrity)
-    answer = shared_server.get(script.versioned_path)
+    answer = shared_server.get(versioned_path(script))
     assert (answer.status, answer.body) == (200, script.content)
 
 
@@ -74,10 +77,10 @@ def test_the_short_tag_needs_no_script(shared: Installation, shared_project: Pro
 def test_a_version_that_was_handed_out_is_served_by_every_server_from_then_on(
     installation: Installation, project: Project
 ) -> None:
-    keep(installation, OLD)
+    pin(installation, project, OLD)
     for _ in range(2):
         with installation.serving(workers=2) as server:
-            answer = server.get(OLD.versioned_path)
+            answer = server.get(versioned_path(OLD))
             assert (answer.status, answer.body) == (200, OLD.content)
             assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
             assert server.get("/catchment.0123456789abcdef.js").status == 404

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catchment.config.parts import management
+from catchment.config.management import open_management
 from catchment.config.settings import load as load_settings
 from catchment.core.project import KeyKind
 
@@ -58,11 +58,11 @@ def prepare(cluster: Cluster) -> tuple[Site, Site]:
 async def _sites(dsn: str, *names: str) -> list[Site]:
     """Without a process each: how commands make projects is tested elsewhere."""
     sites = []
-    async with management(load_settings(None, {"CATCHMENT_DATABASE__URL": dsn}), dsn) as parts:
-        await parts.administer.create_account("acme")
+    async with open_management(load_settings(None, {"CATCHMENT_DATABASE__URL": dsn}), dsn) as management:
+        await management.administer.create_account("acme")
         for name in names:
-            project, browser = await parts.administer.create_project(name, "acme", [ORIGIN])
-            server = await parts.administer.create_key(project.id, KeyKind.SERVER)
+            project, browser = await management.administer.create_project(name, "acme", [ORIGIN])
+            server = await management.administer.create_key(project.id, KeyKind.SERVER)
             sites.append(Site(id=project.id, browser_key=browser.text, server_key=server.text))
     return sites
 

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -27,11 +27,12 @@ from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS, Script
 from catchment.core.collecting.losses import LossReport, Recorded
 from catchment.core.event import Enrichment, Event
 from catchment.core.limits import Limits
+from catchment.core.metering.quotas import Quotas
 from catchment.core.outcomes import EventWarning, Filtered, OverQuota, Reason, Refusal, StoreOutcome
-from catchment.core.project import KeyKind, Project, Quota, Window
+from catchment.core.project import KeyKind, Project, Quota, SettingsChange, Window
 
 from ..support.answers import Answer
-from ..support.parts import memory_parts
+from ..support.parts import memory_parts, memory_quotas
 
 ORIGIN = "https://shop.example"
 PAGE = f"{ORIGIN}/beans?tab=1"
@@ -158,6 +159,7 @@ class Site:
     projects: CountedProjects = field(init=False)
     sink: GatedSink = field(init=False)
     administer: Administer = field(init=False)
+    quotas: Quotas = field(init=False)
     server: Server = field(init=False)
     wires: list[Wire] = field(default_factory=list)
     drained: bool = False
@@ -170,6 +172,7 @@ class Site:
         self.projects, self.sink = CountedProjects(self.storage), GatedSink(self.storage)
         self.losses, self.archive = BreakableLosses(self.storage, self.limits), CountedScripts(self.storage)
         self.administer = Administer(MemoryRegistry(self.storage), self.ids, lambda origin: origin)
+        self.quotas = memory_quotas(self.storage, self.clock, self.ids)
         parts = memory_parts(
             self.storage,
             self.limits,
@@ -237,11 +240,10 @@ class Site:
 
     async def change(self, **changes: Any) -> None:
         """Changes the project's settings."""
-        settings = replace((await self.administer.project("shop")).settings, **changes)
-        await self.administer.change_project(self.project.id, changes=settings)
+        await self.administer.change_project(self.project.id, changes=SettingsChange(**changes))
 
     async def limit(self, hard: int) -> None:
-        await self.administer.set_quota(project=self.project.id, window=Window.MONTH, hard=hard)
+        await self.quotas.set(project=self.project.id, window=Window.MONTH, hard=hard)
 
     def event(self, **fields: object) -> dict[str, object]:
         """A good event of the browser key; `fields` change it, and None takes one out."""

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from catchment.adapters.http.tracker.handing_out import Tracker
+from catchment.adapters.http.tracker.tag import short_path, versioned_path
 from catchment.core.accounts.scripts import NAMES, TRACKER, TRACKER_PLUS, Script
 from catchment.core.errors import Unavailable
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.gen_test
 FOR_NOW = "public, max-age=3600"
 FOR_GOOD = "public, max-age=31536000, immutable"
 OLD = Script(name=TRACKER, content=b"/* as it was shipped once */")
-PATHS = [path for script in SHIPPED.values() for path in (script.short_path, script.versioned_path)]
+PATHS = [path for script in SHIPPED.values() for path in (short_path(script.name), versioned_path(script))]
 
 
 def check_script(answer: Answer, script: Script, caching: str) -> None:
@@ -47,8 +48,8 @@ def check_for_any_page(answer: Answer) -> None:
 @pytest.mark.parametrize("origin", ["https://shop.example", "https://stranger.example", "null", None])
 async def test_the_shipped_scripts_are_served_to_every_page(site: Site, name: str, origin: str | None) -> None:
     script = SHIPPED[name]
-    check_script(await site.ask("GET", script.short_path, origin=origin), script, FOR_NOW)
-    check_script(await site.ask("GET", script.versioned_path, origin=origin), script, FOR_GOOD)
+    check_script(await site.ask("GET", short_path(script.name), origin=origin), script, FOR_NOW)
+    check_script(await site.ask("GET", versioned_path(script), origin=origin), script, FOR_GOOD)
     assert site.archive.asked == site.projects.asked == 0
 
 
@@ -133,7 +134,7 @@ async def test_packed_and_plain_are_two_to_a_cache(site: Site) -> None:
     assert (await site.ask("GET", "/catchment.js", b"", crossed)).status == 200
 
 
-@pytest.mark.parametrize("path", ["/catchment.js", SHIPPED[TRACKER].versioned_path])
+@pytest.mark.parametrize("path", ["/catchment.js", versioned_path(SHIPPED[TRACKER])])
 async def test_other_methods_are_told_which_there_are(site: Site, path: str) -> None:
     for method in ("POST", "PUT", "DELETE"):
         answer = await site.ask(method, path, b"")
@@ -194,9 +195,9 @@ async def test_a_version_that_was_handed_out_is_served_for_good(site: Site) -> N
     """After an upgrade the shipped script is another one."""
     await site.archive.keep(OLD)
     for _ in range(3):
-        check_script(await site.ask("GET", OLD.versioned_path), OLD, FOR_GOOD)
+        check_script(await site.ask("GET", versioned_path(OLD)), OLD, FOR_GOOD)
     assert site.archive.asked == 1
-    packed = await site.ask("GET", OLD.versioned_path, b"", {"Accept-Encoding": "gzip"})
+    packed = await site.ask("GET", versioned_path(OLD), b"", {"Accept-Encoding": "gzip"})
     assert gzip.decompress(packed.body) == OLD.content
     check_script(await site.ask("GET", "/catchment.js"), SHIPPED[TRACKER], FOR_NOW)
 
@@ -208,25 +209,25 @@ async def test_a_version_is_of_its_name_alone(site: Site) -> None:
 
 async def test_a_version_that_nobody_has_is_looked_for_once_in_a_while(site: Site) -> None:
     for _ in range(3):
-        check_problem(await site.ask("GET", OLD.versioned_path), 404, "not_found")
+        check_problem(await site.ask("GET", versioned_path(OLD)), 404, "not_found")
     assert site.archive.asked == 1
     await site.archive.keep(OLD)
     site.clock.advance(timedelta(seconds=Tracker.UNKNOWN_SECONDS))
-    check_script(await site.ask("GET", OLD.versioned_path), OLD, FOR_GOOD)
+    check_script(await site.ask("GET", versioned_path(OLD)), OLD, FOR_GOOD)
 
 
 async def test_while_the_database_is_away_the_shipped_version_is_there(site: Site) -> None:
     await site.archive.keep(OLD)
     site.storage.failing = Unavailable("away", retry_after=7)
     for script in SHIPPED.values():
-        check_script(await site.ask("GET", script.short_path), script, FOR_NOW)
-        check_script(await site.ask("GET", script.versioned_path), script, FOR_GOOD)
-    answer = await site.ask("GET", OLD.versioned_path)
+        check_script(await site.ask("GET", short_path(script.name)), script, FOR_NOW)
+        check_script(await site.ask("GET", versioned_path(script)), script, FOR_GOOD)
+    answer = await site.ask("GET", versioned_path(OLD))
     check_problem(answer, 503, "unavailable")
     assert answer.headers["Retry-After"] == "7"
     assert answer.headers["Cache-Control"] == "no-store"
     site.storage.failing = None
-    check_script(await site.ask("GET", OLD.versioned_path), OLD, FOR_GOOD)
+    check_script(await site.ask("GET", versioned_path(OLD)), OLD, FOR_GOOD)
 
 
 async def test_look_ups_at_the_same_time_are_bounded(site: Site) -> None:
@@ -234,31 +235,31 @@ async def test_look_ups_at_the_same_time_are_bounded(site: Site) -> None:
     paths = [f"/catchment.{n:016x}.js" for n in range(Tracker.AT_ONCE)]
     asked = [asyncio.ensure_future(site.ask("GET", path)) for path in paths]
     await eventually(lambda: site.archive.asked == Tracker.AT_ONCE, "all are being looked up")
-    check_problem(await site.ask("GET", OLD.versioned_path), 503, "unavailable")
+    check_problem(await site.ask("GET", versioned_path(OLD)), 503, "unavailable")
     check_script(await site.ask("GET", "/catchment.js"), SHIPPED[TRACKER], FOR_NOW)
     site.archive.gate.set()
     for answer in await asyncio.gather(*asked):
         check_problem(answer, 404, "not_found")
-    check_problem(await site.ask("GET", OLD.versioned_path), 404, "not_found")
+    check_problem(await site.ask("GET", versioned_path(OLD)), 404, "not_found")
 
 
 async def test_what_is_kept_in_memory_is_bounded(site: Site) -> None:
     old = [Script(name=TRACKER, content=b"%d" % n) for n in range(Tracker.KEPT + 1)]
     for script in old:
         await site.archive.keep(script)
-        check_script(await site.ask("GET", script.versioned_path), script, FOR_GOOD)
+        check_script(await site.ask("GET", versioned_path(script)), script, FOR_GOOD)
     asked = site.archive.asked
     for script in old[1:]:
-        await site.ask("GET", script.versioned_path)
+        await site.ask("GET", versioned_path(script))
     assert site.archive.asked == asked
-    check_script(await site.ask("GET", old[0].versioned_path), old[0], FOR_GOOD)
+    check_script(await site.ask("GET", versioned_path(old[0])), old[0], FOR_GOOD)
     assert site.archive.asked == asked + 1
 
 
 async def test_metrics_have_one_label_for_all_versions(site: Site) -> None:
     for number in range(3):
         await site.ask("GET", f"/catchment.{number:016x}.js")
-    await site.ask("GET", SHIPPED[TRACKER_PLUS].versioned_path)
+    await site.ask("GET", versioned_path(SHIPPED[TRACKER_PLUS]))
     await site.ask("GET", "/catchment.js")
     text = (await site.ask("GET", "/metrics")).body.decode()
     assert 'route="/catchment.{version}.js",status="404"} 3.0' in text

@@ -14,7 +14,7 @@ import pytest
 from aiopg.connection import Connection
 
 from catchment.adapters.memory.parts import ToldClock
-from catchment.adapters.postgres.maintenance import Maintenance
+from catchment.adapters.postgres.maintenance import PostgresMaintenance
 from catchment.adapters.postgres.projects import CachedProjects
 
 from ..support.database import Database
@@ -84,7 +84,7 @@ async def test_projects_end(embedded_database: Database, monkeypatch: pytest.Mon
 @answers(9)
 async def test_maintenance_ends(embedded_database: Database, monkeypatch: pytest.MonkeyPatch, answer: int) -> None:
     async with open_link(embedded_database) as link:
-        maintenance = Maintenance(link, ToldClock())
+        maintenance = PostgresMaintenance(link, ToldClock())
         closing = with_answer(monkeypatch, answer, maintenance.close)
         maintenance.start()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catchment.core.project import ProjectSettings
+from catchment.core.project import SettingsChange
 
 from ..support.database import Database
 from ..support.events import events
@@ -31,7 +31,7 @@ async def test_of_a_deleted_project_every_table_is_rid_except_what_is_billed(dat
         assert tables >= {"event", "event_id", "loss", "key", "usage_count"}
         for table in ("loss_report", "quarantine"):
             database.execute(FILL[table], storage.project.id)
-        await storage.administer.change_project("shop", changes=ProjectSettings(enabled=False))
+        await storage.administer.change_project("shop", changes=SettingsChange(enabled=False))
         await storage.administer.delete_project("shop")
         left = {table for table in tables if database.execute(f"SELECT 1 FROM catchment.{table} LIMIT 1")}  # noqa: S608
         assert left == KEPT
@@ -49,7 +49,7 @@ async def test_a_project_is_deleted_while_another_one_s_events_wait_for_their_co
     async with postgres_storage(database) as storage:
         blog = await storage.add_project("blog")
         await storage.store(*events(storage.project, 3))
-        await storage.administer.change_project("shop", changes=ProjectSettings(enabled=False))
+        await storage.administer.change_project("shop", changes=SettingsChange(enabled=False))
         with database.connect() as storing, storing.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO catchment.usage_count VALUES (%s, '2026-11-01', 99, 0), (%s, '2026-11-01', 98, 0)",

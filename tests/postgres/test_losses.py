@@ -11,7 +11,7 @@ import pytest
 
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.losses import PostgresLosses
-from catchment.adapters.postgres.maintenance import Maintenance
+from catchment.adapters.postgres.maintenance import PostgresMaintenance
 from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.system.clock import SystemClock
 from catchment.core.accounts.scripts import Script
@@ -106,7 +106,7 @@ async def test_ids_of_reports_are_known_for_32_days_and_counts_for_good(embedded
         losses = PostgresLosses(links, clock=ToldClock(), limits=Limits())
         await record(losses, "young", young)
         await record(losses, "old", old)
-        done = await Maintenance(link, clock).once()
+        done = await PostgresMaintenance(link, clock).once()
         assert done.ids_forgotten == 1
         assert await record(losses, "young") is Recorded.BEFORE
         assert await record(losses, "old") is Recorded.NOW

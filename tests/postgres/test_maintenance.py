@@ -10,12 +10,13 @@ import pytest
 
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.postgres.errors import DatabaseError
-from catchment.adapters.postgres.maintenance import Busy, Maintenance, MaintenanceResult
+from catchment.adapters.postgres.maintenance import Busy, PostgresMaintenance
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.system.clock import SystemClock
 from catchment.core.errors import Invalid, Unavailable
+from catchment.core.maintenance import MaintenanceResult
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.tasks import end
 
@@ -100,7 +101,7 @@ async def test_ids_are_known_for_32_days(database: Database) -> None:
     young, old = LONG_AGO - KNOWN_IDS, LONG_AGO - KNOWN_IDS - timedelta(microseconds=1)
     await store(database, an_event(PROJECT, "young", received_at=young), an_event(PROJECT, "old", received_at=old))
     async with open_link(database) as link, open_sink(database) as sink:
-        await Maintenance(link, clock).once()
+        await PostgresMaintenance(link, clock).once()
         again = [an_event(PROJECT, event_id) for event_id in ("young", "old")]
         assert await sink.store(again, (), deadline=30) == [StoreOutcome.DUPLICATE, StoreOutcome.STORED]
 
@@ -112,7 +113,7 @@ async def test_salts_are_forgotten_48_hours_after_their_day_began(database: Data
         salts = PostgresSalts(links, CountingIds())
         for days in range(5):
             await salts.of_day((clock.now() - timedelta(days=days)).date())
-        await Maintenance(link, clock).once()
+        await PostgresMaintenance(link, clock).once()
     kept = database.execute("SELECT day FROM catchment.salt ORDER BY day")
     assert kept == [(date(2025, 11, 1),), (date(2025, 11, 2),)]
 
@@ -135,7 +136,7 @@ async def test_quota_windows_are_deleted_62_days_after_their_end(database: Datab
         )
     assert database.one("SELECT catchment.forget_quota_windows('2026-01-01', 8)") == 8
     async with open_link(database, "maintenance") as link:
-        assert await Maintenance(link, ToldClock(NOON)).once() == MaintenanceResult()
+        assert await PostgresMaintenance(link, ToldClock(NOON)).once() == MaintenanceResult()
     kept = database.execute('SELECT "window", starts FROM catchment.quota_usage ORDER BY 1')
     assert kept == [("day", date(2026, 9, 1)), ("month", date(2026, 9, 1))]
 
@@ -156,7 +157,7 @@ async def test_servers_agree_on_the_salt_of_a_day(database: Database) -> None:
 async def test_maintenance_does_all_of_it_and_says_what(database: Database) -> None:
     clock = ToldClock()
     async with open_link(database) as link:
-        maintenance = Maintenance(link, clock)
+        maintenance = PostgresMaintenance(link, clock)
         assert await maintenance.once() == MaintenanceResult()
         await store(
             database,
@@ -182,7 +183,7 @@ async def test_events_are_moved_out_of_the_default_partition(database: Database)
     }
     await store(database, *(an_event(PROJECT, name, received_at=moment) for name, moment in moments.items()))
     async with open_link(database) as link:
-        maintenance = Maintenance(link, ToldClock())
+        maintenance = PostgresMaintenance(link, ToldClock())
         assert await maintenance.place(date(2030, 5, 1)) == 2
         assert (await maintenance.once()).misplaced == (date(2030, 4, 1), date(2030, 6, 1))
     assert {name: where(database, name).removeprefix("catchment.event_") for name in moments} == {
@@ -200,7 +201,7 @@ async def test_events_are_moved_out_of_the_default_partition(database: Database)
 async def test_of_several_servers_one_does_it(database: Database) -> None:
     """One session has the lock from the first part to the last, and releases it if it ends, fails or dies."""
     async with open_link(database) as link, open_link(database, "other") as other:
-        maintenance, others = Maintenance(link, ToldClock()), Maintenance(other, ToldClock())
+        maintenance, others = PostgresMaintenance(link, ToldClock()), PostgresMaintenance(other, ToldClock())
         with locked(database, "catchment.loss_report"):  # one of the last parts
             first = asyncio.create_task(maintenance.once())
             await busy(database, "test")
@@ -225,7 +226,7 @@ async def test_by_hand_one_waits_for_another(database: Database) -> None:
     async with open_link(database) as link, open_link(database, "other") as other:
         async with other.one_session():
             assert await other.run("maintenance_lock") == [(True,)]
-            by_hand = asyncio.create_task(Maintenance(link, SystemClock(), wait=30).once())
+            by_hand = asyncio.create_task(PostgresMaintenance(link, SystemClock(), wait=30).once())
             await eventually(lambda: sessions(database, "test") == 1, "it waits")
         assert isinstance(await by_hand, MaintenanceResult)
 
@@ -237,10 +238,10 @@ async def test_a_part_that_fails_does_not_stop_the_others(database: Database) ->
     clock.advance(timedelta(days=90))
     async with open_link(database) as link:
         with reading(database, "catchment.event"), pytest.raises(DatabaseError) as raised:
-            await Maintenance(link, clock).once()
+            await PostgresMaintenance(link, clock).once()
         assert raised.value.sqlstate == "55P03"  # never that of a statement that took too long
         assert database.one("SELECT count(*) FROM catchment.event_id") == 0
-        assert (await Maintenance(link, clock).once()).partitions[-1] == "event_2027_04"
+        assert (await PostgresMaintenance(link, clock).once()).partitions[-1] == "event_2027_04"
 
 
 # what it costs
@@ -289,7 +290,7 @@ async def test_looking_for_misplaced_months_costs_in_proportion_to_their_number(
 async def test_a_month_that_is_missing_is_made_before_the_first_event(database: Database) -> None:
     clock = ToldClock(datetime(2027, 8, 15, tzinfo=UTC))
     async with open_link(database) as one, open_link(database, "other") as other:
-        await asyncio.gather(*(Maintenance(link, clock).begin() for link in (one, other)))
+        await asyncio.gather(*(PostgresMaintenance(link, clock).begin() for link in (one, other)))
         assert database.one("SELECT to_regclass('catchment.event_2027_08') IS NOT NULL")
         assert database.one("SELECT to_regclass('catchment.event_2027_09') IS NULL")
         assert await eventually(lambda: sessions(database) == 0, "no session is left")
@@ -304,12 +305,12 @@ async def test_a_month_that_can_not_be_made_stops_no_start(
     async with open_link(database) as link:
         if why == "somebody reads":
             with reading(database, "catchment.event"):
-                await Maintenance(link, ToldClock(now)).begin()
+                await PostgresMaintenance(link, ToldClock(now)).begin()
             assert "(keep_partitions: retry (55P03)): events go to the default partition" in caplog.text
             assert "`catchment maintain`" in caplog.text
         else:
             await store(database, an_event(PROJECT, "far", received_at=now))
-            await Maintenance(link, ToldClock(now)).begin()
+            await PostgresMaintenance(link, ToldClock(now)).begin()
     await store(database, an_event(PROJECT, "near", received_at=now))
     assert where(database, "near") == "catchment.event_default"
 
@@ -320,7 +321,7 @@ async def test_maintenance_that_fails_says_what_helps_and_goes_on(
 ) -> None:
     clock = ToldClock(datetime(2027, 8, 15, tzinfo=UTC))
     async with open_link(database) as link:
-        maintenance = Maintenance(link, clock)
+        maintenance = PostgresMaintenance(link, clock)
         with reading(database, "catchment.event"):
             maintenance.start()
             await eventually(lambda: "maintenance failed" in caplog.text, "it failed")
@@ -341,7 +342,7 @@ async def test_what_is_done_by_hand_may_take_its_time(database: Database) -> Non
         "CREATE TRIGGER slow BEFORE DELETE ON catchment.event_default FOR EACH ROW EXECUTE FUNCTION slow()"
     )
     async with open_link(database, timeout=1.0) as link:
-        assert await Maintenance(link, ToldClock()).place(date(2030, 5, 1)) == 1
+        assert await PostgresMaintenance(link, ToldClock()).place(date(2030, 5, 1)) == 1
         assert await link.run("setting", name="statement_timeout") == [("900ms",)]
 
 
@@ -424,7 +425,7 @@ async def test_maintenance_goes_by_the_databases_clock_if_a_servers_is_wrong(
     ):
         database.execute(f"INSERT INTO catchment.{rows}")
     async with open_link(database) as link:
-        done = await Maintenance(link, ToldClock(now + off)).once()
+        done = await PostgresMaintenance(link, ToldClock(now + off)).once()
     assert done.ids_forgotten == 2
     assert not [name for name in done.partitions if abs(int(name[6:10]) - now.year) > 1]
     assert database.execute("SELECT event_id FROM catchment.event_id") == [("young",)]

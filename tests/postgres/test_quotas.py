@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from catchment.adapters.postgres import registry
+from catchment.adapters.postgres import quotas
 from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
 from catchment.core.errors import Unavailable
 from catchment.core.event import Event
@@ -93,7 +93,7 @@ async def test_a_quota_that_is_set_late_counts_what_is_there(database: Database,
     async with postgres_storage(database) as storage:
         await storage.store(*new(storage.project, 3, "before"))
         quota = a_quota(storage.project, 5, window, scope)
-        await storage.registry.set_quota(quota)
+        await storage.quota_store.set(quota)
         assert used(database, quota) == 3  # before anybody meets it
         outcomes = await storage.store(*new(storage.project, 3, "after"), quotas=(quota,))
         assert outcomes == ["stored", "stored", "quota_exceeded"]
@@ -112,7 +112,7 @@ async def test_a_quota_of_a_kind_of_key_that_is_set_late_counts_what_came_by_it(
             await storage.store(*events(storage.project, count, received_at=at, key_kind=kind))
         has = {KeyKind.BROWSER: 3, KeyKind.SERVER: 2}[keys]
         quota = a_quota(storage.project, has + 1, window, keys=keys)
-        await storage.registry.set_quota(quota)
+        await storage.quota_store.set(quota)
         assert used(database, quota) == has
         assert await storage.meter.quota_usage(at) == {quota.id: has}
         for kind in KeyKind:
@@ -132,15 +132,15 @@ async def test_who_stores_while_a_quota_is_set_is_waited_for_and_nobody_else_wai
         quota = a_quota(storage.project, 10, window)
         await storage.store(*new(storage.project, 2, "before"))
         async with storing(database, storage.project):
-            setting = asyncio.create_task(storage.registry.set_quota(quota))
+            setting = asyncio.create_task(storage.quota_store.set(quota))
             await eventually(lambda: used(database, quota) == 0, "every commit adds to the row")
             assert await storage.store(*new(storage.project, 1, "meanwhile")) == ["stored"]
             assert await storage.store(*new(other, 1, "others")) == ["stored"]
             assert not setting.done()
-            assert await storage.registry.quotas() == []
+            assert await storage.quota_store.all() == []
         await setting
         assert used(database, quota) == 6
-        assert await storage.registry.quotas() == [quota]
+        assert await storage.quota_store.all() == [quota]
 
 
 @WINDOWS
@@ -158,7 +158,7 @@ async def test_a_quota_that_is_set_under_load_is_exact(database: Database, windo
 
         tasks = [asyncio.create_task(load(number)) for number in range(4)]
         await eventually(lambda: stored(database, storage.project) > 20, "there is something to count")
-        await storage.registry.set_quota(quota)
+        await storage.quota_store.set(quota)
         before = stored(database, storage.project)
         await eventually(lambda: stored(database, storage.project) > before, "it goes on")
         over = True
@@ -171,13 +171,13 @@ async def test_setting_a_quota_that_was_broken_off_is_counted_anew(database: Dat
         quota = a_quota(storage.project, 10, Window.DAY)
         await storage.store(*new(storage.project, 2, "before"))
         async with storing(database, storage.project):
-            setting = asyncio.create_task(storage.registry.set_quota(quota))
+            setting = asyncio.create_task(storage.quota_store.set(quota))
             await eventually(lambda: used(database, quota) == 0, "every commit adds to the row")
             await end(setting)  # type: ignore[arg-type]
             assert setting.cancelled()
         await storage.store(*new(storage.project, 1, "after"))
         assert used(database, quota) == 1
-        await storage.registry.set_quota(quota)
+        await storage.quota_store.set(quota)
         assert used(database, quota) == 6
 
 
@@ -185,26 +185,26 @@ async def test_a_quota_that_is_set_twice_is_counted_once(database: Database) -> 
     async with postgres_storage(database) as storage:
         await storage.store(*new(storage.project, 3, "before"))
         quotas = [a_quota(storage.project, hard, Window.DAY) for hard in (5, 6)]
-        await asyncio.gather(*(storage.registry.set_quota(quota) for quota in quotas))
+        await asyncio.gather(*(storage.quota_store.set(quota) for quota in quotas))
         assert used(database, quotas[0]) == 3
-        (found,) = await storage.registry.quotas()
+        (found,) = await storage.quota_store.all()
         assert found in quotas
         # counted anew, the row would say less than what was used
         database.execute("DELETE FROM catchment.event")
-        await storage.registry.set_quota(a_quota(storage.project, 4, Window.DAY))
+        await storage.quota_store.set(a_quota(storage.project, 4, Window.DAY))
         assert used(database, quotas[0]) == 3
         database.execute("DELETE FROM catchment.usage_count")
 
 
 async def test_a_writer_that_does_not_end_is_said(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_WRITERS_SECONDS", 0.2)
+    monkeypatch.setattr(quotas, "_WRITERS_SECONDS", 0.2)
     async with postgres_storage(database) as storage:
         quota = a_quota(storage.project, 5, Window.DAY)
         async with storing(database, storage.project):
             with pytest.raises(Unavailable, match="the quota is not set"):
-                await storage.registry.set_quota(quota)
-        assert await storage.registry.quotas() == []
-        await storage.registry.set_quota(quota)
+                await storage.quota_store.set(quota)
+        assert await storage.quota_store.all() == []
+        await storage.quota_store.set(quota)
         assert used(database, quota) == 3
 
 

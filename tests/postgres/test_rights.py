@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from catchment.adapters.memory.parts import ToldClock
-from catchment.adapters.postgres.maintenance import Maintenance
+from catchment.adapters.postgres.maintenance import PostgresMaintenance
 from catchment.adapters.postgres.migrate import migrate, schema_status
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
@@ -65,7 +65,7 @@ async def live(storage: Storage, database: Database) -> None:
     project = storage.project
     quotas = (kind_quota(project, KeyKind.BROWSER, 5), project_quota(project, 100, Window.DAY))
     for quota in quotas:
-        await storage.registry.set_quota(project_quota(project, 5))
+        await storage.quota_store.set(project_quota(project, 5))
         await storage.store(*events(project, 4, f"{quota.hard}", data={"é": "\U0001f600\\"}), quotas=quotas)
     assert await storage.counted() == 5
     assert await storage.store(an_event(project, "5-0"), quotas=quotas) == ["duplicate"]
@@ -76,7 +76,7 @@ async def live(storage: Storage, database: Database) -> None:
     assert await storage.salts.of_day(NOON.date())
     await storage.store(an_event(project, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC)))
     async with open_link(database, "maintenance") as link:
-        maintenance = Maintenance(link, ToldClock(datetime(2027, 8, 15, tzinfo=UTC)))
+        maintenance = PostgresMaintenance(link, ToldClock(datetime(2027, 8, 15, tzinfo=UTC)))
         await maintenance.begin()
         done = await maintenance.once()
         assert date(2030, 5, 1) in done.misplaced

@@ -14,10 +14,11 @@ from catchment.core.collecting.collect import Collect
 from catchment.core.collecting.submission import Answer, Receipt, Submission
 from catchment.core.event import Enrichment, Event, Place, UserAgent
 from catchment.core.limits import Limits
+from catchment.core.metering.quotas import Quotas
 from catchment.core.outcomes import EventWarning, Filtered, Refusal
-from catchment.core.project import KeyKind, Project, ProjectSettings
+from catchment.core.project import KeyKind, Project, ProjectSettings, SettingsChange
 
-from .parts import memory_parts
+from .parts import memory_parts, memory_quotas
 
 PAGE = "https://example.com/pricing"
 
@@ -73,6 +74,7 @@ class House:
     plugins: Plugins
     collect: Collect
     administer: Administer
+    quotas: Quotas
     project: Project
     browser_key: str
     server_key: str
@@ -105,7 +107,7 @@ class House:
 
     async def change(self, **settings: Any) -> None:
         """Changes the project's settings."""
-        await self.administer.change_project(self.project.id, changes=ProjectSettings(**settings))
+        await self.administer.change_project(self.project.id, changes=SettingsChange(**settings))
 
 
 async def build_house(origins: Sequence[str] = ("https://example.com",), limits: Limits | None = None) -> House:
@@ -116,4 +118,5 @@ async def build_house(origins: Sequence[str] = ("https://example.com",), limits:
     project, browser_key = await administer.create_project("shop", "acme", origins)
     server_key = await administer.create_key(project.id, KeyKind.SERVER)
     collect = plug_collect(memory_parts(store, limits, clock=clock, ids=ids, extensions=plugins), limits)
-    return House(store, clock, plugins, collect, administer, project, browser_key.text, server_key.text)
+    quotas = memory_quotas(store, clock, ids)
+    return House(store, clock, plugins, collect, administer, quotas, project, browser_key.text, server_key.text)

@@ -6,11 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 from catchment.adapters.memory.losses import MemoryLosses
+from catchment.adapters.memory.metering import MemoryMeter, MemoryQuotas
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
-from catchment.adapters.memory.store import MemoryProjects, MemorySalts, MemorySink, Store
+from catchment.adapters.memory.store import MemoryProjects, MemoryRegistry, MemorySalts, MemorySink, Store
 from catchment.config.parts import Parts
 from catchment.core.limits import Limits
+from catchment.core.metering.quotas import Quotas
+from catchment.core.ports import Clock, IdGenerator
+
+
+def memory_quotas(store: Store, clock: Clock, ids: IdGenerator) -> Quotas:
+    """Return the use case of quotas on `store`."""
+    return Quotas(MemoryQuotas(store), MemoryRegistry(store), MemoryMeter(store, clock), clock=clock, ids=ids)
 
 
 def memory_parts(store: Store, limits: Limits, **others: Any) -> Parts:

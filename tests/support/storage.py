@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from catchment.adapters.memory.losses import MemoryLosses
+from catchment.adapters.memory.metering import MemoryMeter, MemoryQuotas
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import (
-    MemoryMeter,
     MemoryProjects,
     MemoryRegistry,
     MemorySalts,
@@ -25,6 +26,7 @@ from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.projects import CachedProjects
+from catchment.adapters.postgres.quotas import PostgresQuotas
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.postgres.scripts import PostgresScripts
@@ -35,11 +37,13 @@ from catchment.core.collecting.ports import EventSink, LossLedger, ProjectReposi
 from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.event import Event
 from catchment.core.limits import Limits
-from catchment.core.metering.ports import UsageMeter
+from catchment.core.metering.ports import QuotaStore, UsageMeter
+from catchment.core.metering.quotas import Quotas
 from catchment.core.outcomes import OverQuota, StoreOutcome
 from catchment.core.project import Project, Quota
 
 from .database import Database
+from .events import NOON
 from .waiting import eventually
 
 FEW = Limits(loss_words=3, loss_reports=5)
@@ -78,10 +82,12 @@ class Storage:
     projects: ProjectRepository
     sink: EventSink
     meter: UsageMeter
+    quota_store: QuotaStore
     salts: Salts
     losses: LossLedger
     archive: ScriptArchive
     administer: Administer
+    quotas: Quotas
     project: Project
 
     async def add_project(self, name: str, account: str = "acme") -> Project:
@@ -95,6 +101,11 @@ class Storage:
         """The outcomes of one request, in words."""
         deadline = self.clock.monotonic() + TIMEOUT
         return in_words(await self.sink.store(events, quotas, deadline=deadline))
+
+    async def used(self, quota: Quota, at: datetime = NOON) -> int:
+        """The used events of a quota in the window of this moment; the quota is set for that."""
+        kept = await self.quota_store.set(quota)
+        return (await self.meter.quota_usage(at))[kept.id]
 
     async def counted(self, project: Project | None = None) -> int:
         """The usage of a project, or of all, in all periods."""
@@ -111,7 +122,8 @@ async def _furnished(**parts: Any) -> Storage:
     administer = Administer(parts["registry"], CountingIds(), lambda origin: origin)
     await administer.create_account("acme")
     project, _ = await administer.create_project("shop", "acme", ["https://example.com"])
-    return Storage(administer=administer, project=project, **parts)
+    quotas = Quotas(parts["quota_store"], parts["registry"], parts["meter"], clock=parts["clock"], ids=CountingIds())
+    return Storage(administer=administer, quotas=quotas, project=project, **parts)
 
 
 @contextlib.asynccontextmanager
@@ -123,6 +135,7 @@ async def memory_storage() -> AsyncIterator[Storage]:
         projects=MemoryProjects(store),
         sink=MemorySink(store),
         meter=MemoryMeter(store, clock),
+        quota_store=MemoryQuotas(store),
         salts=MemorySalts(CountingIds()),
         losses=MemoryLosses(store, FEW),
         archive=MemoryScripts(store),
@@ -222,6 +235,7 @@ async def postgres_storage(database: Database) -> AsyncIterator[Storage]:
             projects=projects,
             sink=sink,
             meter=PostgresMeter(links, clock),
+            quota_store=PostgresQuotas(links),
             salts=PostgresSalts(links, CountingIds()),
             losses=PostgresLosses(links, clock=clock, limits=FEW),
             archive=PostgresScripts(links),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from catchment.config.parts import management
+from catchment.config.management import open_management
 from catchment.config.settings import load
 from catchment.core.keys import make_key
 from catchment.core.project import KeyKind
@@ -87,8 +87,8 @@ def site(client_database: Database, client_installation: Installation) -> Site:
 
     async def make_key() -> str:
         settings = load(None, {"CATCHMENT_DATABASE__URL": client_database.dsn})
-        async with management(settings, client_database.dsn) as parts:
-            key = await parts.administer.create_key(project.id, KeyKind.SERVER)
+        async with open_management(settings, client_database.dsn) as management:
+            key = await management.administer.create_key(project.id, KeyKind.SERVER)
         return key.text
 
     return Site(client_database, client_installation, project, asyncio.run(make_key()))

@@ -1,61 +1,27 @@
-"""Commands that administer accounts, projects and keys."""
+"""Commands that administer projects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS, tag
-from catchment.core.project import Bots, DoNotTrack, Privacy, Project, ProjectSettings
+from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS
+from catchment.core.errors import Invalid
+from catchment.core.project import Bots, DoNotTrack, Privacy, Project, ProjectSettings, SettingsChange
 
 from .context import Context, command
-from .keys import add_keys
 from .output import Output
-from .quotas import add_quotas, quota_words
-from .removing import add_removing
+from .quotas import quota_words
 
 if TYPE_CHECKING:
-    from .actions import Managed
+    from catchment.core.accounts.administer import Contents
+
+    from .actions import Management
 
 
-def add_administering(root: click.Group) -> None:
-    _accounts(root)
-    _projects(root)
-    add_keys(root)
-    add_removing(root)
-    add_quotas(root)
-
-
-def _accounts(root: click.Group) -> None:
-    @root.group("account")
-    def account() -> None:
-        """The tenants: who is billed."""
-
-    @command(account, "create")
-    @click.argument("name")
-    @click.option("--if-missing", is_flag=True, help="Leave it at the account of this name that there is.")
-    def create(context: Context, output: Output, name: str, if_missing: bool) -> None:
-        """Create an account: a customer, to whom projects belong, and who is billed."""
-        if not if_missing:
-            made = context.managing(lambda managed: managed.administer.create_account(name))
-        else:
-            made, new = context.managing(lambda managed: managed.administer.keep_account(name))
-            if not new:
-                output.say("It is there already.")
-        output.document({"id": made.id, "name": made.name}, f"Account {made.name} ({made.id})")
-
-    @command(account, "list")
-    def list_(context: Context, output: Output) -> None:
-        """List all accounts."""
-        found = context.managing(lambda managed: managed.administer.accounts())
-        rows = [{"id": one.id, "name": one.name} for one in found]
-        output.table(rows, {"name": "Account", "id": "Id"}, "There is no account yet: catchment account create NAME")
-
-
-def _projects(root: click.Group) -> None:
+def add_projects(root: click.Group) -> None:
     @root.group("project")
     def project() -> None:
         """The websites and apps of an account."""
@@ -81,16 +47,16 @@ def _projects(root: click.Group) -> None:
         not the bare domain) or http://localhost:*. A back end needs none: it posts with a server key
         (`catchment key create`), which is bound to no origin.
         """
-        settings = replace(ProjectSettings(), **_changes(given))
+        settings = _changes(given).of(ProjectSettings())
 
-        async def work(managed: Managed) -> tuple[Project, str, bool]:
+        async def work(management: Management) -> tuple[Project, str, bool]:
             if if_missing:
-                return await managed.administer.keep_project(name, account, origins, settings)
-            made, key = await managed.administer.create_project(name, account, origins, settings)
+                return await management.administer.keep_project(name, account, origins, settings)
+            made, key = await management.administer.create_project(name, account, origins, settings)
             return made, key.text, True
 
-        made, key, new = context.managing(work)
-        text = tag(f"{context.actions.public_url}/{TRACKER}.js", key)
+        made, key, new = context.run(work)
+        text = context.actions.tag(TRACKER, key).html
         document = {
             "id": made.id,
             "name": made.name,
@@ -113,7 +79,7 @@ def _projects(root: click.Group) -> None:
     @command(project, "list")
     def list_(context: Context, output: Output) -> None:
         """List all projects."""
-        found = context.managing(lambda managed: managed.administer.projects())
+        found = context.run(lambda management: management.administer.projects())
         columns = {"account": "Account", "name": "Project", "origins": "Origins", "enabled": "Enabled", "id": "Id"}
         output.table(
             [_shown(one) for one in found],
@@ -126,7 +92,7 @@ def _projects(root: click.Group) -> None:
     @click.argument("project")
     def show(context: Context, output: Output, project: str) -> None:
         """Show a project, named by its id, account/name, or name."""
-        _print_project(output, context.managing(lambda managed: managed.administer.project(project)))
+        _print_project(output, context.run(lambda management: management.administer.project(project)))
 
     @command(project, "snippet")
     @click.argument("project")
@@ -141,24 +107,17 @@ def _projects(root: click.Group) -> None:
         name = TRACKER_PLUS if plus else TRACKER
         script = context.actions.script(name) if sri else None
 
-        async def work(managed: Managed) -> tuple[Project, str]:
-            found = await managed.administer.browser_key(project)
-            if script is not None:
-                await managed.archive.keep(script)
-            return found
-
-        of, key = context.managing(work)
-        address = f"{context.actions.public_url}{script.versioned_path if script else f'/{name}.js'}"
-        text = tag(address, key, script.integrity if script else None)
+        made = context.run(lambda management: management.snippets.make(project, script))
+        tag = context.actions.tag(name, made.key, script)
         document = {
-            "project": of.id,
-            "browser_key": key,
-            "src": address,
+            "project": made.project.id,
+            "browser_key": made.key,
+            "src": tag.src,
             "version": script.version if script else None,
             "integrity": script.integrity if script else None,
-            "snippet": text,
+            "snippet": tag.html,
         }
-        output.document(document, text)
+        output.document(document, tag.html)
 
     @command(project, "set")
     @click.argument("project")
@@ -175,24 +134,49 @@ def _projects(root: click.Group) -> None:
         **given: Any,
     ) -> None:
         """Change a project. What is not named stays as it is; running servers see it at once."""
-        changes = _changes(given)
-
-        async def work(managed: Managed) -> Project:
-            now = await managed.administer.project(project)
-            return await managed.administer.change_project(
-                now.id,
-                add_origins=add_origins,
-                remove_origins=remove_origins,
-                changes=replace(now.settings, **changes),
+        changed = context.run(
+            lambda management: management.administer.change_project(
+                project, add_origins=add_origins, remove_origins=remove_origins, changes=_changes(given)
             )
-
-        changed = context.managing(work)
+        )
         _print_project(output, changed)
         if remove_origins and not changed.origins.rules:
             output.say(
                 "That was its last origin: whatever is sent with a browser key is refused from now on "
                 "(origin_not_allowed). Server keys post as before."
             )
+
+    @command(project, "rename")
+    @click.argument("project")
+    @click.argument("name")
+    def rename(context: Context, output: Output, project: str, name: str) -> None:
+        """Give a project another name within its account. Its id and keys stay, and so do its usage and bills."""
+        made = context.run(lambda management: management.administer.rename_project(project, name))
+        document = {"id": made.id, "name": made.name, "account": made.account}
+        output.document(document, f"Project {made.account}/{made.name} ({made.id})")
+
+    @command(project, "delete")
+    @click.argument("project")
+    @click.option("--yes", is_flag=True, help="Do it. Without this, say what would be gone.")
+    def delete(context: Context, output: Output, project: str, yes: bool) -> None:
+        """Delete a project that is disabled, with its keys, origins and quotas, and all events that it stored.
+
+        Its usage stays: it is shown, billed and audited as before. Its name is free. Servers go on meanwhile: events go
+        some thousands at a time. If it is interrupted, run it again; a second run changes nothing.
+        """
+        found = context.run(lambda management: management.administer.contents(project))
+        if not yes:
+            output.say(_would_be_gone(found))
+            raise Invalid("nothing was deleted: --yes does it")
+        with output.waiting(f"deleting {found.events:,} events", found.events) as progress:
+            gone = context.run(
+                lambda management: management.administer.delete_project(found.project.id, progress=progress)
+            )
+        of = gone.project
+        document = {"id": of.id, "name": of.name, "account": of.account, "deleted": True, "events": gone.events}
+        again = "It was deleted before. " if gone.before else ""
+        words = f"{again}Deleted the project {of.account}/{of.name} ({of.id}) and {gone.events:,} events."
+        output.document(document, f"{words} Its usage stays.")
 
 
 def _settings(function: Callable[..., None]) -> Callable[..., None]:
@@ -209,10 +193,10 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the given settings as values of the core."""
-    types = {"bots": Bots, "do_not_track": DoNotTrack, "privacy": Privacy}
-    return {name: types.get(name, bool)(value) for name, value in given.items() if value is not None}
+def _changes(given: Mapping[str, Any]) -> SettingsChange:
+    """Return the options that were given as a change of settings."""
+    types: dict[str, Callable[[Any], Any]] = {"bots": Bots, "do_not_track": DoNotTrack, "privacy": Privacy}
+    return SettingsChange(**{name: types.get(name, bool)(value) for name, value in given.items() if value is not None})
 
 
 def _shown(project: Project) -> dict[str, Any]:
@@ -241,3 +225,13 @@ def _print_project(output: Output, project: Project) -> None:
 
 def _word(value: object) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _would_be_gone(found: Contents) -> str:
+    of = found.project
+    return (
+        f"Of the project {of.account}/{of.name} ({of.id}) would be gone: {found.events:,} events and their ids, "
+        f"{found.keys} key(s), {len(of.origins.rules)} origin(s), {found.quotas} quota(s), and what its senders lost.\n"
+        "Its usage stays: it is shown, billed and audited as before."
+        + ("\nIt takes events: disable it first." if of.settings.enabled else "")
+    )

@@ -1,0 +1,63 @@
+"""Commands that administer accounts."""
+
+from __future__ import annotations
+
+import click
+
+from catchment.core.errors import Invalid
+
+from .context import Context, command
+from .output import Output
+
+
+def add_accounts(root: click.Group) -> None:
+    @root.group("account")
+    def account() -> None:
+        """The tenants: who is billed."""
+
+    @command(account, "create")
+    @click.argument("name")
+    @click.option("--if-missing", is_flag=True, help="Leave it at the account of this name that there is.")
+    def create(context: Context, output: Output, name: str, if_missing: bool) -> None:
+        """Create an account: a customer, to whom projects belong, and who is billed."""
+        if not if_missing:
+            made = context.run(lambda management: management.administer.create_account(name))
+        else:
+            made, new = context.run(lambda management: management.administer.keep_account(name))
+            if not new:
+                output.say("It is there already.")
+        output.document({"id": made.id, "name": made.name}, f"Account {made.name} ({made.id})")
+
+    @command(account, "list")
+    def list_(context: Context, output: Output) -> None:
+        """List all accounts."""
+        found = context.run(lambda management: management.administer.accounts())
+        rows = [{"id": one.id, "name": one.name} for one in found]
+        output.table(rows, {"name": "Account", "id": "Id"}, "There is no account yet: catchment account create NAME")
+
+    @command(account, "rename")
+    @click.argument("account")
+    @click.argument("name")
+    def rename(context: Context, output: Output, account: str, name: str) -> None:
+        """Give an account another name. Its id stays, and so do its projects, usage and bills."""
+        made = context.run(lambda management: management.administer.rename_account(account, name))
+        output.document({"id": made.id, "name": made.name}, f"Account {made.name} ({made.id})")
+
+    @command(account, "delete")
+    @click.argument("account")
+    @click.option("--yes", is_flag=True, help="Do it. Without this, say what would be gone.")
+    def delete(context: Context, output: Output, account: str, yes: bool) -> None:
+        """Delete an account whose projects are deleted.
+
+        Its quotas are gone, and its name is free. The usage of its projects stays: it is shown, billed and audited as
+        before. What the demo made is forgotten whole. A second run changes nothing.
+        """
+        if not yes:
+            found = context.run(lambda management: management.administer.account(account))
+            output.say(
+                f"Of the account {found.name} ({found.id}) its quotas would be gone. The usage of its projects stays."
+            )
+            raise Invalid("nothing was deleted: --yes does it")
+        gone = context.run(lambda management: management.administer.delete_account(account))
+        document = {"id": gone.id, "name": gone.name, "deleted": True}
+        output.document(document, f"Deleted the account {gone.name} ({gone.id})")

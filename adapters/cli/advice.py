@@ -1,0 +1,31 @@
+"""The commands that help after an error, in the words of the command line. The core's errors say only what is wrong."""
+
+from __future__ import annotations
+
+from catchment.core.accounts.errors import (
+    AccountHasProjects,
+    NoBrowserKey,
+    NoSuchAccount,
+    NoSuchProject,
+    ProjectIsEnabled,
+)
+from catchment.core.errors import CatchmentError
+from catchment.core.metering.errors import NoSuchQuota
+
+
+def with_advice(error: CatchmentError) -> str:
+    """Return the text of an error, and after it what to do, if there is a command for that."""
+    match error:
+        case NoSuchAccount():
+            return f"{error}; `catchment account list` shows those there are"
+        case NoSuchProject():
+            return f"{error}; `catchment project list` shows those there are"
+        case NoSuchQuota():
+            return f"{error}; `catchment quota list` shows those there are"
+        case NoBrowserKey():
+            return f"{error}: catchment key create {error.project.id} --kind browser"
+        case AccountHasProjects():
+            return f"{error}; delete them first: catchment project delete"
+        case ProjectIsEnabled():
+            return f"{error}: catchment project set {error.project.id} --disable"
+    return str(error)

@@ -1,0 +1,97 @@
+"""Usage, the audit and quotas, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+
+from catchment.core.metering.errors import NoSuchQuota, PeriodStillRuns
+from catchment.core.metering.usage import Difference, Usage
+from catchment.core.ports import Clock
+from catchment.core.project import Quota
+from catchment.core.times import next_period, period_of
+
+from .store import Store
+
+
+class MemoryMeter:
+    """`catchment.core.metering.ports.UsageMeter` in memory."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def usage(
+        self, *, account: str | None = None, project: str | None = None, period: date | None = None
+    ) -> Sequence[Usage]:
+        found = []
+        for (project_id, month), events in self._store.usage.items():
+            owner = self._store.project(project_id)
+            if account not in (None, owner.account_id) or project not in (None, project_id):
+                continue
+            if period in (None, month):
+                found.append(
+                    Usage(
+                        account_id=owner.account_id,
+                        account=owner.account,
+                        project_id=project_id,
+                        project=owner.name,
+                        period=month,
+                        events=events,
+                        closed=month in self._store.closed,
+                        demo=self._store.accounts[owner.account_id].demo,
+                        deleted=project_id in self._store.deleted,
+                    )
+                )
+        return sorted(found, key=lambda usage: (usage.account, usage.project, usage.period))
+
+    async def quota_usage(self, at: datetime) -> Mapping[str, int]:
+        quotas = self._store.quotas.values()
+        return {quota.id: self._store.counted(quota, at) for quota in quotas}
+
+    async def close(self, period: date) -> None:
+        if self._clock.now().date() < next_period(period):
+            raise PeriodStillRuns(period)
+        self._store.closed.add(period)
+
+    async def audit(self, *, project: str | None = None) -> Sequence[Difference]:
+        stored: dict[tuple[str, date], int] = dict(self._store.deleted_events)
+        for event in self._store.events:
+            counted = (event.project_id, period_of(event.received_at))
+            stored[counted] = stored.get(counted, 0) + 1
+        return [
+            Difference(
+                account=self._store.project(project_id).account,
+                project=self._store.project(project_id).name,
+                project_id=project_id,
+                period=period,
+                usage=self._store.usage.get((project_id, period), 0),
+                stored=stored.get((project_id, period), 0),
+            )
+            for project_id, period in sorted(stored.keys() | self._store.usage.keys())
+            if project in (None, project_id)
+            and self._store.usage.get((project_id, period), 0) != stored.get((project_id, period), 0)
+        ]
+
+
+class MemoryQuotas:
+    """`catchment.core.metering.ports.QuotaStore` in memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def set(self, quota: Quota) -> Quota:
+        of = (quota.scope, quota.scope_id, quota.window, quota.keys)
+        known = self._store.quotas.get(of, quota)
+        self._store.quotas[of] = replace(quota, id=known.id)
+        return self._store.quotas[of]
+
+    async def remove(self, quota_id: str) -> Quota:
+        for of, quota in self._store.quotas.items():
+            if quota.id == quota_id:
+                return self._store.quotas.pop(of)
+        raise NoSuchQuota(quota_id)
+
+    async def all(self) -> Sequence[Quota]:
+        return sorted(self._store.quotas.values(), key=lambda q: (q.scope, q.scope_id, q.window, q.keys or ""))
