@@ -15,10 +15,7 @@ from ..support.waiting import eventually
 
 pytestmark = pytest.mark.gen_test
 
-WAITING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    " AND query LIKE '%UPDATE catchment.project%'"
-)
+WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND %s = ANY (pg_blocking_pids(pid)))"
 
 
 async def test_of_two_changes_of_settings_at_once_none_is_lost(database: Database) -> None:
@@ -30,7 +27,7 @@ async def test_of_two_changes_of_settings_at_once_none_is_lost(database: Databas
             second = asyncio.create_task(
                 storage.administer.change_project("shop", changes=SettingsChange(privacy=Privacy.HASH))
             )
-            await eventually(lambda: database.one(WAITING) == 1, "the second one waits")
+            await eventually(lambda: database.one(WAITING, first.info.backend_pid), "the second one waits")
             cursor.execute("COMMIT")
             changed = await second
         assert changed.settings == ProjectSettings(bots=Bots.FILTER, privacy=Privacy.HASH)
