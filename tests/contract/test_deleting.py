@@ -83,7 +83,7 @@ async def test_a_name_that_is_taken_or_can_t_be_is_not_given(storage: Storage) -
 
 async def test_a_project_that_takes_events_is_not_deleted(storage: Storage) -> None:
     await storage.store(an_event(storage.project, "one"))
-    with pytest.raises(Invalid, match="--disable"):
+    with pytest.raises(Invalid, match="only a project that is disabled"):
         await storage.administer.delete_project("shop")
     with pytest.raises(Invalid):
         await storage.registry.delete_project(storage.project.id)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid5
 
 from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.metering import MemoryMeter, MemoryQuotas
@@ -104,7 +105,8 @@ class Storage:
 
     async def used(self, quota: Quota, at: datetime = NOON) -> int:
         """The used events of a quota in the window of this moment; the quota is set for that."""
-        kept = await self.quota_store.set(quota)
+        own_id = str(uuid5(UUID(quota.scope_id), f"{quota.window} {quota.keys}"))
+        kept = await self.quota_store.set(replace(quota, id=own_id))
         return (await self.meter.quota_usage(at))[kept.id]
 
     async def counted(self, project: Project | None = None) -> int:
