@@ -86,6 +86,7 @@ def _event(server: CollectingServer, key: str, event_id: str) -> dict[str, Any]:
         "event_data": {"category": "CTA", "label": "Homepage Hero", "value": 1, "custom_field": "custom value"},
         "url": f"{HELLO_ORIGIN}/page?utm_source=newsletter&utm_medium=email&utm_campaign=autumn"
         "&utm_term=coffee&utm_content=hero",
+        "language": "en-GB",
         "page_title": "Home",
         "page_path": "/page",
         "referrer": "https://referrer.com/",
