@@ -10,27 +10,24 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import click
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from catchment.adapters.cli.actions import Management
+from catchment.adapters.cli.demo import introduce, show_answer
 from catchment.adapters.demo_site.site import DemoSite
 from catchment.adapters.http.tracker.handing_out import MISSING
 from catchment.adapters.http.tracker.tag import short_path, tag
 from catchment.adapters.postgres.alone import alone
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.scripts import TRACKER
-from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.errors import NotFound, NotPossible
-from catchment.core.outcomes import Outcome
-from catchment.core.plain import plain
 from catchment.core.project import Project
 from catchment.core.times import period_of
 
@@ -131,7 +128,7 @@ async def _run(
         settings,
         dsn,
         on_death=lambda _: stop.set(),
-        watch=lambda answer, dry: _show(answer, dry, say),
+        watch=lambda answer, dry: show_answer(answer, dry, say),
         revive=reviver(settings),
     )
     async with open_management(settings, dsn) as management:
@@ -141,37 +138,22 @@ async def _run(
 
     async def stopped() -> None:
         site.start()
-        _introduce(settings, site_sockets[0].getsockname()[1], event, server.http.tracker.versions, say)
+        introduce(
+            say,
+            address=settings.public_url,
+            site=f"http://localhost:{site_sockets[0].getsockname()[1]}/",
+            curl=_curl(settings.public_url, event),
+            missing={name: MISSING for name, version in server.http.tracker.versions.items() if version is None},
+            project=f"{ACCOUNT}/{HELLO}",
+            program=called(settings),
+            has_variables=any(name.startswith("CATCHMENT_") for name in os.environ),
+        )
         await stop.wait()
         say("\nEnding: what is in flight is stored first.")
         await site.close()
 
     await server.run(sockets, stopped)
     return 0
-
-
-def _introduce(
-    settings: Settings,
-    site_port: int,
-    event: dict[str, Any],
-    scripts: Mapping[str, str | None],
-    say: Callable[[str], None],
-) -> None:
-    say(click.style("\nCatchment collects.", bold=True) + f"  {settings.public_url}")
-    say(f"A website that posts to it: {click.style(f'http://localhost:{site_port}/', underline=True)}")
-    say("\nOr post an event by hand, in another terminal. Again, it is a duplicate:\n")
-    say(_curl(settings.public_url, event))
-    for name, version in scripts.items():
-        if version is None:
-            say(click.style(f"/{name}.js is missing, and the website posts nothing: {MISSING}\n", fg="yellow"))
-    program = called(settings)
-    say("\nThen, in another terminal too:\n")
-    say(f"{program} usage --project {ACCOUNT}/{HELLO}")
-    say(f"{program} audit")
-    if any(name.startswith("CATCHMENT_") for name in os.environ):
-        say("\nwith the variables CATCHMENT_… that are set in this one.")
-    say(f"\nThe demo is never billed; `{program} demo --remove` takes away all of it. Ctrl-C ends it.\n")
-    say(click.style("Receipts", bold=True))
 
 
 def called(settings: Settings) -> str:
@@ -183,31 +165,6 @@ def called(settings: Settings) -> str:
     if settings.file is not None:
         words += ["--config", os.path.abspath(settings.file)]
     return shlex.join(words)
-
-
-_COLOURS = {Outcome.STORED: "green", Outcome.DUPLICATE: "yellow", Outcome.FILTERED: "yellow", Outcome.REFUSED: "red"}
-
-
-def _show(answer: Answer, dry_run: bool, say: Callable[[str], None]) -> None:
-    """Print a line for each receipt, after its commit."""
-    if answer.refusal is not None:
-        reason, words = answer.refusal.reason, plain(answer.refusal.words)
-        names = ", ".join(filter(None, map(plain, answer.names)))
-        say(f"{click.style(f'{Outcome.REFUSED:10}', fg='red')} {reason}{f' {names}' if names else ''}: {words}")
-    project = answer.access.project.name if answer.access is not None else "?"
-    for receipt in answer.receipts:
-        say(("dry run: " if dry_run else "") + receipt_line(project, receipt))
-
-
-def receipt_line(project: str, receipt: Receipt) -> str:
-    """Return the line for a receipt. Texts of senders and plugins are made safe for a terminal."""
-    event = receipt.event
-    seen = (event.agent.browser, event.agent.os, event.place.country, event.ip) if event is not None else ()
-    outcome = click.style(f"{plain(receipt.outcome):10}", fg=_COLOURS.get(receipt.outcome, "white"))
-    reason = f" {plain(receipt.reason)}" if receipt.reason else ""
-    name = plain(event.name if event is not None else receipt.name)
-    about = click.style(" ".join(plain(part) for part in seen if part), dim=True)
-    return f"{outcome}{reason} {plain(project)} {name}  {about}  {plain(receipt.event_id or '')}"
 
 
 # The check

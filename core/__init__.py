@@ -36,7 +36,9 @@ The concepts, in the order in which an event meets them:
 - `limits`, `check`: the one table of limits, and the one place where a field is judged.
 - `outcomes`: what can become of an event, in closed lists. `errors`: what is an exception instead.
 - `ports`: what the core needs of the outside world, and what it is promised.
-- `administer`, `usage`: what operators change, and what is billed.
+- `administer`, `snippets`: accounts, projects and keys, and the script tag of a project.
+- `quotas`, `reports`, `billing`: quotas, usage and losses with their audit, and what is billed.
+- `maintenance`: partitions ahead, and an end for what is old.
 
 Where an event goes, step by step, and what can be lost on the way: docs/path-of-an-event.md.
 """

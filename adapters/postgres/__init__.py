@@ -5,7 +5,7 @@
 - Storing events: `batch_writer` (one transaction), `rows` (events as the procedure takes them), `culprits` (events that
   the database can't hold).
 - Looking up: `projects` (the cache of keys), `known_keys`, `key_uses`, `salts` (the salt of a day).
-- Managing: `registry` (accounts, projects, keys, quotas), `meter` (usage and the audit), `losses`, `scripts`.
+- Managing: `registry` (accounts, projects, keys), `quotas`, `meter` (usage and the audit), `losses`, `scripts`.
 - The database itself: `migrate`, `maintenance`, `inspect`, `alone` (one program at a time).
 - The embedded database: `embedded`, `embedded_folders`.
 """

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from catchment.config.demo import _show
+from catchment.adapters.cli.demo import show_answer
 from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.event import Event, Place, UserAgent
 from catchment.core.outcomes import Outcome, Reason, Refusal
@@ -22,7 +22,7 @@ ACCESS = Access(kind=KeyKind.BROWSER, project=Project(id="p", account_id="a", ac
 def shown(answer: Answer) -> str:
     """The lines, as they are without the demo's own colours."""
     lines: list[str] = []
-    _show(answer, False, lines.append)
+    show_answer(answer, False, lines.append)
     return "\n".join(click.unstyle(line) if "\x1b[2J" not in line else line for line in lines)
 
 
