@@ -192,6 +192,9 @@ class Event(NamedTuple):
     ip: Annotated[str | None, OtherField(wire="ip", about="The visitor's address. Server keys only.")]
     """Anonymized by the project's privacy mode."""
     place: Place
+    visitor: bytes | None
+    """The visitor of the day, 16 bytes (`catchment.core.privacy.visitor_of_day`). None: the address is not known, or
+    the project keeps no visitors."""
 
     @classmethod
     def of(cls, columns: Columns) -> Self:
@@ -241,6 +244,8 @@ def row_of(event: Event) -> JsonObject:
             row.update({f"utm_{tag}": text for tag, text in asdict(value).items()})
         elif isinstance(value, datetime):
             row[name] = value.isoformat()
+        elif isinstance(value, bytes):
+            row[name] = value.hex()
         elif name != "key_kind":
             row[name] = value
     return row

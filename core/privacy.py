@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from .project import Privacy
 
 SALT_BYTES = 32
+VISITOR_BYTES = 16
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}")
@@ -89,6 +90,20 @@ def keyed_hash(text: str, salt: bytes) -> str | None:
     after two days, and then nobody can compute the hash again."""
     address = read_address(text)
     return None if address is None else hmac.digest(salt, address.packed, sha256).hex()[:32]
+
+
+def visitor_of_day(project_id: str, address: str, user_agent: str, salt: bytes) -> bytes | None:
+    """Return 16 bytes that tell the visitors of a project and a day apart. None if it is not an address.
+
+    `salt` is the salt of the day. When it is deleted, nobody can find out any more whose bytes they were. The next day
+    or another project gives the same visitor other bytes.
+    """
+    read = read_address(address)
+    if read is None:
+        return None
+    browser = user_agent.encode(errors="surrogatepass")
+    facts = b"\0".join((b"visitor", project_id.encode(), read.packed.hex().encode(), browser))
+    return hmac.digest(salt, facts, sha256)[:VISITOR_BYTES]
 
 
 def canonical(text: str) -> str | None:

@@ -38,6 +38,14 @@ class Privacy(StrEnum):
     FULL = "full"
 
 
+class Visitors(StrEnum):
+    """What events say about their visitor, beside the address."""
+
+    DAILY = "daily"
+    """The visitor of the day: bytes that are the same for a day, and then never again."""
+    NONE = "none"
+
+
 class Scope(StrEnum):
     ACCOUNT = "account"
     PROJECT = "project"
@@ -84,6 +92,7 @@ class ProjectSettings:
     bots: Bots = Bots.FLAG
     do_not_track: DoNotTrack = DoNotTrack.IGNORE
     privacy: Privacy = Privacy.MASK
+    visitors: Visitors = Visitors.DAILY
     allow_null_origin: bool = False
     enabled: bool = True
 
@@ -95,6 +104,7 @@ class SettingsChange:
     bots: Bots | None = None
     do_not_track: DoNotTrack | None = None
     privacy: Privacy | None = None
+    visitors: Visitors | None = None
     allow_null_origin: bool | None = None
     enabled: bool | None = None
 

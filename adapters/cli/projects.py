@@ -9,7 +9,7 @@ import click
 
 from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS
 from catchment.core.errors import Invalid
-from catchment.core.project import Bots, DoNotTrack, Privacy, Project, ProjectSettings, SettingsChange
+from catchment.core.project import Bots, DoNotTrack, Privacy, Project, ProjectSettings, SettingsChange, Visitors
 
 from .context import Context, command
 from .output import Output
@@ -183,6 +183,9 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of a project's settings."""
     for option in (
         click.option("--allow-null-origin/--no-allow-null-origin", default=None, help="Whether Origin: null may post."),
+        click.option(
+            "--visitors", type=click.Choice([v.value for v in Visitors]), help="Whether events tell visitors apart."
+        ),
         click.option("--privacy", type=click.Choice([p.value for p in Privacy]), help="What is kept of an address."),
         click.option(
             "--do-not-track", type=click.Choice([d.value for d in DoNotTrack]), help="What DNT: 1 and Sec-GPC: 1 mean."
@@ -195,7 +198,12 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
 
 def _changes(given: Mapping[str, Any]) -> SettingsChange:
     """Return the options that were given as a change of settings."""
-    types: dict[str, Callable[[Any], Any]] = {"bots": Bots, "do_not_track": DoNotTrack, "privacy": Privacy}
+    types: dict[str, Callable[[Any], Any]] = {
+        "bots": Bots,
+        "do_not_track": DoNotTrack,
+        "privacy": Privacy,
+        "visitors": Visitors,
+    }
     return SettingsChange(**{name: types.get(name, bool)(value) for name, value in given.items() if value is not None})
 
 
@@ -209,6 +217,7 @@ def _shown(project: Project) -> dict[str, Any]:
         "bots": settings.bots,
         "do_not_track": settings.do_not_track,
         "privacy": settings.privacy,
+        "visitors": settings.visitors,
         "allow_null_origin": settings.allow_null_origin,
         "enabled": settings.enabled,
         "quotas": [{"scope": q.scope, "window": q.window, "keys": q.keys, "hard": q.hard} for q in project.quotas],

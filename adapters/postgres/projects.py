@@ -24,6 +24,7 @@ from catchment.core.project import (
     ProjectSettings,
     Quota,
     Scope,
+    Visitors,
     Window,
     in_lock_order,
 )
@@ -302,6 +303,7 @@ def project_of(row: Any) -> Project:
             bots=Bots(row.bots),
             do_not_track=DoNotTrack(row.do_not_track),
             privacy=Privacy(row.privacy),
+            visitors=Visitors(row.visitors),
             allow_null_origin=row.allow_null_origin,
             enabled=row.enabled,
         ),

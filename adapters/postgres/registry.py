@@ -148,6 +148,7 @@ def _settings(settings: ProjectSettings | SettingsChange) -> dict[str, object]:
         "bots": settings.bots,
         "do_not_track": settings.do_not_track,
         "privacy": settings.privacy,
+        "visitors": settings.visitors,
         "allow_null_origin": settings.allow_null_origin,
         "enabled": settings.enabled,
     }

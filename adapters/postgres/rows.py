@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -66,6 +67,8 @@ def _plain(value: object) -> object:
         return value.isoformat()
     if isinstance(value, Campaign):
         return dataclasses.asdict(value)
+    if isinstance(value, bytes):
+        return b64encode(value).decode()  # as msgspec does
     raise TypeError(f"JSON holds no {type(value).__name__}")
 
 

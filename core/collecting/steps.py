@@ -15,8 +15,8 @@ from .. import keys
 from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Columns, Event, JsonObject, Place, UserAgent
 from ..origins import Url, host_of, read_origin_header
 from ..outcomes import EventWarning, Filtered, OriginPlace, Reason, Refusal
-from ..privacy import anonymize
-from ..project import Access, Bots, DoNotTrack, KeyKind, Privacy
+from ..privacy import anonymize, visitor_of_day
+from ..project import Access, Bots, DoNotTrack, KeyKind, Privacy, Visitors
 from .charging import Charge
 from .check import Sender, check_event
 from .check_data import check_object
@@ -36,6 +36,8 @@ class Visitor:
     place: Place = NOWHERE
     ip: str | None = None
     """The anonymized address."""
+    of_day: bytes | None = None
+    """The visitor of the day (`visitor_of_day`)."""
     warnings: list[EventWarning] = field(default_factory=list)
 
 
@@ -263,6 +265,7 @@ def make_event(passage: Passage, visitor: Visitor) -> Event:
     columns["agent"] = visitor.agent
     columns["ip"] = visitor.ip
     columns["place"] = visitor.place
+    columns["visitor"] = visitor.of_day
     return Event.of(columns)
 
 
@@ -359,19 +362,29 @@ async def locate(services: Services, passage: Passage, visitor: Visitor) -> None
         visitor.place = await services.extensions.locate(visitor.address, visitor.warnings)
 
 
+async def recognize_visitor(services: Services, passage: Passage, visitor: Visitor) -> None:
+    """Make the bytes by which events of the same visitor and day can be told from others."""
+    project = passage.access.project
+    if visitor.address and project.settings.visitors is Visitors.DAILY:
+        salt = await _salt_of_day(services, passage)
+        visitor.of_day = visitor_of_day(project.id, visitor.address, visitor.user_agent or "", salt)
+
+
 async def anonymize_address(services: Services, passage: Passage, visitor: Visitor) -> None:
     """Keep of the address what the project's privacy mode allows. The full address is used here for the last time."""
-    if not visitor.address:
-        return
-    mode = passage.access.project.settings.privacy
-    salt = b""
-    if mode is Privacy.HASH:
-        salt = await services.salts.of_day(passage.sender.received_at.astimezone(UTC).date())
-    visitor.ip = anonymize(visitor.address, mode, salt)
+    if visitor.address:
+        mode = passage.access.project.settings.privacy
+        salt = await _salt_of_day(services, passage) if mode is Privacy.HASH else b""
+        visitor.ip = anonymize(visitor.address, mode, salt)
+
+
+def _salt_of_day(services: Services, passage: Passage) -> Awaitable[bytes]:
+    return services.salts.of_day(passage.sender.received_at.astimezone(UTC).date())
 
 
 VISITOR_STEPS: tuple[Callable[[Services, Passage, Visitor], Awaitable[None]], ...] = (
     parse_user_agent,
     locate,
+    recognize_visitor,
     anonymize_address,
 )

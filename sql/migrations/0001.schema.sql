@@ -26,6 +26,7 @@ CREATE TABLE catchment.project (
     bots               text NOT NULL CHECK (bots IN ('flag', 'filter')),
     do_not_track       text NOT NULL CHECK (do_not_track IN ('ignore', 'filter')),
     privacy            text NOT NULL CHECK (privacy IN ('mask', 'hash', 'drop', 'full')),
+    visitors           text NOT NULL CHECK (visitors IN ('daily', 'none')),
     allow_null_origin  boolean NOT NULL,
     enabled            boolean NOT NULL,
     created_at         timestamptz NOT NULL DEFAULT now(),
@@ -42,6 +43,8 @@ COMMENT ON COLUMN catchment.project.do_not_track IS
     'events of visitors who ask not to be tracked: ignore stores them, filter drops them';
 COMMENT ON COLUMN catchment.project.privacy IS
     'how addresses are anonymized before they are stored: mask, hash, drop, or full (as they are)';
+COMMENT ON COLUMN catchment.project.visitors IS
+    'whether events say which visitor of the day they are of: daily, or none';
 COMMENT ON COLUMN catchment.project.allow_null_origin IS
     'whether pages without an origin of their own may send (files, sandboxed frames)';
 COMMENT ON COLUMN catchment.project.enabled IS
@@ -116,6 +119,7 @@ CREATE TABLE catchment.event (
     country          text,
     region           text,
     city             text,
+    visitor          bytea,
     utm_source       text,
     utm_medium       text,
     utm_campaign     text,
@@ -156,6 +160,8 @@ COMMENT ON COLUMN catchment.event.ip IS
 COMMENT ON COLUMN catchment.event.country IS 'of the address: ISO 3166-1 alpha-2, such as DE';
 COMMENT ON COLUMN catchment.event.region IS 'of the address';
 COMMENT ON COLUMN catchment.event.city IS 'of the address';
+COMMENT ON COLUMN catchment.event.visitor IS
+    'the visitor of the day: a keyed hash of project, address and user agent; its salt is deleted after 48 hours';
 COMMENT ON COLUMN catchment.event.utm_source IS 'of the url: utm_source';
 COMMENT ON COLUMN catchment.event.utm_medium IS 'of the url: utm_medium';
 COMMENT ON COLUMN catchment.event.utm_campaign IS 'of the url: utm_campaign';
@@ -217,7 +223,7 @@ CREATE TABLE catchment.salt (
     salt  bytea NOT NULL
 );
 COMMENT ON TABLE catchment.salt IS
-    'secrets of the privacy setting hash: a new one every day, deleted 48 hours after the day began';
+    'secrets of hashed addresses and of visitors: a new one every day, deleted 48 hours after the day began';
 COMMENT ON COLUMN catchment.salt.day IS 'the day in UTC';
 COMMENT ON COLUMN catchment.salt.salt IS 'random bytes';
 

@@ -44,22 +44,23 @@ BEGIN
         INSERT INTO catchment.event (
             project_id, event_id, name, category, label, value, data, session_id, user_id, url, page_title, page_path,
             referrer, referrer_host, user_agent, browser, browser_version, os, os_version, device, ip, country, region,
-            city, utm_source, utm_medium, utm_campaign, utm_term, utm_content, language, is_bot, properties,
+            city, visitor, utm_source, utm_medium, utm_campaign, utm_term, utm_content, language, is_bot, properties,
             occurred_at, received_at)
         SELECT
             project_id, sent ->> 0, sent ->> 1, sent ->> 2, sent ->> 3, (sent ->> 4)::double precision, sent -> 5,
             sent ->> 6, sent ->> 7, sent ->> 8, sent ->> 9, sent ->> 10, sent ->> 11, sent ->> 12, user_agent, browser,
-            browser_version, os, os_version, device, ip, country, region, city, campaign ->> 'source',
-            campaign ->> 'medium', campaign ->> 'campaign', campaign ->> 'term', campaign ->> 'content', sent ->> 17,
-            (sent ->> 13)::boolean, sent -> 14, (sent ->> 15)::timestamptz, received_at
+            browser_version, os, os_version, device, ip, country, region, city, decode(visitor, 'base64'),
+            campaign ->> 'source', campaign ->> 'medium', campaign ->> 'campaign', campaign ->> 'term',
+            campaign ->> 'content', sent ->> 17, (sent ->> 13)::boolean, sent -> 14, (sent ->> 15)::timestamptz, received_at
         FROM (
             SELECT row_number() OVER (ORDER BY request_n, event_n) AS n, request.*, event.sent, event.sent -> 16 AS campaign
             FROM ROWS FROM (jsonb_to_recordset(batch) AS (
                 project_id uuid, user_agent text, browser text, browser_version text, os text, os_version text,
-                device text, ip text, country text, region text, city text, received_at timestamptz, events jsonb
+                device text, ip text, country text, region text, city text, visitor text, received_at timestamptz,
+                events jsonb
             )) WITH ORDINALITY AS request (
                 project_id, user_agent, browser, browser_version, os, os_version, device, ip, country, region, city,
-                received_at, events, request_n)
+                visitor, received_at, events, request_n)
             CROSS JOIN LATERAL jsonb_array_elements(request.events) WITH ORDINALITY AS event (sent, event_n)
         ) AS event
         WHERE numbers IS NULL OR n = ANY (numbers)
@@ -73,10 +74,10 @@ CREATE FUNCTION catchment.log_events(batch jsonb, limits jsonb) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
 -- Stores events, once each, within the limits, and counts them.
 --
--- batch:   an array of objects: the columns of catchment.event that events have in common, key_kind, and `events`, an
---          array of arrays, the other columns of each: event_id, name, category, label, value, data, session_id, user_id,
---          url, page_title, page_path, referrer, referrer_host, is_bot, properties, occurred_at, the campaign (null or an
---          object {source, medium, campaign, term, content}), and the language.
+-- batch:   an array of objects: the columns of catchment.event that events have in common (visitor in base64), key_kind,
+--          and `events`, an array of arrays, the other columns of each: event_id, name, category, label, value, data,
+--          session_id, user_id, url, page_title, page_path, referrer, referrer_host, is_bot, properties, occurred_at, the
+--          campaign (null or an object {source, medium, campaign, term, content}), and the language.
 -- limits:  an array of objects {project_id, scope, scope_id, window, keys, hard}; keys: a kind of key, or null for both
 -- returns: for every event, in order: stored, duplicate, or quota_exceeded and the limit that it met, such as
 --          `quota_exceeded project month both`

@@ -6,7 +6,8 @@ SELECT catchment.log_events(%(batch)s::jsonb, %(limits)s::jsonb)
 -- Return what a key opens: its project with origins, settings, and the quotas that count its events.
 SELECT key.kind, key.revoked_at IS NOT NULL AS revoked,
        project.id::text AS project_id, project.name AS project, account.id::text AS account_id, account.name AS account,
-       project.bots, project.do_not_track, project.privacy, project.allow_null_origin, project.enabled,
+       project.bots, project.do_not_track, project.privacy, project.visitors, project.allow_null_origin,
+       project.enabled,
        ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule) AS origins,
        ARRAY(SELECT to_jsonb(quota) FROM catchment.quota
              WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))) AS quotas,

@@ -12,15 +12,16 @@ UPDATE catchment.account SET name = %(name)s WHERE id = %(id)s AND deleted_at IS
 
 -- name: add_project
 -- Add a project to an account that is not deleted.
-INSERT INTO catchment.project (id, account_id, name, bots, do_not_track, privacy, allow_null_origin, enabled)
-SELECT %(id)s, id, %(name)s, %(bots)s, %(do_not_track)s, %(privacy)s, %(allow_null_origin)s, %(enabled)s
+INSERT INTO catchment.project (id, account_id, name, bots, do_not_track, privacy, visitors, allow_null_origin, enabled)
+SELECT %(id)s, id, %(name)s, %(bots)s, %(do_not_track)s, %(privacy)s, %(visitors)s, %(allow_null_origin)s, %(enabled)s
 FROM catchment.account WHERE id = %(account_id)s AND deleted_at IS NULL FOR SHARE
 RETURNING id
 
 -- name: projects
 -- Return all projects with their origins and quotas, by account and name: the present ones, or the deleted ones.
 SELECT project.id::text AS project_id, project.name AS project, account.id::text AS account_id, account.name AS account,
-       project.bots, project.do_not_track, project.privacy, project.allow_null_origin, project.enabled,
+       project.bots, project.do_not_track, project.privacy, project.visitors, project.allow_null_origin,
+       project.enabled,
        ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule) AS origins,
        ARRAY(SELECT to_jsonb(quota) FROM catchment.quota
              WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))) AS quotas
@@ -36,8 +37,8 @@ UPDATE catchment.project SET name = %(name)s WHERE id = %(id)s AND deleted_at IS
 -- Change settings of a project. A setting that is null stays as it is at that moment.
 UPDATE catchment.project
 SET bots = coalesce(%(bots)s, bots), do_not_track = coalesce(%(do_not_track)s, do_not_track),
-    privacy = coalesce(%(privacy)s, privacy), allow_null_origin = coalesce(%(allow_null_origin)s, allow_null_origin),
-    enabled = coalesce(%(enabled)s, enabled)
+    privacy = coalesce(%(privacy)s, privacy), visitors = coalesce(%(visitors)s, visitors),
+    allow_null_origin = coalesce(%(allow_null_origin)s, allow_null_origin), enabled = coalesce(%(enabled)s, enabled)
 WHERE id = %(id)s AND deleted_at IS NULL
 RETURNING id
 

@@ -104,8 +104,8 @@ class Bench:
                 project = str(uuid.uuid4())
                 self.projects += 1
                 cursor.execute(
-                    "INSERT INTO catchment.project (id, account_id, name, bots, do_not_track, privacy, "
-                    "allow_null_origin, enabled) VALUES (%s, %s, %s, 'flag', 'ignore', 'mask', false, true)",
+                    "INSERT INTO catchment.project (id, account_id, name, bots, do_not_track, privacy, visitors, "
+                    "allow_null_origin, enabled) VALUES (%s, %s, %s, 'flag', 'ignore', 'mask', 'daily', false, true)",
                     (project, account, f"p{self.projects}"),
                 )
                 cursor.execute("INSERT INTO catchment.origin VALUES (%s, 'https://yourdomain.com')", (project,))

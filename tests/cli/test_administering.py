@@ -116,6 +116,7 @@ def test_a_project_shows_its_settings(commands: Commands) -> None:
         "bots": "flag",
         "do_not_track": "ignore",
         "privacy": "mask",
+        "visitors": "daily",
         "allow_null_origin": False,
         "enabled": True,
         "quotas": [],
@@ -209,12 +210,13 @@ def test_what_is_not_there_is_said_in_one_line(commands: Commands, words: list[s
 
 def test_a_project_is_changed_and_what_is_not_named_stays(commands: Commands) -> None:
     commands.project()
-    options = ["--bots", "filter", "--do-not-track", "filter", "--privacy", "hash", "--allow-null-origin", "--disable"]
-    changed = commands.json("project", "set", "shop", *options)
+    options = ["--bots", "filter", "--do-not-track", "filter", "--privacy", "hash", "--visitors", "none"]
+    changed = commands.json("project", "set", "shop", *options, "--allow-null-origin", "--disable")
     expected = {
         "bots": "filter",
         "do_not_track": "filter",
         "privacy": "hash",
+        "visitors": "none",
         "allow_null_origin": True,
         "enabled": False,
         "origins": ["https://shop.example"],

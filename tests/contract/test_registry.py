@@ -23,6 +23,7 @@ from catchment.core.project import (
     Quota,
     Scope,
     SettingsChange,
+    Visitors,
     Window,
 )
 
@@ -35,6 +36,7 @@ OTHER_CHANGE = SettingsChange(
     bots=Bots.FILTER,
     do_not_track=DoNotTrack.FILTER,
     privacy=Privacy.HASH,
+    visitors=Visitors.NONE,
     allow_null_origin=True,
     enabled=False,
 )

@@ -10,7 +10,7 @@ import pytest
 from catchment.core.collecting.steps import EVENT_STEPS, REQUEST_STEPS, VISITOR_STEPS
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent, row_of
 from catchment.core.outcomes import Outcome, Reason, WarningCode
-from catchment.core.project import Privacy
+from catchment.core.project import Privacy, Visitors
 
 from ..support.house import House, a_payload
 
@@ -51,6 +51,7 @@ async def test_an_event_is_stored_as_it_was_sent(house: House) -> None:
         agent=house.plugins.agent,
         ip="81.2.69.0",
         place=house.plugins.place,
+        visitor=event.visitor,
         occurred_at=datetime(2026, 11, 2, 11, 59, 0, 500_000, tzinfo=UTC),
         received_at=house.clock.now(),
     )
@@ -97,6 +98,36 @@ async def test_what_is_kept_of_an_address_is_the_projects_choice(
     receipt = await house.receipt(dry_run=True)
     assert receipt.event is not None
     assert receipt.event.ip == kept
+
+
+@pytest.mark.gen_test
+async def test_the_events_of_a_visitor_and_a_day_have_the_same_visitor(house: House) -> None:
+    await house.receipt(address="81.2.69.142")
+    await house.receipt(address="81.2.69.142")
+    await house.receipt(address="81.2.69.143")
+    await house.receipt(address="81.2.69.142", headers={"user_agent": "Chrome"})
+    house.clock.advance(timedelta(days=1))
+    await house.receipt(address="81.2.69.142")
+    visitors = [event.visitor for event in house.store.events]
+    assert visitors[0] == visitors[1]
+    assert len(set(visitors) - {None}) == 4
+    assert all(event.ip in ("81.2.69.0", None) for event in house.store.events)
+
+
+@pytest.mark.gen_test
+async def test_a_visitor_is_kept_whatever_is_kept_of_the_address(house: House) -> None:
+    await house.change(privacy=Privacy.DROP)
+    await house.receipt(address="81.2.69.142")
+    (event,) = house.store.events
+    assert (event.ip, len(event.visitor or b"")) == (None, 16)
+
+
+@pytest.mark.gen_test
+async def test_a_project_that_keeps_no_visitors_and_an_event_without_an_address_have_none(house: House) -> None:
+    await house.receipt({"event_name": "Paid"}, key=house.server_key)
+    await house.change(visitors=Visitors.NONE)
+    await house.receipt(address="81.2.69.142")
+    assert [event.visitor for event in house.store.events] == [None, None]
 
 
 @pytest.mark.gen_test
@@ -211,7 +242,7 @@ def test_the_row_of_an_event_has_every_column_once() -> None:
     now = datetime(2026, 11, 2, tzinfo=UTC)
     everything: dict[str, Any] = {"project_id": "p", "event_id": "e", "name": "n", "session_id": "s"}
     row = row_of(Event.with_only(key_kind=None, occurred_at=now, received_at=now, **everything))  # type: ignore[arg-type]
-    assert len(row) == 34
+    assert len(row) == 35
     assert (row["occurred_at"], row["is_bot"], row["data"]) == ("2026-11-02T00:00:00+00:00", False, {})
 
 
@@ -230,4 +261,9 @@ def test_the_steps_are_named_and_in_order() -> None:
         "enrich",
         "drop_bots",
     ]
-    assert [step.__name__ for step in VISITOR_STEPS] == ["parse_user_agent", "locate", "anonymize_address"]
+    assert [step.__name__ for step in VISITOR_STEPS] == [
+        "parse_user_agent",
+        "locate",
+        "recognize_visitor",
+        "anonymize_address",
+    ]

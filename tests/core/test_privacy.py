@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchment.core.privacy import anonymize, canonical, keyed_hash, mask, read_address
+from catchment.core.privacy import VISITOR_BYTES, anonymize, canonical, keyed_hash, mask, read_address, visitor_of_day
 from catchment.core.project import Privacy
 
 addresses = st.ip_addresses().map(str)
@@ -93,3 +93,31 @@ def test_the_mode_decides_what_is_kept(mode: Privacy, address: str, kept: str | 
 def test_a_hash_depends_on_the_address_and_the_salt() -> None:
     hashes = {keyed_hash(address, salt) for address in ("81.2.69.142", "81.2.69.143") for salt in (b"one", b"other")}
     assert len(hashes) == 4
+
+
+DAY, NEXT_DAY = b"a" * 32, b"b" * 32
+
+
+def test_a_visitor_of_the_day_is_the_same_for_one_project_address_browser_and_salt() -> None:
+    known = visitor_of_day("shop", "81.2.69.142", "Firefox", DAY)
+    assert known is not None
+    assert len(known) == VISITOR_BYTES == 16
+    assert visitor_of_day("shop", "::ffff:81.2.69.142", "Firefox", DAY) == known  # one address, however it is written
+    others = {
+        visitor_of_day("blog", "81.2.69.142", "Firefox", DAY),
+        visitor_of_day("shop", "81.2.69.143", "Firefox", DAY),
+        visitor_of_day("shop", "81.2.69.142", "Chrome", DAY),
+        visitor_of_day("shop", "81.2.69.142", "", DAY),
+        visitor_of_day("shop", "81.2.69.142", "Firefox", NEXT_DAY),
+    }
+    assert len(others - {known, None}) == 5
+
+
+def test_a_visitor_can_not_be_made_to_look_like_another() -> None:
+    """What a sender chooses is last: it can't move a boundary between the facts."""
+    assert visitor_of_day("shop", "1.2.3.4", "a\0b", DAY) != visitor_of_day("shop", "1.2.3.4", "ab", DAY)
+    assert visitor_of_day("shop", "1.2.3.4", "\ud800", DAY) is not None
+
+
+def test_who_has_no_address_is_no_visitor() -> None:
+    assert visitor_of_day("shop", "unknown", "Firefox", DAY) is None

@@ -122,6 +122,7 @@ def test_the_stored_columns_are_those_of_the_contract(database: Database) -> Non
         "data": "jsonb",
         "properties": "jsonb",
         "is_bot": "boolean",
+        "visitor": "bytea",
         "occurred_at": "timestamp with time zone",
         "received_at": "timestamp with time zone",
     }

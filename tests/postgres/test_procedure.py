@@ -50,6 +50,7 @@ async def test_every_column_is_what_was_sent(database: Database) -> None:
             agent=UserAgent(browser="a", browser_version="b", os="c", os_version="d", device="e"),
             ip="81.2.69.0",
             place=Place(country="GB", region="ENG", city="Boxford"),
+            visitor=bytes(range(240, 256)),
             campaign=Campaign(source="f", medium="g", campaign="h", term="i", content="j"),
             language="de-CH",
             is_bot=True,
@@ -62,7 +63,7 @@ async def test_every_column_is_what_was_sent(database: Database) -> None:
         expected["occurred_at"], expected["received_at"] = event.occurred_at, event.received_at
         names = ", ".join(expected)
         stored = database.execute(f"SELECT {names}, data::text, properties::text FROM catchment.event")[0]  # noqa: S608
-        *values, data, properties = stored
+        *values, data, properties = (one.hex() if isinstance(one, memoryview) else one for one in stored)
         assert dict(zip(expected, values, strict=True)) == expected
         columns = (
             "SELECT count(*) FROM information_schema.columns WHERE (table_schema, table_name) = ('catchment', 'event')"
