@@ -1,4 +1,4 @@
-"""Who is plugged to whom: the only module that knows which adapter serves which port.
+"""Plugs the adapters to the ports. It is the only module that knows which adapter serves which port.
 
 Each part is a keyword. Tests call the same functions, and name other parts.
 """
@@ -96,7 +96,7 @@ def plug_collect(parts: Parts, limits: Limits) -> Collect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
-    """What answers HTTP."""
+    """The parts that answer HTTP requests."""
 
     clients: Clients
     protocol_runner: ProtocolRunner

@@ -164,7 +164,7 @@ async def _work(
 
 
 def reviver(settings: Settings) -> Callable[[], object] | None:
-    """What starts the database again: nobody but us looks after an embedded one."""
+    """Return a function that starts the embedded database again. None: the database is not ours to look after."""
     if settings.database.url != EMBEDDED:
         return None
     return partial(start_embedded, settings.database.directory)

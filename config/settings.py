@@ -42,7 +42,7 @@ TEN_SECONDS = 10
 
 
 def _default_directory() -> Path:
-    """Where the embedded database lives: of root under /var/lib, since its user must be able to get there."""
+    """Return the embedded database's folder. For root it is under /var/lib, which the database's user can reach."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/catchment/postgresql")
     path = Path(platformdirs.user_data_dir("catchment")) / "postgresql"
@@ -72,7 +72,7 @@ class HttpSettings:
     port: int = 8080
     workers: int = 1
     public_url: str = ""
-    """What websites reach; empty: the host and port."""
+    """The address that websites use; empty: the host and port."""
     trusted_proxies: tuple[Network, ...] = ()
     operator_networks: tuple[Network, ...] = field(default_factory=_private_networks)
     idle_seconds: float = 65.0

@@ -1,4 +1,4 @@
-"""What is stored of an event.
+"""An event as it is stored.
 
 `Event` is the one table of fields. Its order is the order in which the database gets them
 (`adapters/postgres/rows.py`): first those of the request, then the event's own, then those of its visitor. A new field
@@ -21,7 +21,7 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserAgent:
-    """What a user agent string says. None: it does not say."""
+    """The facts in a user agent string. None: it does not say."""
 
     browser: str | None = None
     browser_version: str | None = None
@@ -33,7 +33,7 @@ class UserAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an address is."""
+    """The place of an address."""
 
     country: str | None = None
     """ISO 3166-1 alpha-2, such as `DE`."""
@@ -54,7 +54,7 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrichment:
-    """What an enricher adds to an event. None, and no properties: nothing."""
+    """The additions of an enricher to an event. None, and no properties: nothing."""
 
     campaign: Campaign | None = None
     is_bot: bool | None = None

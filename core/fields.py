@@ -1,4 +1,4 @@
-"""How a field of an event is declared. `catchment.core.event.Event` is the table of all fields.
+"""Declares the fields of an event. `catchment.core.event.Event` is the table of all fields.
 
 A field that a sender may set has a declaration beside its type. The check, the table of limits, the settings and the
 OpenAPI description follow from it.
@@ -13,7 +13,7 @@ from typing import TypeVar, get_type_hints
 
 
 class Over(StrEnum):
-    """What happens to a text that is longer than its limit."""
+    """The treatment of a text that is longer than its limit."""
 
     REFUSE = "refuse"
     """The event is refused: a shortened text would mean something else."""

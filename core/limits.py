@@ -17,7 +17,7 @@ from .fields import Over
 
 
 class TextRule(NamedTuple):
-    """How long a text of an event may be."""
+    """The rule for the length of a text of an event."""
 
     attribute: str
     """Its name on `Event`."""
@@ -48,9 +48,9 @@ class Limits:
     data_string: int = 2_000
 
     browser_past: int = 72 * 3600
-    """How old a browser key's timestamp may be, in seconds."""
+    """The greatest age of a browser key's timestamp, in seconds."""
     future: int = 5 * 60
-    """How far ahead any timestamp may be, in seconds."""
+    """The time that any timestamp may be ahead, in seconds."""
     json_values: int = 150_000
     """Values in a body, about: commas and opening brackets. Two kilobytes of gzip unpack to a million of them."""
     warnings: int = 50

@@ -108,7 +108,7 @@ class Refusal:
 
     reason: Reason
     detail: str = ""
-    """What was wrong, and where. Empty: the reason's own words. Adapters add what to do."""
+    """Says what was wrong, and where. Empty: the reason's own words. Adapters add what to do."""
     about: OriginPlace | None = None
     """With `ORIGIN_NOT_ALLOWED`: the part of the request that it is about."""
     errors: dict[str, list[str]] = field(default_factory=dict)

@@ -39,7 +39,7 @@ class Privacy(StrEnum):
 
 
 class Visitors(StrEnum):
-    """What events say about their visitor, beside the address."""
+    """The way in which events tell their visitors apart."""
 
     DAILY = "daily"
     """The visitor of the day: bytes that are the same for a day, and then never again."""

@@ -59,7 +59,7 @@ _LEAST = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginDescription:
-    """What ``catchment plugins`` shows of a plugin."""
+    """The facts of a plugin that ``catchment plugins`` shows."""
 
     name: str
     distribution: str | None

@@ -34,7 +34,7 @@ _Counted = dict[tuple[str, date], int]
 
 @dataclass(slots=True)
 class Store:
-    """What the adapters of this folder share."""
+    """The data that the adapters of this folder share."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Store:
     scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
     """By name and version."""
     failing: Unavailable | None = None
-    """What every look-up and every storing raises, while it is set."""
+    """An error that every look-up and every call to store raises while it is set."""
 
     def project(self, project_id: str) -> Project:
         """The project as it is now, with its quotas. Raises `NotFound`."""

@@ -1,4 +1,4 @@
-"""What an error of the driver means: by SQLSTATE, never by its text. The one place that knows.
+"""Finds the meaning of an error of the driver: by its SQLSTATE, never by its text.
 
 ::
 
@@ -126,7 +126,7 @@ def _shortened(text: str) -> str:
 
 
 def failure_of(error: BaseException) -> tuple[Failure, str]:
-    """What the error of a query that was sent means, and its SQLSTATE ('' where there is none)."""
+    """Return the meaning of the error of a query that was sent, and its SQLSTATE (empty if there is none)."""
     if isinstance(error, asyncio.CancelledError):
         # aiopg turns a cancelled statement (57014) into this; the statement was rolled back
         return Failure.RETRY, "57014"

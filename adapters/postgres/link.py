@@ -33,7 +33,7 @@ from .session_checks import Checked, Identity, SessionChecks, identify
 log = logging.getLogger(__name__)
 
 _READ_ONLY = "25006"
-"""What a session was told when it began, and stays: another one may be on a database that is not."""
+"""Facts that the database tells when a session begins, and that stay for it. Another session may be on another host."""
 
 _PATIENCE = 7 * 86400.0
 """Seconds for a statement that may take its time; where the other side is gone the session ends long before."""
@@ -68,7 +68,7 @@ class Link:
         self._connection: Any = None
         self._cursor: Any = None
         self._bound = 0
-        """How many of those who run queries now need the session that they began with."""
+        """The number of callers that need the session with which they began."""
 
     @property
     def connected(self) -> bool:
@@ -202,7 +202,7 @@ class Link:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """What is run inside is committed together at the end, or not at all."""
+        """Run the queries inside in one transaction: all of them are committed at the end, or none."""
         await self.connect()
         await self._execute("BEGIN", {}, "begin", self._timeout)
         self._bound += 1
@@ -233,7 +233,7 @@ class Link:
 
     @contextlib.asynccontextmanager
     async def one_session(self) -> AsyncIterator[None]:
-        """What is run inside is run in one session, and fails where that is lost. What it has locked is let go."""
+        """Run the queries inside in one session. They fail if it is lost. Its locks are released at the end."""
         await self.connect()
         self._bound += 1
         try:
@@ -316,7 +316,7 @@ async def survey(dsn: str, checks: SessionChecks, *, timeout: float, descriptors
 
 
 def _may_be_repeated(name: str) -> bool:
-    """Whether a query does the same when it is run twice: one that selects, be it by a function that tidies up."""
+    """Return True if a query does the same when it is run twice: a SELECT, though its function may tidy up."""
     statement = re.sub(r"^--.*\n", "", sql.query(name), flags=re.MULTILINE)
     return statement.startswith("SELECT")
 

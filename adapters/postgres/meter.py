@@ -14,8 +14,8 @@ from .errors import WRONG_CLOCK, DatabaseError
 from .link import Links
 
 _STRAGGLERS = timedelta(hours=1)
-"""How long after a month's end its events may still be committed. It takes seconds; an hour is more than any clock is
-wrong."""
+"""The time after the end of a month in which its events may still be committed. It takes seconds; an hour is more than
+any clock is wrong."""
 
 
 class PostgresMeter:

@@ -42,7 +42,7 @@ _PAGE = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheLives:
-    """How long entries live, in seconds, and how many there are."""
+    """The lives of entries, in seconds, and their number."""
 
     known: float = 60
     """A known key's entry. After that it is served once more while it is looked up again. After twice the time it is

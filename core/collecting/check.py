@@ -30,12 +30,12 @@ _TOLD = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """What is known of the sender of an event beside its payload."""
+    """The facts of the sender of an event, beside its payload."""
 
     kind: KeyKind
     received_at: datetime
     clock_offset: timedelta
-    """What is added to a timestamp: the arrival less the sender's `sentAt`."""
+    """Added to a timestamp: the arrival less the sender's `sentAt`."""
     address: str | None
     """The connection's, with a browser key; None with a server key."""
     headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What a check has to say: warnings and errors, bounded; and texts that PostgreSQL can hold."""
+"""The findings of a check: warnings and errors, bounded. Makes texts that PostgreSQL can hold."""
 
 from __future__ import annotations
 

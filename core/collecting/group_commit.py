@@ -47,7 +47,7 @@ class GroupCommit:
     """
 
     HEARTBEAT_SECONDS = 5.0
-    """How often a writer's session is checked."""
+    """Seconds between two checks of a writer's session."""
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class GroupCommit:
         self._closing = False
         self._down: Unavailable | None = None
         self.alert: str | None = None
-        """What an operator has to look at: the last failure that does not heal by itself, or no connection for a
-        minute. None after the next commit, or when a writer is connected again."""
+        """The failure that an operator has to look at: the last one that does not heal by itself, or no connection
+        for a minute. None after the next commit, or when a writer is connected again."""
 
     def start(self) -> None:
         """Start the writers."""
@@ -97,7 +97,7 @@ class GroupCommit:
 
     @property
     def down(self) -> str | None:
-        """Why nothing can be stored at present; None if it can."""
+        """The reason if nothing can be stored at present; else None."""
         return None if self._down is None else str(self._down)
 
     @property

@@ -13,7 +13,7 @@ from enum import StrEnum
 from ..outcomes import EventWarning
 
 KNOWN_REASONS = ("queue_full", "expired", "too_large", "gave_up", "closed", "invalid")
-"""Why the tracker and the Python client drop an event. Other senders may have other words."""
+"""The reasons for which the tracker and the Python client drop an event. Other senders may have other words."""
 
 OTHER_REASON = "other"
 """Counts the words of a project that has too many in one day."""
@@ -74,7 +74,7 @@ class LossReceipt:
     counted: Mapping[str, int] = field(default_factory=dict)
     """Events counted now, by reason. Empty if the id was counted before."""
     error: Exception | None = None
-    """Why it could not be recorded."""
+    """The reason, if it could not be recorded."""
 
 
 def shown_reason(reason: str) -> str:

@@ -15,7 +15,7 @@ from .losses import Loss, LossReport, Recorded
 
 class ProjectRepository(Protocol):
     async def find(self, fingerprint: bytes) -> Access | None:
-        """What the key with this fingerprint opens, revoked ones too; None where there is no such key.
+        """Return the access of the key with this fingerprint, even if it is revoked. None: there is no such key.
 
         May answer from a cache, whose entries live for seconds to a minute. Raises `Unavailable`.
         """
@@ -47,7 +47,7 @@ class WriteRequest:
 
     events: Sequence[Event]
     encoded: bytes
-    """What `BatchWriter.encode` made of the events."""
+    """The events as `BatchWriter.encode` returned them."""
     quotas: tuple[Quota, ...]
 
 
@@ -108,7 +108,7 @@ class LossLedger(Protocol):
         """
 
     async def losses(self, *, project: str | None = None) -> Sequence[Loss]:
-        """What senders lost: by account, project, day, newest first, and reason; of one project (its id)."""
+        """Return the losses of senders: by account, project, day (newest first) and reason; of one project (its id)."""
 
 
 class Salts(Protocol):
@@ -146,17 +146,17 @@ class RateLimiter(Protocol):
 
 
 class Extensions(Protocol):
-    """What plugins add, seen from the core. A plugin that fails costs its part alone: the event goes on, with
-    the warning `plugin_failed`, appended to `warnings`."""
+    """The plugins, seen from the core. If a plugin fails, only its part is missing: the event goes on, with the warning
+    `plugin_failed` appended to `warnings`."""
 
     async def parse_user_agent(self, user_agent: str, warnings: list[EventWarning]) -> UserAgent:
-        """What the first plugin that knows says of a user agent string."""
+        """Return the browser, system and device of a user agent, from the first plugin that knows it."""
 
     async def locate(self, address: str, warnings: list[EventWarning]) -> Place:
-        """Where the first plugin that knows says that a full address is."""
+        """Return the place of a full address, from the first plugin that knows it."""
 
     async def validate(self, event: Event, warnings: list[EventWarning]) -> Refusal | Filtered | None:
         """The first objection of a plugin; None where nobody objects."""
 
     async def enrich(self, event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:
-        """What plugins add to an event, in the plugins' order: later ones win."""
+        """Return the additions of plugins to an event, in the plugins' order: later ones win."""

@@ -11,7 +11,7 @@ from .ports import Extensions, LossLedger, ProjectRepository, RateLimiter, Salts
 
 
 class Services(Protocol):
-    """What a step may use beside its arguments. `Collect` offers them."""
+    """The services that a step may use beside its arguments. `Collect` offers them."""
 
     projects: ProjectRepository
     losses: LossLedger

@@ -1,4 +1,4 @@
-"""What goes into the collecting use case, and what comes out: a request, and the answer to it."""
+"""The values of the collecting use case: the submission of a request, and the answer to it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Submission:
     """`DNT: 1` or `Sec-GPC: 1`."""
     received_at: datetime
     deadline: float
-    """When the answer must be given, by `Clock.monotonic`."""
+    """The time by which the answer must be given, by `Clock.monotonic`."""
 
 
 _HEADERS = [
@@ -85,7 +85,7 @@ class Receipt:
     """With `Outcome.REFUSED`: the whole of it."""
     warnings: list[EventWarning] = field(default_factory=list)
     event: Event | None = None
-    """What was stored, or would have been."""
+    """The event that was stored, or would have been."""
     name: str = ""
     """With `Outcome.REFUSED`, and no `event`: the event's name as it was sent, cut."""
 
@@ -100,4 +100,4 @@ class Answer:
     """With `refusal`: the names of the first events, as they were sent, cut."""
     access: Access | None = None
     losses: LossReceipt | None = None
-    """Where the request had a report of losses, and was not refused as a whole."""
+    """Set if the request had a report of losses and was not refused as a whole."""

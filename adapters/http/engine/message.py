@@ -60,7 +60,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """What browsers are told about requests from scripts of other websites.
+    """The headers that let scripts of other websites send requests and read answers.
 
     CORS is no gate here: a project's origins are. Each answer names the request's origin, so that scripts can read it.
     """

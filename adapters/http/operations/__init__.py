@@ -1,1 +1,1 @@
-"""What operators ask a server: its health, its metrics, its description, and the page at `/`."""
+"""The routes for operators: health, its metrics, its description, and the page at `/`."""

@@ -1,4 +1,4 @@
-"""What an operator watches, for Prometheus. No label per project."""
+"""The metrics for Prometheus. None has a label for the project."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Verdict(NamedTuple):
     receipts: Sequence[Receipt | None] = ()
     """One for every event, None for an event that must be sent again; or empty."""
     again: Again | None = None
-    """Why some have no receipt."""
+    """The reason, if some have no receipt."""
     split: bool = False
     """The contents may be the reason, and parts of the request may pass. With a single event, this event may be the
     reason."""

@@ -22,7 +22,7 @@ class Pending(NamedTuple):
 
     item: Item
     added: float
-    """When it was tracked, by the monotonic clock."""
+    """The time when it was tracked, by the monotonic clock."""
     number: int = 0
     """Its number in the order of the queue."""
 

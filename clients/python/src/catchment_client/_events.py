@@ -33,7 +33,7 @@ class Fields(TypedDict, total=False):
     session_id: str | UUID | None
     """Groups events. Default: the server gives every event its own."""
     timestamp: datetime | str | None
-    """When it happened: a datetime with a time zone, or ISO 8601. Default: now."""
+    """The time when it happened: a datetime with a time zone, or ISO 8601. Default: now."""
     url: str | None
     """The address of the page or the endpoint, http or https."""
     page_title: str | None

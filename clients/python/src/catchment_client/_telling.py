@@ -20,7 +20,10 @@ _NAMED = WIRE_NAMES | {f"event_data.{column}" for column in ("category", "label"
 
 
 class Telling:
-    """What is told, and to whom. `is_sender` says if the current thread is the sending thread."""
+    """Tells of losses and failures, in the log and by `on_error`.
+
+    `is_sender` says if the current thread is the sending thread.
+    """
 
     def __init__(self, settings: Settings, endpoint: str, is_sender: Callable[[], bool]) -> None:
         self._settings = settings
