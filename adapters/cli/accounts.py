@@ -13,11 +13,11 @@ from .output import Output
 def add_accounts(root: click.Group) -> None:
     @root.group("account")
     def account() -> None:
-        """The tenants: who is billed."""
+        """Accounts: the customers, who are billed."""
 
     @command(account, "create")
     @click.argument("name")
-    @click.option("--if-missing", is_flag=True, help="Leave it at the account of this name that there is.")
+    @click.option("--if-missing", is_flag=True, help="Keep an existing account of this name.")
     def create(context: Context, output: Output, name: str, if_missing: bool) -> None:
         """Create an account: a customer, to whom projects belong, and who is billed."""
         if not if_missing:
@@ -45,7 +45,7 @@ def add_accounts(root: click.Group) -> None:
 
     @command(account, "delete")
     @click.argument("account")
-    @click.option("--yes", is_flag=True, help="Do it. Without this, say what would be gone.")
+    @click.option("--yes", is_flag=True, help="Delete. Without this, only say what would be deleted.")
     def delete(context: Context, output: Output, account: str, yes: bool) -> None:
         """Delete an account whose projects are deleted.
 

@@ -21,8 +21,8 @@ def add_keys(root: click.Group) -> None:
     @command(key, "create")
     @click.argument("project")
     @click.option("--kind", type=click.Choice([k.value for k in KeyKind]), required=True, help="Public, or secret.")
-    @click.option("--label", help="What to call it, such as the program that has it.")
-    @click.option("--if-missing", is_flag=True, help="Leave it at the key of this kind, and label, that there is.")
+    @click.option("--label", help="A name for people, such as the program that uses it.")
+    @click.option("--if-missing", is_flag=True, help="Keep an existing key of this kind and label.")
     def create(context: Context, output: Output, project: str, kind: str, label: str | None, if_missing: bool) -> None:
         """Create a key. A browser key is public; a server key is secret, and shown this once.
 

@@ -29,9 +29,9 @@ PERIOD = PeriodType()
 
 def add_metering(root: click.Group) -> None:
     @command(root, "usage")
-    @click.option("--account", help="Of this account alone, by name or id.")
-    @click.option("--project", help="Of this project alone, by id, account/name, or name.")
-    @click.option("--period", type=PERIOD, help="Of this month alone, such as 2026-11.")
+    @click.option("--account", help="Show this account alone, by name or id.")
+    @click.option("--project", help="Show this project alone, by id, account/name, or name.")
+    @click.option("--period", type=PERIOD, help="Show this month alone, such as 2026-11.")
     def usage(context: Context, output: Output, account: str | None, project: str | None, period: date | None) -> None:
         """Show the events stored, by account, project and billing period (a month in UTC).
 
@@ -56,7 +56,7 @@ def add_metering(root: click.Group) -> None:
         output.table(rows, columns, f"Nothing{f' of {of}' if of else ''} was stored {when}.")
 
     @command(root, "losses")
-    @click.option("--project", help="Of this project alone, by id, account/name, or name.")
+    @click.option("--project", help="Show this project alone, by id, account/name, or name.")
     def losses(context: Context, output: Output, project: str | None) -> None:
         """Show the events that senders lost before they got here, as they say themselves, by day in UTC."""
         found = context.run(lambda management: management.reports.losses(project=project))
@@ -109,7 +109,7 @@ def add_metering(root: click.Group) -> None:
 
     @command(billing, "push")
     @click.option("--backend", required=True, help="The plugin that bills, such as csv.")
-    @click.option("--period", type=PERIOD, help="This month alone, such as 2026-11; else all that are known.")
+    @click.option("--period", type=PERIOD, help="The month, such as 2026-11; else all months.")
     def push(context: Context, output: Output, backend: str, period: date | None) -> None:
         """Hand closed and current usage to a billing backend.
 

@@ -58,7 +58,7 @@ def add_operations(root: click.Group) -> None:
     @click.option("--host", help="The address to listen on.")
     @click.option("--port", type=click.IntRange(0, 65535), help="The collector's port.")
     @click.option("--site-port", type=click.IntRange(0, 65535), help="The demo website's port.")
-    @click.option("--check", is_flag=True, help="Do it all without a person, verify it, and leave nothing behind.")
+    @click.option("--check", is_flag=True, help="Run and verify everything without a person, and leave nothing behind.")
     @click.option("--remove", is_flag=True, help="Take away what the demo made and stored, and end.")
     def demo(
         context: Context,

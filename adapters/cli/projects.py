@@ -28,10 +28,10 @@ def add_projects(root: click.Group) -> None:
 
     @command(project, "create")
     @click.argument("name")
-    @click.option("--account", required=True, help="Whose it is, by name or id.")
+    @click.option("--account", required=True, help="The account, by name or id.")
     @click.option("--origin", "origins", multiple=True, help="An allowed origin; may be given again.")
     @_settings
-    @click.option("--if-missing", is_flag=True, help="Leave it at the project of this name that there is, as it is.")
+    @click.option("--if-missing", is_flag=True, help="Keep an existing project of this name as it is.")
     def create(
         context: Context,
         output: Output,
@@ -124,7 +124,7 @@ def add_projects(root: click.Group) -> None:
     @click.option("--add-origin", "add_origins", multiple=True, help="Allow an origin; may be given again.")
     @click.option("--remove-origin", "remove_origins", multiple=True, help="Allow it no more; may be given again.")
     @_settings
-    @click.option("--enable/--disable", "enabled", default=None, help="Whether it takes events.")
+    @click.option("--enable/--disable", "enabled", default=None, help="Accept events, or refuse them.")
     def set_(
         context: Context,
         output: Output,
@@ -157,7 +157,7 @@ def add_projects(root: click.Group) -> None:
 
     @command(project, "delete")
     @click.argument("project")
-    @click.option("--yes", is_flag=True, help="Do it. Without this, say what would be gone.")
+    @click.option("--yes", is_flag=True, help="Delete. Without this, only say what would be deleted.")
     def delete(context: Context, output: Output, project: str, yes: bool) -> None:
         """Delete a project that is disabled, with its keys, origins and quotas, and all events that it stored.
 
@@ -182,15 +182,19 @@ def add_projects(root: click.Group) -> None:
 def _settings(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of a project's settings."""
     for option in (
-        click.option("--allow-null-origin/--no-allow-null-origin", default=None, help="Whether Origin: null may post."),
         click.option(
-            "--visitors", type=click.Choice([v.value for v in Visitors]), help="Whether events tell visitors apart."
+            "--allow-null-origin/--no-allow-null-origin", default=None, help="Accept events with Origin: null."
         ),
-        click.option("--privacy", type=click.Choice([p.value for p in Privacy]), help="What is kept of an address."),
+        click.option("--visitors", type=click.Choice([v.value for v in Visitors]), help="How to tell visitors apart."),
         click.option(
-            "--do-not-track", type=click.Choice([d.value for d in DoNotTrack]), help="What DNT: 1 and Sec-GPC: 1 mean."
+            "--privacy", type=click.Choice([p.value for p in Privacy]), help="The part of an address that is stored."
         ),
-        click.option("--bots", type=click.Choice([b.value for b in Bots]), help="What to do with robots' events."),
+        click.option(
+            "--do-not-track",
+            type=click.Choice([d.value for d in DoNotTrack]),
+            help="How to treat DNT: 1 and Sec-GPC: 1.",
+        ),
+        click.option("--bots", type=click.Choice([b.value for b in Bots]), help="How to treat events of robots."),
     ):
         function = option(function)
     return function

@@ -27,8 +27,8 @@ def add_quotas(root: click.Group) -> None:
         """Limits on usage."""
 
     @command(quota, "set")
-    @click.option("--account", help="Of this account, all its projects together.")
-    @click.option("--project", help="Of this project.")
+    @click.option("--account", help="The account: all its projects together.")
+    @click.option("--project", help="The project.")
     @click.option("--window", type=click.Choice([w.value for w in Window]), required=True, help="In UTC.")
     @click.option(
         "--keys", type=click.Choice([k.value for k in KeyKind]), help="Count events of this kind of key alone."

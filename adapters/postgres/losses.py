@@ -18,7 +18,7 @@ from .link import Links
 
 
 class PostgresLosses:
-    """`catchment.core.ports.LossLedger` on PostgreSQL."""
+    """`catchment.core.collecting.ports.LossLedger` on PostgreSQL."""
 
     def __init__(self, links: Links, *, clock: Clock, limits: Limits) -> None:
         self._links = links

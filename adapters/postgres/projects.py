@@ -62,7 +62,7 @@ class _Entry:
 
 
 class CachedProjects:
-    """`catchment.core.ports.ProjectRepository` on PostgreSQL.
+    """`catchment.core.collecting.ports.ProjectRepository` on PostgreSQL.
 
     The aims: no query per event, a revoked key is refused at once, and made-up keys do not delay customers. Entries are
     kept, and the database announces every change (`catchment.announce`) to a session that listens. While that session

@@ -49,7 +49,7 @@ _INDEX_ROW = 2_700
 
 
 class StrictSink:
-    """`catchment.core.ports.EventSink` that keeps nothing, and judges what it is handed as PostgreSQL would."""
+    """`catchment.core.collecting.ports.EventSink` that keeps nothing, and judges events as PostgreSQL would."""
 
     async def store(
         self, batch: Sequence[Event], limits: Sequence[object], *, deadline: float, share: str | None = None

@@ -61,7 +61,7 @@ class ScriptedExtensions(NoExtensions):
 
 
 class ToldRateLimiter(NoRateLimit):
-    """`catchment.core.ports.RateLimiter` that says of keys what it was told to."""
+    """`catchment.core.collecting.ports.RateLimiter` that says of keys what it was told to."""
 
     wait: int | None = None
 

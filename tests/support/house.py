@@ -24,7 +24,7 @@ PAGE = "https://example.com/pricing"
 
 
 class Plugins(NoExtensions):
-    """`catchment.core.ports.Extensions` that says what a test wants, and notes what it was shown."""
+    """`catchment.core.collecting.ports.Extensions` that says what a test wants, and notes what it was shown."""
 
     def __init__(self) -> None:
         self.agent = UserAgent()
@@ -50,7 +50,7 @@ class Plugins(NoExtensions):
 
 
 class FullBuckets(NoRateLimit):
-    """`catchment.core.ports.RateLimiter` that lets nothing pass for so many seconds."""
+    """`catchment.core.collecting.ports.RateLimiter` that lets nothing pass for so many seconds."""
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
