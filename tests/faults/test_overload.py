@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from ..support.answers import Answer
@@ -18,7 +19,7 @@ from ..support.waiting import wait_until
 from .load import connect, event, exchange, new_id, post_once, request_of
 from .processes import memory_of
 from .rig import BACK, Rig
-from .server import Address
+from .server import Address, Server
 
 DEADLINE = 2.0
 
@@ -60,11 +61,14 @@ def test_more_work_than_its_processor_can_do_is_refused_and_bounded(rig: Rig) ->
     assert rig.post().code == "stored"
     sent = [[event(new_id()) for _ in range(1 if number % 16 == 0 else 100)] for number in range(1500)]
     health = rig.health()
+    before = _processor_seconds(server)
     answers = asyncio.run(_burst(rig, server.address, sent, rate=3000))
     health.stop()  # raises where an answer was missing
     assert len(health.seconds) >= 3
     assert {answer.status for answer in answers} <= {200, 503}, f"{rig.book}"
-    assert rig.book.codes["stored"] > 3000, "what it can carry must be stored all the same"
+    spent = _processor_seconds(server) - before
+    # By its own processor time: on a busy machine it has less of it before the deadline.
+    assert rig.book.codes["stored"] > 1000 * spent, f"what it can carry must be stored all the same: {spent:.1f} s"
     assert rig.book.codes["unavailable"] > 100, "that was not more than it can carry"
     assert rig.wait_stores() < BACK
     wait_until(lambda: server.readiness()["requests_in_flight"] <= 1, "no request is thought to be in flight")
@@ -77,6 +81,12 @@ def test_more_work_than_its_processor_can_do_is_refused_and_bounded(rig: Rig) ->
     (in_time,) = re.findall(r'^catchment_http_response_seconds_bucket{le="2.5"} (\S+)$', text, re.MULTILINE)
     assert float(answered) >= len(sent)
     assert in_time == answered, "refusals came long after the deadline"
+
+
+def _processor_seconds(server: Server) -> float:
+    """Return how much processor time the server has used, which its neighbours do not change."""
+    times = psutil.Process(server.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 async def _burst(rig: Rig, address: Address, sent: list[list[dict[str, Any]]], *, rate: float) -> list[Answer]:
