@@ -7,15 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from ..support.database import Server
-from .serving import Collector, collector
+from .serving import AuditedCollector, collector
 
 
 @pytest.fixture(scope="package")
-def site(embedded_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+def site(embedded_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedCollector]:
     """The real server as a process, on the embedded PostgreSQL, behind a trusted proxy on the loopback."""
-    log = tmp_path_factory.mktemp("bad-input") / "server.log"
     with embedded_server.copy() as database:
-        with collector(database, log) as site:
+        with collector(database, tmp_path_factory.mktemp("bad-input")) as site:
             yield site
             site.check_books()
         site.check_log()  # what it wrote while it ended, too

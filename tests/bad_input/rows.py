@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ..support.answers import Answer
-from .serving import CANARY, EXPOSED, ORIGIN, PAGE, Collector
+from .serving import CANARY, EXPOSED, ORIGIN, PAGE, AuditedCollector
 from .wire import Header, Wire
 
 
@@ -49,7 +49,7 @@ def table(rows: Iterable[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", kept, ids=names)
 
 
-def check_refused(site: Collector, row: Row) -> None:
+def check_refused(site: AuditedCollector, row: Row) -> None:
     """The row is refused as it says, and nothing else happens."""
     key = site.server_key if row.server else site.browser_key
     with site.wire() as wire:
@@ -111,14 +111,14 @@ def check_stored(answer: Answer | None, *warnings: str) -> str:
     return str(receipt["event_id"])
 
 
-def store(site: Collector, body: bytes, *warnings: str, server: bool = False) -> dict[str, Any]:
+def store(site: AuditedCollector, body: bytes, *warnings: str, server: bool = False) -> dict[str, Any]:
     """Posts an event that is odd, and is stored with these warnings; its row."""
     with site.wire() as wire:
         event_id = store_on(site, wire, body, *warnings, server=server)
         site.check_after(wire)
-    return site.row(event_id)
+    return site.row_as_json(event_id)
 
 
-def store_on(site: Collector, wire: Wire, body: bytes, *warnings: str, server: bool = False) -> str:
+def store_on(site: AuditedCollector, wire: Wire, body: bytes, *warnings: str, server: bool = False) -> str:
     key = site.server_key if server else site.browser_key
     return check_stored(site.ask(wire, body, key=key), *warnings)

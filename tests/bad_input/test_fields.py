@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from .rows import Row, check_common, check_problem, check_refused, event, store, table
-from .serving import CANARY, ORIGIN, PAGE, Collector
+from .serving import CANARY, ORIGIN, PAGE, AuditedCollector
 
 TEXTS = ("event_name", "eventId", "sessionId", "userId", "url", "page_title", "page_path", "referrer", "userAgent")
 WRONG: dict[str, bytes] = {
@@ -33,7 +33,7 @@ def refused(name: str, field: str, body: bytes, *, server: bool = False) -> Row:
     for name, value in WRONG.items()
     if field not in ("sessionId", "userId") or "number" not in name  # which may be whole numbers
 )
-def test_a_text_of_a_wrong_type_is_refused(site: Collector, row: Row) -> None:
+def test_a_text_of_a_wrong_type_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -45,11 +45,11 @@ def test_a_text_of_a_wrong_type_is_refused(site: Collector, row: Row) -> None:
     }.items()
     for name, value in values.items()
 )
-def test_other_fields_of_a_wrong_type_are_refused(site: Collector, row: Row) -> None:
+def test_other_fields_of_a_wrong_type_are_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
-def test_all_that_is_wrong_is_said_at_once(site: Collector) -> None:
+def test_all_that_is_wrong_is_said_at_once(site: AuditedCollector) -> None:
     fields: dict[str, Any] = {**dict.fromkeys(TEXTS, True), "event_data": [0], "timestamp": "soon"}
     with site.wire() as wire:
         problem = check_problem(site.ask(wire, json.dumps(fields).encode()), 400, "invalid_event")
@@ -58,12 +58,12 @@ def test_all_that_is_wrong_is_said_at_once(site: Collector) -> None:
 
 
 @pytest.mark.parametrize("field", [*TEXTS[1:4], *TEXTS[5:], "event_data", "timestamp", "ip"])
-def test_null_is_the_same_as_nothing(site: Collector, field: str) -> None:
+def test_null_is_the_same_as_nothing(site: AuditedCollector, field: str) -> None:
     store(site, event(**{field: None}))
 
 
 @pytest.mark.parametrize("value", [b"7", b"true", b"[]", b"{}", b"null", b'""'])
-def test_a_key_of_a_wrong_type_is_no_key(site: Collector, value: bytes) -> None:
+def test_a_key_of_a_wrong_type_is_no_key(site: AuditedCollector, value: bytes) -> None:
     with site.wire() as wire:
         answer = site.ask(wire, event(projectKey=value), ("Authorization", None))
         check_problem(answer, 401, "missing_key")
@@ -83,7 +83,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=list(KEYS))
-def test_a_text_that_can_be_no_key_is_unknown(site: Collector, key: str) -> None:
+def test_a_text_that_can_be_no_key_is_unknown(site: AuditedCollector, key: str) -> None:
     with site.wire() as wire:
         answer = site.ask(wire, event(projectKey=key), ("Authorization", None))
         check_problem(answer, 401, "unknown_key")
@@ -91,7 +91,7 @@ def test_a_text_that_can_be_no_key_is_unknown(site: Collector, key: str) -> None
 
 
 @pytest.mark.parametrize("value", [b"7", b"true", b"[]", b"{}", b'"pk_another"', b'""'])
-def test_an_event_that_names_another_key_is_refused(site: Collector, value: bytes) -> None:
+def test_an_event_that_names_another_key_is_refused(site: AuditedCollector, value: bytes) -> None:
     check_refused(site, refused("another key", "projectKey", event(projectKey=value)))
 
 
@@ -107,7 +107,7 @@ LONG = {"one too many": "x" * 121, "9 KB": CANARY * 900, "emoji": "\U0001f4a7" *
     + [refused("missing", "event_name", b'{"url": "' + PAGE.encode() + b'"}')]
     + [refused("null", "event_name", event(event_name=None))]
 )
-def test_a_name_that_is_blank_missing_or_too_long_is_refused(site: Collector, row: Row) -> None:
+def test_a_name_that_is_blank_missing_or_too_long_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -115,18 +115,18 @@ def test_a_name_that_is_blank_missing_or_too_long_is_refused(site: Collector, ro
     [refused(f"blank {name.encode('unicode_escape')!r}", "eventId", event(eventId=name)) for name in BLANK if name]
     + [refused(name, "eventId", event(eventId=text)) for name, text in {"one too many": "x" * 65, **LONG}.items()]
 )
-def test_an_id_that_is_blank_or_too_long_is_refused(site: Collector, row: Row) -> None:
+def test_an_id_that_is_blank_or_too_long_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
-def test_the_longest_name_there_may_be_is_stored_in_four_bytes_a_letter(site: Collector) -> None:
+def test_the_longest_name_there_may_be_is_stored_in_four_bytes_a_letter(site: AuditedCollector) -> None:
     name, event_id = "\U0001f4a7" * 120, "\U0001f4a7" * 64
     row = store(site, event(event_name=name, eventId=event_id))
     assert (row["name"], row["event_id"]) == (name, event_id)
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 201, "x" * 20_000])
-def test_ids_of_sessions_and_persons_that_are_too_long_are_left_out(site: Collector, bad: str) -> None:
+def test_ids_of_sessions_and_persons_that_are_too_long_are_left_out(site: AuditedCollector, bad: str) -> None:
     warnings = ("dropped",) if bad else ()
     row = store(site, event(sessionId=bad, userId=bad), *warnings)
     assert row["user_id"] is None
@@ -134,13 +134,13 @@ def test_ids_of_sessions_and_persons_that_are_too_long_are_left_out(site: Collec
     assert row["session_id"] != bad
 
 
-def test_texts_that_are_too_long_are_cut(site: Collector) -> None:
+def test_texts_that_are_too_long_are_cut(site: AuditedCollector) -> None:
     lengths = {"page_title": 512, "page_path": 2048, "referrer": 2048, "userAgent": 1024}
     row = store(site, event(**dict.fromkeys(lengths, "é" * 2100)), "cut")
     assert [len(row[name]) for name in ("page_title", "page_path", "referrer", "user_agent")] == [*lengths.values()]
 
 
-def test_data_that_is_too_much_is_left_out_or_cut(site: Collector) -> None:
+def test_data_that_is_too_much_is_left_out_or_cut(site: AuditedCollector) -> None:
     data = {
         **{f"{n}": n for n in range(48)},
         "x" * 101: 1,
@@ -154,7 +154,7 @@ def test_data_that_is_too_much_is_left_out_or_cut(site: Collector) -> None:
     assert row["data"]["list"] == [*range(100)]
 
 
-def test_a_thousand_unknown_fields_have_no_more_than_fifty_warnings(site: Collector) -> None:
+def test_a_thousand_unknown_fields_have_no_more_than_fifty_warnings(site: AuditedCollector) -> None:
     with site.wire() as wire:
         answer = check_common(site.ask(wire, event(**{f"{CANARY}{n}": n for n in range(1000)})))
         assert answer.status == 200
@@ -166,11 +166,11 @@ def test_a_thousand_unknown_fields_have_no_more_than_fifty_warnings(site: Collec
     refused(repr(value), "ip", event(ip=value), server=True)
     for value in (7, True, [], {}, " ", CANARY, "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4/8", "::g")
 )
-def test_an_address_that_is_none_is_refused(site: Collector, row: Row) -> None:
+def test_an_address_that_is_none_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
-def test_a_browser_key_may_not_set_an_address(site: Collector) -> None:
+def test_a_browser_key_may_not_set_an_address(site: AuditedCollector) -> None:
     assert store(site, event(ip="8.8.8.8"), "not_allowed")["ip"] == "127.0.0.1"
     assert store(site, event(ip={"not": "one"}), "not_allowed")["ip"] == "127.0.0.1"
 
@@ -226,7 +226,7 @@ NO_TIMES = [
     for text in NO_TIMES
     for server in (False, True)
 )  # fmt: skip
-def test_a_time_that_is_none_is_refused(site: Collector, row: Row) -> None:
+def test_a_time_that_is_none_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -234,13 +234,13 @@ def test_a_time_that_is_none_is_refused(site: Collector, row: Row) -> None:
 @pytest.mark.parametrize(
     "text", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999999999Z", "2199-01-01 00:00"]
 )
-def test_a_time_that_cannot_be_meant_becomes_the_arrival(site: Collector, text: str, server: bool) -> None:
+def test_a_time_that_cannot_be_meant_becomes_the_arrival(site: AuditedCollector, text: str, server: bool) -> None:
     row = store(site, event(timestamp=text), "timestamp_replaced", server=server)
     assert row["occurred_at"] == row["received_at"]
 
 
 @pytest.mark.parametrize("sent", [*NO_TIMES, 7, True, [], {}, 10**400], ids=lambda sent: ascii(sent)[:60])
-def test_a_batch_whose_own_time_is_none_is_stored_without_a_correction(site: Collector, sent: object) -> None:
+def test_a_batch_whose_own_time_is_none_is_stored_without_a_correction(site: AuditedCollector, sent: object) -> None:
     body = json.dumps({"sentAt": sent, "events": [json.loads(event(timestamp="2026-11-02T14:00:00Z"))]}).encode()
     with site.wire() as wire:
         answer = check_common(site.ask(wire, body, path="/v1/batch", key=site.server_key))
@@ -248,12 +248,12 @@ def test_a_batch_whose_own_time_is_none_is_stored_without_a_correction(site: Col
         assert result["outcome"] == "stored"
         assert [warning["field"] for warning in result["warnings"]] == ["sentAt"]
         site.check_after(wire)
-    assert site.row(result["event_id"])["occurred_at"] == "2026-11-02T14:00:00+00:00"
+    assert site.row_as_json(result["event_id"])["occurred_at"] == "2026-11-02T14:00:00+00:00"
 
 
 @pytest.mark.parametrize("sent", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 @pytest.mark.parametrize("happened", ["0001-01-01T00:00:00Z", "2026-11-02T14:00:00Z", "9999-12-31T23:59:59Z"])
-def test_no_correction_of_the_clock_leaves_the_calendar(site: Collector, sent: str, happened: str) -> None:
+def test_no_correction_of_the_clock_leaves_the_calendar(site: AuditedCollector, sent: str, happened: str) -> None:
     body = json.dumps({"sentAt": sent, "events": [json.loads(event(timestamp=happened))]}).encode()
     with site.wire() as wire:
         answer = check_common(site.ask(wire, body, path="/v1/batch", key=site.server_key))
@@ -304,21 +304,21 @@ NO_URLS = [
 
 
 @table(refused(f"{text.encode('unicode_escape').decode()[:60]}", "url", event(url=text)) for text in NO_URLS)
-def test_a_url_that_is_no_pages_is_refused(site: Collector, row: Row) -> None:
+def test_a_url_that_is_no_pages_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
 @table([refused("missing", "url", event()[:-1].split(b", ")[0] + b"}"), refused("null", "url", event(url=None))])
-def test_with_a_browser_key_a_url_is_required(site: Collector, row: Row) -> None:
+def test_with_a_browser_key_a_url_is_required(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
 @table(refused(f"{text.encode('unicode_escape').decode()[:60]}", "url", event(url=text), server=True)
        for text in NO_URLS if text)  # fmt: skip
-def test_a_server_key_may_not_send_a_bad_one_either(site: Collector, row: Row) -> None:
+def test_a_server_key_may_not_send_a_bad_one_either(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
 @pytest.mark.parametrize("url", [b"null", b'""'])
-def test_a_server_key_may_leave_the_url_out(site: Collector, url: bytes) -> None:
+def test_a_server_key_may_leave_the_url_out(site: AuditedCollector, url: bytes) -> None:
     assert store(site, event(url=url), server=True)["url"] is None

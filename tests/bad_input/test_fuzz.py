@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from . import fuzz
 from .oracle import Oracle, check_decoders, good_event
 from .rows import check_common
-from .serving import Collector
+from .serving import AuditedCollector
 from .strategies import bodies, corpus, mutations
 from .wire import request
 
@@ -36,21 +36,21 @@ def test_what_was_once_of_interest_is_answered(oracle: Oracle, path: Path) -> No
 
 
 @given(body=_ANY)
-@settings(max_examples=300, suppress_health_check=_SLOW_START)
+@settings(max_examples=150, suppress_health_check=_SLOW_START)
 def test_whenever_the_fast_decoder_succeeds_the_strict_one_gives_the_same(body: bytes) -> None:
     check_decoders(body)
 
 
 @given(body=_ANY)
-@settings(max_examples=500, suppress_health_check=_SLOW_START)
+@settings(max_examples=200, suppress_health_check=_SLOW_START)
 def test_any_bytes_become_an_answer(oracle: Oracle, body: bytes) -> None:
     oracle.judge(body)
 
 
 @given(body=_ANY, batch=st.booleans(), server=st.booleans())
-@settings(max_examples=400, suppress_health_check=_SLOW_START)
+@settings(max_examples=200, suppress_health_check=_SLOW_START)
 def test_what_passes_the_checks_is_taken_by_the_database(
-    site: Collector, body: bytes, batch: bool, server: bool
+    site: AuditedCollector, body: bytes, batch: bool, server: bool
 ) -> None:
     """The database may object to nothing that was let through: nothing is in quarantine after it."""
     body = body.replace(b"https://example.com", b"https://good.com")
@@ -62,7 +62,7 @@ def test_what_passes_the_checks_is_taken_by_the_database(
     site.check_log()
 
 
-def test_after_all_of_it_the_books_are_right(site: Collector) -> None:
+def test_after_all_of_it_the_books_are_right(site: AuditedCollector) -> None:
     site.check_books()
 
 
@@ -79,8 +79,8 @@ _REQUEST = request(
 
 
 @given(sent=st.one_of(mutations([_REQUEST]), st.binary(max_size=300)))
-@settings(max_examples=300, suppress_health_check=_SLOW_START)
-def test_any_bytes_on_a_connection_are_answered_or_it_is_closed(site: Collector, sent: bytes) -> None:
+@settings(max_examples=150, suppress_health_check=_SLOW_START)
+def test_any_bytes_on_a_connection_are_answered_or_it_is_closed(site: AuditedCollector, sent: bytes) -> None:
     """Without a key, so that nothing can be stored whose answer the end cuts off."""
     with site.wire() as wire:
         wire.send(sent)

@@ -10,7 +10,7 @@ import pytest
 
 from ..support.database import Server
 from .rows import Row, check_common, check_problem, check_refused, check_stored, event, table
-from .serving import CANARY, Collector, collector
+from .serving import CANARY, AuditedCollector, collector
 from .wire import Header, chunked, request
 
 KIB = 1024
@@ -29,7 +29,7 @@ def padded(size: int) -> bytes:
 @pytest.mark.parametrize("over", [1, 1 * KIB * KIB, 8 * KIB * KIB])
 @pytest.mark.parametrize("how", ["length", "chunked"])
 def test_what_is_too_large_is_told_so_and_the_connection_goes_on(
-    site: Collector, path: str, over: int, how: str
+    site: AuditedCollector, path: str, over: int, how: str
 ) -> None:
     body = padded((64 * KIB if path == "/v1/events" else 2 * KIB * KIB) + over)
     changes: list[Header] = []
@@ -39,14 +39,14 @@ def test_what_is_too_large_is_told_so_and_the_connection_goes_on(
 
 
 @pytest.mark.parametrize("length", ["17000000", "1000000000000", "9223372036854775808", "9" * 100])
-def test_what_is_said_to_be_huge_is_told_so_before_it_is_sent(site: Collector, length: str) -> None:
+def test_what_is_said_to_be_huge_is_told_so_before_it_is_sent(site: AuditedCollector, length: str) -> None:
     with site.wire() as wire:
         wire.send(request("/v1/events", b'{"event_name"', site.headers(("Content-Length", length))))
         check_problem(wire.answer(), 413, "too_large")
         site.check_after(wire)
 
 
-def test_chunks_without_an_end_are_told_so_before_they_fill_the_memory(site: Collector) -> None:
+def test_chunks_without_an_end_are_told_so_before_they_fill_the_memory(site: AuditedCollector) -> None:
     before = site.most_memory()
     with site.wire() as wire:
         wire.send(request("/v1/events", b"", site.headers(CHUNKED)))
@@ -58,14 +58,14 @@ def test_chunks_without_an_end_are_told_so_before_they_fill_the_memory(site: Col
     assert site.most_memory() - before < 8 * KIB * KIB
 
 
-def test_the_largest_event_there_may_be_is_stored(site: Collector) -> None:
+def test_the_largest_event_there_may_be_is_stored(site: AuditedCollector) -> None:
     with site.wire() as wire:
         check_stored(site.ask(wire, padded(64 * KIB)))
         check_stored(site.ask(wire, chunked(padded(64 * KIB), 1000), CHUNKED))
         site.check_after(wire)
 
 
-def test_an_event_of_a_batch_that_is_too_large_costs_itself_alone(site: Collector) -> None:
+def test_an_event_of_a_batch_that_is_too_large_costs_itself_alone(site: AuditedCollector) -> None:
     large = event(event_data={"v": [CANARY * 10] * 700})
     assert len(large) > 64 * KIB
     lines = ("Content-Type", "application/x-ndjson")
@@ -100,12 +100,12 @@ BAD_GZIP = {
 
 
 @table(Row(name=name, body=body, headers=(GZIP,)) for name, body in BAD_GZIP.items())
-def test_broken_gzip_is_refused(site: Collector, row: Row) -> None:
+def test_broken_gzip_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
 @pytest.mark.parametrize(("path", "megabytes"), [("/v1/events", 50), ("/v1/batch", 100)])
-def test_a_bomb_is_too_large(site: Collector, path: str, megabytes: int) -> None:
+def test_a_bomb_is_too_large(site: AuditedCollector, path: str, megabytes: int) -> None:
     bomb = gzip.compress(b" " * (megabytes * KIB * KIB))
     assert len(bomb) < megabytes * 2 * KIB
     before = site.most_memory()
@@ -123,7 +123,7 @@ def test_a_bomb_is_too_large(site: Collector, path: str, megabytes: int) -> None
     )
     for encoding in ("br", "deflate", "zstd", "compress", "gzip, gzip", "br, gzip", CANARY, "gzip;q=1")
 )
-def test_other_encodings_are_not_read(site: Collector, row: Row) -> None:
+def test_other_encodings_are_not_read(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -150,7 +150,7 @@ MEDIA = {
     Row(name=name, body=event(), headers=(("Content-Type", media),), code="unsupported_media_type", status=415)
     for name, media in MEDIA.items()
 )
-def test_other_media_types_are_not_read(site: Collector, row: Row) -> None:
+def test_other_media_types_are_not_read(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -167,11 +167,11 @@ PART = b'--x\r\nContent-Disposition: form-data; name="event"; filename="a"\r\n\r
         ("a boundary of 4 KB", "multipart/form-data; boundary=" + "x" * 4096, event()),
     )
 )
-def test_forms_are_not_parsed(site: Collector, row: Row) -> None:
+def test_forms_are_not_parsed(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
-def test_without_a_media_type_nothing_is_read(site: Collector) -> None:
+def test_without_a_media_type_nothing_is_read(site: AuditedCollector) -> None:
     check_refused(
         site,
         Row(name="x", body=event(), headers=(("Content-Type", None),), code="unsupported_media_type", status=415),
@@ -254,7 +254,7 @@ UNFINISHED = {"headers of 20 KB", "headers without an end", "a chunk's size of 6
 
 
 @pytest.mark.parametrize(("name", "sent"), MALFORMED.items(), ids=list(MALFORMED))
-def test_malformed_http_gets_a_bare_400_or_is_closed(site: Collector, name: str, sent: bytes) -> None:
+def test_malformed_http_gets_a_bare_400_or_is_closed(site: AuditedCollector, name: str, sent: bytes) -> None:
     """Tornado answers here, without a body and without CORS headers; what follows is never taken for a request."""
     smuggled = request("/v1/events", event(eventId="smuggled"), site.headers())
     with site.wire() as wire:
@@ -275,19 +275,19 @@ def test_malformed_http_gets_a_bare_400_or_is_closed(site: Collector, name: str,
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/v1/events/", "//v1/events", "/v1/../v1/events", f"/v1/events/{CANARY}"])
-def test_a_body_where_nothing_is_gets_a_404_that_a_page_can_read(site: Collector, path: str) -> None:
+def test_a_body_where_nothing_is_gets_a_404_that_a_page_can_read(site: AuditedCollector, path: str) -> None:
     check_refused(site, Row(name=path, body=padded(200 * KIB), path=path, code="not_found", status=404))
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
-def test_another_method_gets_a_405_that_a_page_can_read(site: Collector, method: str) -> None:
+def test_another_method_gets_a_405_that_a_page_can_read(site: AuditedCollector, method: str) -> None:
     with site.wire() as wire:
         wire.send(request("/v1/events", event(), site.headers(), method))
         check_problem(wire.answer(), 405, "method_not_allowed")
         site.check_after(wire)
 
 
-def test_a_query_string_is_no_place_for_a_key_and_stands_in_no_log(site: Collector) -> None:
+def test_a_query_string_is_no_place_for_a_key_and_stands_in_no_log(site: AuditedCollector) -> None:
     with site.wire() as wire:
         path = f"/v1/events?projectKey={site.browser_key}&q={CANARY}"
         check_problem(site.ask(wire, event(), ("Authorization", None), path=path), 401, "missing_key")
@@ -297,7 +297,7 @@ def test_a_query_string_is_no_place_for_a_key_and_stands_in_no_log(site: Collect
 @pytest.mark.parametrize(
     "value", ["Bearer", "Bearer ", "Basic cGs6", "bearer\tx", f"Bearer {CANARY} {CANARY}", "Bearer pk_\xff", "x" * 8000]
 )
-def test_an_authorization_that_is_none(site: Collector, value: str) -> None:
+def test_an_authorization_that_is_none(site: AuditedCollector, value: str) -> None:
     with site.wire() as wire:
         answer = site.ask(wire, event(), ("Authorization", value.encode("latin-1")))
         assert check_common(answer).json["code"] in ("missing_key", "unknown_key")
@@ -307,28 +307,28 @@ def test_an_authorization_that_is_none(site: Collector, value: str) -> None:
 # The user agent
 
 
-def test_a_user_agent_of_8_kb_is_cut_and_said(site: Collector) -> None:
+def test_a_user_agent_of_8_kb_is_cut_and_said(site: AuditedCollector) -> None:
     long = f"{CANARY} " * 740
     with site.wire() as wire:
         answer = check_common(site.ask(wire, event(), ("User-Agent", long)))
         assert answer.status == 200
         assert [(w["code"], w["field"]) for w in answer.json["warnings"]] == [("cut", "userAgent")]
         site.check_after(wire)
-    assert site.row(answer.json["event_id"])["user_agent"] == long[:1024]
+    assert site.row_as_json(answer.json["event_id"])["user_agent"] == long[:1024]
 
 
-def test_a_user_agent_in_the_payload_of_8_kb_is_cut_and_said(site: Collector) -> None:
+def test_a_user_agent_in_the_payload_of_8_kb_is_cut_and_said(site: AuditedCollector) -> None:
     with site.wire() as wire:
         event_id = check_stored(site.ask(wire, event(userAgent="x" * 8192), ("User-Agent", "short")), "cut")
         site.check_after(wire)
-    assert site.row(event_id)["user_agent"] == "x" * 1024
+    assert site.row_as_json(event_id)["user_agent"] == "x" * 1024
 
 
-def test_a_user_agent_beyond_ascii_is_stored(site: Collector) -> None:
+def test_a_user_agent_beyond_ascii_is_stored(site: AuditedCollector) -> None:
     with site.wire() as wire:
         event_id = check_stored(site.ask(wire, event(), ("User-Agent", b"K\xe4fer \x80\x9f")))
         site.check_after(wire)
-    assert site.row(event_id)["user_agent"] == "K\xe4fer \x80\x9f"
+    assert site.row_as_json(event_id)["user_agent"] == "K\xe4fer \x80\x9f"
 
 
 # Whose address it is. The peer is 127.0.0.1, which this server trusts as a proxy.
@@ -365,15 +365,15 @@ IGNORED: list[Header] = [
 
 @pytest.mark.parametrize(("forwarded", "address"), FORWARDED.values(), ids=list(FORWARDED))
 def test_behind_a_trusted_proxy_the_rightmost_untrusted_address_counts(
-    site: Collector, forwarded: str, address: str | None
+    site: AuditedCollector, forwarded: str, address: str | None
 ) -> None:
     with site.wire() as wire:
         event_id = check_stored(site.ask(wire, event(), *IGNORED, ("X-Forwarded-For", forwarded)))
         site.check_after(wire)
-    assert site.row(event_id)["ip"] == address
+    assert site.row_as_json(event_id)["ip"] == address
 
 
-def test_forwarded_for_in_two_headers_is_one_list(site: Collector) -> None:
+def test_forwarded_for_in_two_headers_is_one_list(site: AuditedCollector) -> None:
     with site.wire() as wire:
         sent = request("/v1/events", event(), site.headers(("X-Forwarded-For", "1.1.1.1")))
         wire.send(
@@ -381,31 +381,31 @@ def test_forwarded_for_in_two_headers_is_one_list(site: Collector) -> None:
         )
         event_id = check_stored(site.remember(wire.answer()))
         site.check_after(wire)
-    assert site.row(event_id)["ip"] == "81.2.69.142"
+    assert site.row_as_json(event_id)["ip"] == "81.2.69.142"
 
 
-def test_with_a_server_key_no_address_is_taken_from_the_connection(site: Collector) -> None:
+def test_with_a_server_key_no_address_is_taken_from_the_connection(site: AuditedCollector) -> None:
     with site.wire() as wire:
         answer = site.ask(wire, event(), *IGNORED, ("X-Forwarded-For", "81.2.69.142"), key=site.server_key)
         event_id = check_stored(answer)
-    assert site.row(event_id)["ip"] is None
+    assert site.row_as_json(event_id)["ip"] is None
 
 
 @pytest.fixture(scope="module")
-def alone(embedded_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+def alone(embedded_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedCollector]:
     """A server that trusts no proxy."""
-    log = tmp_path_factory.mktemp("alone") / "server.log"
-    with embedded_server.copy() as database, collector(database, log, HTTP__TRUSTED_PROXIES="") as alone:
+    folder = tmp_path_factory.mktemp("alone")
+    with embedded_server.copy() as database, collector(database, folder, HTTP__TRUSTED_PROXIES="") as alone:
         yield alone
         alone.check_books()
 
 
 @pytest.mark.parametrize("forwarded", ["81.2.69.142", "1.1.1.1, 127.0.0.1", CANARY])
-def test_without_a_trusted_proxy_what_is_forwarded_counts_for_nothing(alone: Collector, forwarded: str) -> None:
+def test_without_a_trusted_proxy_what_is_forwarded_counts_for_nothing(alone: AuditedCollector, forwarded: str) -> None:
     with alone.wire() as wire:
         event_id = check_stored(alone.ask(wire, event(), *IGNORED, ("X-Forwarded-For", forwarded)))
         alone.check_after(wire)
-    assert alone.row(event_id)["ip"] == "127.0.0.1"
+    assert alone.row_as_json(event_id)["ip"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,9 @@ def test_without_a_trusted_proxy_what_is_forwarded_counts_for_nothing(alone: Col
         ("", 404),
     ],
 )
-def test_an_operator_is_judged_by_the_address_behind_the_proxy(site: Collector, forwarded: str, status: int) -> None:
+def test_an_operator_is_judged_by_the_address_behind_the_proxy(
+    site: AuditedCollector, forwarded: str, status: int
+) -> None:
     with site.wire() as wire:
         wire.send(request("/metrics", b"", [("X-Forwarded-For", forwarded), ("X-Real-Ip", "127.0.0.1")], "GET"))
         answer = check_common(wire.answer(), None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 
 import pytest
 
+from ..support.running import make_projects
 from .rows import check_stored, event
-from .serving import Collector, run
+from .serving import ORIGIN, AuditedCollector
 
 ACCOUNT = "=cmd|' C calc'!A0"
 PROJECTS = {
@@ -24,14 +24,11 @@ PROJECTS = {
 
 
 @pytest.fixture(scope="module")
-def named(site: Collector) -> list[str]:
+def named(site: AuditedCollector) -> list[str]:
     """Projects of these names, with an event each."""
-    run(["account", "create", "--", ACCOUNT], site.env)
-    for number, name in enumerate(PROJECTS.values()):
-        options = ["--account", ACCOUNT, "--origin", "https://good.com", "--json"]
-        key = json.loads(run(["project", "create", *options, "--", name], site.env))["browser_key"]
+    for project in make_projects(site.database.dsn, *PROJECTS.values(), account=ACCOUNT, origins=[ORIGIN]):
         with site.wire() as wire:
-            check_stored(site.ask(wire, event(eventId=f"named-{number}"), key=key))
+            check_stored(site.ask(wire, event(eventId=f"named {project.id}"), key=project.browser_key))
     return [ACCOUNT, *PROJECTS.values()]
 
 
@@ -50,24 +47,25 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED.values(), ids=list(REFUSED))
-def test_names_that_a_terminal_or_a_person_would_misread_are_refused(site: Collector, name: str) -> None:
-    assert run(["account", "create", "--", name], site.env, code=1) == ""
+def test_names_that_a_terminal_or_a_person_would_misread_are_refused(site: AuditedCollector, name: str) -> None:
+    refused = site.installation.run("account", "create", "--", name)
+    assert (refused.returncode, refused.stdout) == (1, "")
 
 
 @pytest.mark.parametrize("command", ["account list", "project list", "usage"])
-def test_tables_show_names_as_they_are(site: Collector, named: list[str], command: str) -> None:
-    shown = run(command.split(), {**site.env, "COLUMNS": "250"})
+def test_tables_show_names_as_they_are(site: AuditedCollector, named: list[str], command: str) -> None:
+    site.installation.environment["COLUMNS"] = "250"
+    shown = site.installation.run(*command.split()).stdout
     assert {letter for letter in shown if not letter.isprintable()} <= {"\n"}
     for name in [ACCOUNT] if command == "account list" else named:
         assert name in shown, shown
 
 
-def test_no_cell_of_the_billing_file_is_a_formula(site: Collector, named: list[str], tmp_path: Path) -> None:
+def test_no_cell_of_the_billing_file_is_a_formula(site: AuditedCollector, named: list[str], tmp_path: Path) -> None:
     target = tmp_path / "billing.csv"
-    run(
-        ["billing", "push", "--backend", "csv"],
-        {**site.env, "CATCHMENT_PLUGINS__DISABLED": "", "CATCHMENT_PLUGINS__CSV__PATH": str(target)},
-    )
+    settings = {"PLUGINS__DISABLED": "", "PLUGINS__CSV__PATH": target}
+    done = site.installation.run("billing", "push", "--backend", "csv", **settings)
+    assert done.returncode == 0, done.stderr
     with target.open(encoding="utf-8", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]

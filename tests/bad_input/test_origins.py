@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .rows import Row, check_common, check_problem, check_refused, event, store, table
-from .serving import CANARY, ORIGIN, PAGE, RULES, Collector
+from .serving import CANARY, ORIGIN, PAGE, RULES, AuditedCollector
 from .wire import request
 
 CYRILLIC = "\u0430"
@@ -91,7 +91,7 @@ BEYOND_A_BROWSER = {
     )
     for name, origin in FOREIGN.items()
 )
-def test_an_event_from_a_foreign_page_is_refused(site: Collector, row: Row) -> None:
+def test_an_event_from_a_foreign_page_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -104,7 +104,7 @@ def test_an_event_from_a_foreign_page_is_refused(site: Collector, row: Row) -> N
     )
     for name, origin in BEYOND_A_BROWSER.items()
 )
-def test_what_no_browser_takes_for_a_url_is_none(site: Collector, row: Row) -> None:
+def test_what_no_browser_takes_for_a_url_is_none(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -145,7 +145,7 @@ NO_ORIGINS = {
         for name, origin in NO_ORIGINS.items()
     ]
 )
-def test_a_request_from_a_foreign_origin_is_refused(site: Collector, row: Row) -> None:
+def test_a_request_from_a_foreign_origin_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -160,16 +160,16 @@ def test_a_request_from_a_foreign_origin_is_refused(site: Collector, row: Row) -
     )
     for name, origin in NO_ORIGINS.items()
 )
-def test_a_batch_from_a_foreign_origin_is_refused_as_a_whole(site: Collector, row: Row) -> None:
+def test_a_batch_from_a_foreign_origin_is_refused_as_a_whole(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
-def test_a_nul_in_the_host_is_replaced_and_makes_it_foreign(site: Collector) -> None:
+def test_a_nul_in_the_host_is_replaced_and_makes_it_foreign(site: AuditedCollector) -> None:
     body = event(url="https://good.com\x00.evil.com/page")
     check_refused(site, Row(name="NUL", body=body, code="origin_not_allowed", status=403))
 
 
-def test_an_origin_twice_is_refused(site: Collector) -> None:
+def test_an_origin_twice_is_refused(site: AuditedCollector) -> None:
     with site.wire() as wire:
         sent = request("/v1/events", event(), site.headers()).replace(
             b"\r\nOrigin:", b"\r\nOrigin: https://evil.com\r\nOrigin:"
@@ -179,7 +179,7 @@ def test_an_origin_twice_is_refused(site: Collector) -> None:
         site.check_after(wire)
 
 
-def test_foreign_pages_in_a_batch_are_refused_one_by_one(site: Collector) -> None:
+def test_foreign_pages_in_a_batch_are_refused_one_by_one(site: AuditedCollector) -> None:
     pages = [f"{origin}/page" for origin in FOREIGN.values()]
     with site.wire() as wire:
         body = b"[" + b",".join([event(), *(event(url=page) for page in pages), event()]) + b"]"
@@ -202,7 +202,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("origin", ALLOWED.values(), ids=list(ALLOWED))
-def test_what_only_looks_foreign_is_stored(site: Collector, origin: str) -> None:
+def test_what_only_looks_foreign_is_stored(site: AuditedCollector, origin: str) -> None:
     """Each has to match a rule, not the other: frames and subdomains differ."""
     assert store(site, event(url=f"{origin}/page"))["url"] == f"{origin}/page"
     with site.wire() as wire:
@@ -212,7 +212,7 @@ def test_what_only_looks_foreign_is_stored(site: Collector, origin: str) -> None
         site.check_after(wire)
 
 
-def test_without_an_origin_the_url_alone_counts(site: Collector) -> None:
+def test_without_an_origin_the_url_alone_counts(site: AuditedCollector) -> None:
     with site.wire() as wire:
         answer = site.ask(wire, event(), ("Origin", None))
         assert answer is not None
@@ -224,13 +224,13 @@ def test_without_an_origin_the_url_alone_counts(site: Collector) -> None:
 @pytest.mark.parametrize(
     "path", ["user:pass@", "@good.com", "//good.com", "https://good.com/", "..//", "%00", "%0d%0a"]
 )
-def test_what_stands_after_the_host_does_not_make_it_another(site: Collector, path: str) -> None:
+def test_what_stands_after_the_host_does_not_make_it_another(site: AuditedCollector, path: str) -> None:
     """In the path, the query and the fragment everything may stand that may stand there."""
     url = f"{PAGE}/{path}?next=https://evil.com/&q={path}#@evil.com"
     assert store(site, event(url=url))["url"] == url
 
 
-def test_a_server_key_needs_no_origin_but_a_plain_host(site: Collector) -> None:
+def test_a_server_key_needs_no_origin_but_a_plain_host(site: AuditedCollector) -> None:
     for origin in ("https://evil.com", *[rule for rule in RULES if "*" not in rule]):
         assert store(site, event(url=f"{origin}/"), server=True)["url"] == f"{origin}/"
     for name in ("the name as userinfo", "a backslash", "percent", "a Cyrillic look-alike", "no host"):
@@ -244,7 +244,7 @@ def test_a_server_key_needs_no_origin_but_a_plain_host(site: Collector) -> None:
         check_refused(site, row)
 
 
-def test_with_a_server_key_the_connections_origin_counts_for_nothing(site: Collector) -> None:
+def test_with_a_server_key_the_connections_origin_counts_for_nothing(site: AuditedCollector) -> None:
     with site.wire() as wire:
         answer = site.ask(wire, event(), ("Origin", "https://evil.com"), key=site.server_key)
         assert check_common(answer, "https://evil.com").status == 200

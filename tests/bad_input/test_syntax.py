@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .rows import Row, check_common, check_refused, event, store, table
-from .serving import CANARY, Collector
+from .serving import CANARY, AuditedCollector
 
 NAMED = f'"event_name": "{CANARY}"'.encode()
 GOOD = event()
@@ -104,12 +104,12 @@ SYNTAX = {
 
 
 @table(Row(name=name, body=body) for name, body in SYNTAX.items())
-def test_what_is_no_json_is_refused(site: Collector, row: Row) -> None:
+def test_what_is_no_json_is_refused(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
 @table(Row(name=name, body=body, path="/v1/batch") for name, body in SYNTAX.items() if name not in DEEP)
-def test_what_is_no_json_refuses_its_batch(site: Collector, row: Row) -> None:
+def test_what_is_no_json_refuses_its_batch(site: AuditedCollector, row: Row) -> None:
     check_refused(site, Row(name=row.name, body=b"[" + GOOD + b", " + row.body + b"]", path=row.path))
 
 
@@ -117,7 +117,7 @@ LINES = {name: body for name, body in SYNTAX.items() if body.strip() and b"\n" n
 
 
 @table(Row(name=name, body=body, path="/v1/batch") for name, body in LINES.items())
-def test_a_line_that_is_no_json_costs_itself_alone(site: Collector, row: Row) -> None:
+def test_a_line_that_is_no_json_costs_itself_alone(site: AuditedCollector, row: Row) -> None:
     body = b"\n".join((GOOD, row.body, GOOD))
     with site.wire() as wire:
         answer = check_common(site.ask(wire, body, ("Content-Type", "application/x-ndjson"), path=row.path))
@@ -140,7 +140,7 @@ SHAPES = {
 
 
 @table(Row(name=name, body=body) for name, body in SHAPES.items())
-def test_what_is_no_object_is_no_event(site: Collector, row: Row) -> None:
+def test_what_is_no_object_is_no_event(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -161,7 +161,7 @@ BATCH_SHAPES = {
 
 
 @table(Row(name=name, body=body, path="/v1/batch") for name, body in BATCH_SHAPES.items())
-def test_what_is_no_array_is_no_batch(site: Collector, row: Row) -> None:
+def test_what_is_no_array_is_no_batch(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
@@ -187,11 +187,11 @@ def test_what_is_no_array_is_no_batch(site: Collector, row: Row) -> None:
         ),
     ]
 )
-def test_what_is_json_and_too_much(site: Collector, row: Row) -> None:
+def test_what_is_json_and_too_much(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
-def test_an_event_of_a_batch_that_is_no_object_costs_itself_alone(site: Collector) -> None:
+def test_an_event_of_a_batch_that_is_no_object_costs_itself_alone(site: AuditedCollector) -> None:
     shapes = [b"null", b"7", b'"text"', b"[]", b"true", b"{}"]
     with site.wire() as wire:
         body = b"[" + b", ".join([GOOD, *shapes, GOOD]) + b"]"
@@ -202,13 +202,13 @@ def test_an_event_of_a_batch_that_is_no_object_costs_itself_alone(site: Collecto
         site.check_after(wire)
 
 
-def test_sixty_four_levels_are_read(site: Collector) -> None:
+def test_sixty_four_levels_are_read(site: AuditedCollector) -> None:
     """Deeper than `event_data` may be, so what is too deep is left out, with a warning; but it is JSON."""
     row = store(site, value(b"[" * 62 + b"]" * 62), "dropped")
     assert row["data"] == {"v": [[[]]]}
 
 
-def test_of_a_key_that_comes_twice_the_last_counts(site: Collector) -> None:
+def test_of_a_key_that_comes_twice_the_last_counts(site: AuditedCollector) -> None:
     body = event(event_data=b'{"a": 1, "b": {"c": 1, "c": 2}, "a": 3}')
     row = store(site, b'{"event_name": "First", "url": "https://evil.com/", ' + body[1:])
     assert row["name"] == CANARY

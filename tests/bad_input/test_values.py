@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from .rows import Row, check_common, check_refused, event, store, table
-from .serving import CANARY, Collector
+from .serving import CANARY, AuditedCollector
 
 GONE = "\ufffd"
 
@@ -44,7 +44,7 @@ ALL += [(sent, kept, ()) for sent, kept in VALID.values()]
 @pytest.mark.parametrize(("sent", "kept", "warnings"), ALL, ids=[*BROKEN, *VALID])
 @pytest.mark.parametrize("where", ["value", "key", "array", "deep", "category", "every field"])
 def test_what_breaks_jsonb_is_replaced(
-    site: Collector, where: str, sent: str, kept: str, warnings: tuple[str, ...]
+    site: AuditedCollector, where: str, sent: str, kept: str, warnings: tuple[str, ...]
 ) -> None:
     text = f'"<{sent}>"'.encode()
     kept = f"<{kept}>"
@@ -75,7 +75,7 @@ def test_what_breaks_jsonb_is_replaced(
 
 
 @pytest.mark.parametrize("sent", [sent for sent, _ in BROKEN.values()], ids=list(BROKEN))
-def test_an_id_is_never_changed(site: Collector, sent: str) -> None:
+def test_an_id_is_never_changed(site: AuditedCollector, sent: str) -> None:
     row = Row(
         name="id",
         body=event(eventId=f'"{CANARY}{sent}"'.encode()),
@@ -86,7 +86,7 @@ def test_an_id_is_never_changed(site: Collector, sent: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [sent for sent, _ in BROKEN.values()], ids=list(BROKEN))
-def test_a_name_of_an_unknown_field_can_be_said(site: Collector, sent: str) -> None:
+def test_a_name_of_an_unknown_field_can_be_said(site: AuditedCollector, sent: str) -> None:
     body = event()[:-1] + f', "{CANARY}{sent}": 1}}'.encode()
     assert store(site, body, "unknown_field")["data"] == {}
 
@@ -119,11 +119,11 @@ NUMBERS = [
 
 
 @table(NUMBERS)
-def test_a_number_out_of_range_is_refused_at_its_field(site: Collector, row: Row) -> None:
+def test_a_number_out_of_range_is_refused_at_its_field(site: AuditedCollector, row: Row) -> None:
     check_refused(site, row)
 
 
-def test_a_number_out_of_range_costs_its_event_alone(site: Collector) -> None:
+def test_a_number_out_of_range_costs_its_event_alone(site: AuditedCollector) -> None:
     events = [event(event_data=f'{{"v": {number}}}'.encode()) for number in OUT_OF_RANGE.values()][:-1]
     with site.wire() as wire:
         body = b"[" + b",".join([event(), *events, event()]) + b"]"
@@ -149,7 +149,7 @@ INTEGERS = [
 
 
 @pytest.mark.parametrize("number", INTEGERS, ids=lambda number: f"{len(str(number))} digits from {str(number)[:6]}")
-def test_integers_of_any_size_stay_exact(site: Collector, number: int) -> None:
+def test_integers_of_any_size_stay_exact(site: AuditedCollector, number: int) -> None:
     row = store(site, event(event_data={"v": number, "list": [number, {"n": number}]}))
     assert row["data"] == {"v": number, "list": [number, {"n": number}]}
     assert all(type(kept) is int for kept in (row["data"]["v"], row["data"]["list"][0]))
@@ -169,13 +169,13 @@ FLOATS = {
 
 
 @pytest.mark.parametrize(("text", "number"), FLOATS.items(), ids=list(FLOATS))
-def test_a_float_is_the_double_that_it_is_nearest_to(site: Collector, text: str, number: float) -> None:
+def test_a_float_is_the_double_that_it_is_nearest_to(site: AuditedCollector, text: str, number: float) -> None:
     row = store(site, event(event_data=f'{{"v": {text}, "value": {text}}}'.encode()))
     assert (float(row["data"]["v"]), float(row["value"])) == (number, number)
 
 
 @pytest.mark.parametrize("number", [10**400, True, False, "7", [7], {"n": 7}], ids=repr)
-def test_a_value_that_is_no_double_stays_in_the_data(site: Collector, number: object) -> None:
+def test_a_value_that_is_no_double_stays_in_the_data(site: AuditedCollector, number: object) -> None:
     row = store(site, event(event_data={"value": number}), "wrong_type")
     assert (row["data"], row["value"]) == ({"value": number}, None)
 
@@ -208,7 +208,7 @@ HARMFUL = {
 
 
 @pytest.mark.parametrize("text", HARMFUL.values(), ids=list(HARMFUL))
-def test_harmful_texts_are_stored_as_they_were_sent(site: Collector, text: str) -> None:
+def test_harmful_texts_are_stored_as_they_were_sent(site: AuditedCollector, text: str) -> None:
     data = {text: text, "nested": {text: [text]}, "__proto__": {"polluted": True}, "category": text, "label": text}
     body = event(
         event_name=text,
@@ -229,7 +229,7 @@ def test_harmful_texts_are_stored_as_they_were_sent(site: Collector, text: str) 
 
 
 @pytest.mark.parametrize("text", HARMFUL.values(), ids=list(HARMFUL))
-def test_harmful_texts_are_harmless_in_warnings_and_errors(site: Collector, text: str) -> None:
+def test_harmful_texts_are_harmless_in_warnings_and_errors(site: AuditedCollector, text: str) -> None:
     """They come back within JSON, which says what it is and may not be taken for a page."""
     with site.wire() as wire:
         body = event(event_data={"v": {text: 1e300}}, **{text: 1})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +21,10 @@ import psycopg2
 
 from catchment.adapters.postgres.embedded import start_embedded
 
+from ..support.running import COMMAND, LISTENING, environment, run_json
+from ..support.waiting import wait_until
+
 LUA = Path(__file__).with_name("post.lua")
-_LISTENING = re.compile(r"Listening on [^:]+:(\d+)")
 
 
 class Bench:
@@ -33,12 +34,8 @@ class Bench:
         self.folder = Path(tempfile.mkdtemp(prefix="cb-"))
         self.directory = self.folder / "pg"
         self.dsn = start_embedded(self.directory)
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("CATCHMENT_")},
-            "CATCHMENT_DATABASE__URL": self.dsn,
-            "CATCHMENT_HTTP__PORT": "0",
-            "CATCHMENT_LIMITS__RATE_PER_ADDRESS": "0",  # all of the load comes from one address
-        }
+        # All of the load comes from one address.
+        self.environment = environment(self.dsn, HTTP__PORT=0, LIMITS__RATE_PER_ADDRESS=0)
         self.command("migrate")
         self.command("account", "create", "bench")
         self.projects = 0
@@ -70,9 +67,7 @@ class Bench:
 
     def command(self, *arguments: str) -> Any:
         """Runs a command of Catchment; its JSON."""
-        program = [sys.executable, "-m", "catchment.config.main", *arguments, "--json"]
-        done = subprocess.run(program, env=self.environment, check=True, capture_output=True, text=True)
-        return json.loads(done.stdout)
+        return run_json(self.environment, *arguments)
 
     def keys(self, count: int) -> Path:
         """A file with the browser keys of so many new projects."""
@@ -161,7 +156,7 @@ class Bench:
     @contextmanager
     def server(self, *, workers: int = 1, **environment: str) -> Iterator[Server]:
         """Catchment, with the plugins it is shipped with."""
-        program = [sys.executable, "-m", "catchment.config.main", "serve", "--workers", str(workers)]
+        program = [*COMMAND, "serve", "--workers", str(workers)]
         with _running(program, {**self.environment, **environment}) as server:
             yield server
 
@@ -196,7 +191,7 @@ def _running(program: list[str], environment: Mapping[str, str]) -> Iterator[Ser
     try:
         assert process.stderr is not None
         for line in process.stderr:
-            found = _LISTENING.search(line)
+            found = LISTENING.search(line)
             if found:
                 break
         else:
@@ -205,7 +200,7 @@ def _running(program: list[str], environment: Mapping[str, str]) -> Iterator[Ser
         log = Path(tempfile.gettempdir()) / f"cb-{process.pid}.log"
         with log.open("w") as kept:
             drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=kept)
-            _wait_until_ready(port)
+            wait_until(lambda: _answers(port), "the server answers")
             yield Server(process, port)
             process.terminate()
             process.wait(30)
@@ -216,16 +211,10 @@ def _running(program: list[str], environment: Mapping[str, str]) -> Iterator[Ser
         process.wait()
 
 
-def _wait_until_ready(port: int) -> None:
-    import socket
-
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 2) as connection:
-                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                if connection.recv(100):
-                    return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError("the server does not answer")
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 2) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return bool(connection.recv(100))
+    except OSError:
+        return False

@@ -5,20 +5,21 @@ A test here is a coroutine: it runs in the loop in which the browsers live.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
 from playwright.async_api import Browser
 
-from ..e2e.running import Installation, Serving
 from ..support.database import Database, Server
+from ..support.running import Collector, Installation, Serving
 from .browsers import find, launched
 from .loop import Loop
-from .site import SCRIPTS, Site
-from .visitor import Collector, Visitor
+from .site import SCRIPTS, Website
+from .visitor import Visitor
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     return True
 
 
-def during(loop: Loop, context: AbstractAsyncContextManager[T]) -> Iterator[T]:
+def during(loop: Loop, context: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
     """Yield what the context manager gives, entered and left in the browsers' loop."""
     value = loop.run(context.__aenter__())
     try:
@@ -49,24 +50,37 @@ def loop() -> Iterator[Loop]:
         yield loop
 
 
-@pytest.fixture(scope="session", params=["chromium", "firefox"])
+@pytest.fixture(params=["chromium", "firefox"])
 def kind(request: pytest.FixtureRequest) -> str:
     """Every browser there is."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def browser(kind: str, loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find(kind)
-    if program is None:
-        pytest.skip(f"this machine has no {kind}")
-    yield from during(loop, launched(kind, program, tmp_path_factory.mktemp(kind)))
+def browsers(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Browser]]:
+    """Starts a browser when the first test asks for it: each runs until the end of the session."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(kind: str) -> Browser:
+            program = find(kind)
+            if program is None:
+                pytest.skip(f"this machine has no {kind}")
+            running = contextlib.contextmanager(during)(loop, launched(kind, program, tmp_path_factory.mktemp(kind)))
+            return stack.enter_context(running)
+
+        yield start
+
+
+@pytest.fixture
+def browser(kind: str, browsers: Callable[[str], Browser]) -> Browser:
+    return browsers(kind)
 
 
 @pytest.fixture(scope="session")
-def site(loop: Loop) -> Iterator[Site]:
+def site(loop: Loop) -> Iterator[Website]:
     assert (SCRIPTS / "catchment.js").exists(), "the tracker is not built: make assets"
-    yield from during(loop, Site())
+    yield from during(loop, Website())
 
 
 @pytest.fixture(scope="session")
@@ -90,14 +104,14 @@ def serving(installation: Installation) -> Iterator[Serving]:
 @pytest.fixture
 def collector(installation: Installation, browsers_database: Database, serving: Serving) -> Collector:
     """The server, and a project of this test's own, which takes events of `localhost`."""
-    return Collector(browsers_database, installation.project("http://localhost:*"), serving.port)
+    return Collector(browsers_database, installation, installation.project("http://localhost:*"), serving)
 
 
 @pytest.fixture
-def visitor(kind: str, loop: Loop, browser: Browser, site: Site, collector: Collector) -> Iterator[Visitor]:
+def visitor(kind: str, loop: Loop, browser: Browser, site: Website, collector: Collector) -> Iterator[Visitor]:
     """A visitor with a fresh profile. At the end no page may have met an error that it did not make itself."""
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def visiting() -> AsyncIterator[Visitor]:
         site.pages.clear()
         site.gate = lambda body: None
@@ -117,13 +131,11 @@ def visitor(kind: str, loop: Loop, browser: Browser, site: Site, collector: Coll
 @pytest.fixture
 def own_serving(installation: Installation, collector: Collector, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Starts servers of this test's own on the same database, with settings: for those that are to be stopped."""
-    import contextlib
-
     with contextlib.ExitStack() as stack:
 
         def start(**settings: Any) -> Serving:
             server = stack.enter_context(installation.serving(**settings))
-            collector.port = server.port
+            collector.server = server
             return server
 
         yield start

@@ -58,7 +58,7 @@ class _Script(RequestHandler):
 class _Stats(RequestHandler):
     """A path of the website's own: a proxy before the server, with a gate."""
 
-    def initialize(self, site: Site) -> None:
+    def initialize(self, site: Website) -> None:
         self._site = site
 
     async def get(self, path: str) -> None:
@@ -91,7 +91,7 @@ class _Stats(RequestHandler):
         self.finish(answer.body)
 
 
-class Site:
+class Website:
     """Pages by path. `localhost` is its allowed origin, and `127.0.0.1` another one."""
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class Site:
         )
         self._sockets: list[socket.socket] = []
 
-    async def __aenter__(self) -> Site:
+    async def __aenter__(self) -> Website:
         self._sockets = bind_sockets(0, "127.0.0.1")
         self._server.add_sockets(self._sockets)
         return self

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from playwright.async_api import Page
 
-from ..e2e.running import Serving
+from ..support.running import Serving
 from ..support.waiting import eventually
 from .visitor import ARRIVES, Visitor
 

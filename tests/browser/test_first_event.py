@@ -10,8 +10,8 @@ import psycopg2
 from playwright.async_api import Browser
 
 from ..e2e.first_event import check_usage, pasted
-from ..e2e.running import Installation
 from ..support.database import Database
+from ..support.running import Installation
 from ..support.waiting import eventually
 from .visitor import ARRIVES
 

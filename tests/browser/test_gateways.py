@@ -25,7 +25,7 @@ async def test_under_a_path_of_the_website_s_own_the_tag_needs_no_other_option(v
 
 
 async def test_a_pinned_tag_with_its_integrity_works(visitor: Visitor, installation: object) -> None:
-    from ..e2e.running import Installation
+    from ..support.running import Installation
 
     assert isinstance(installation, Installation)
     found = installation.json("project", "snippet", visitor.collector.project.id, "--sri")

@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg2.extras
 from playwright.async_api import BrowserContext, Page, Request
 
-from ..e2e.running import Project
-from ..support.database import Database
+from ..support.running import Collector
 from ..support.waiting import eventually
-from .site import SCRIPTS, Site
+from .site import SCRIPTS, Website
 
 ARRIVES = 30.0
 """Seconds within which an event is in the database, however slow the machine."""
 
 
 @dataclass(slots=True)
-class Collector:
-    """The server, as a website knows it, and the rows behind it."""
-
-    database: Database
-    project: Project
-    port: int
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def rows(self, name: str | None = None) -> list[dict[str, Any]]:
-        """The project's events as they happened, or those of one name."""
-        with contextlib.closing(self.database.connect()) as connection:
-            cursor = connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)
-            cursor.execute(
-                "SELECT * FROM catchment.event WHERE project_id = %s ORDER BY occurred_at, event_id",
-                (self.project.id,),
-            )
-            found = [dict(row) for row in cursor.fetchall()]
-        return [row for row in found if name is None or row["name"] == name]
-
-    def losses(self) -> dict[str, int]:
-        """What senders of the project say that they lost, by reason."""
-        return dict(
-            self.database.execute(
-                "SELECT reason, sum(events)::int FROM catchment.loss WHERE project_id = %s GROUP BY reason",
-                self.project.id,
-            )
-        )
-
-
-@dataclass(slots=True)
 class Visitor:
     kind: str
     context: BrowserContext
-    site: Site
+    site: Website
     collector: Collector
     console: list[str] = field(default_factory=list)
     """What the consoles say of the tracker."""

@@ -128,7 +128,7 @@ _REPORTS = st.fixed_dictionaries(
 
 
 @given(sent=_JSON | _REPORTS)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_whatever_comes_is_a_report_within_the_limits_or_said_to_be_none(sent: object) -> None:
     report, warnings = check_losses(sent, LIMITS)
     assert len(warnings) <= LIMITS.warnings

@@ -2,40 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ..support.database import Database, Server
-from .running import Installation, Project, Serving
+from ..support.running import Installation, Project, Serving
 
 
-@pytest.fixture(scope="session", params=["embedded", "system"])
-def postgres(request: pytest.FixtureRequest) -> Server:
-    """Every PostgreSQL there is, one after the other."""
-    server: Server = request.getfixturevalue(f"{request.param}_server")
-    return server
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What tests share that take a project of their own: a database, and a server with one worker on it."""
 
-
-@pytest.fixture(scope="session")
-def shared_database(postgres: Server) -> Iterator[Database]:
-    """A database for all tests that take a project of their own."""
-    with postgres.copy() as database:
-        yield database
+    database: Database
+    installation: Installation
+    server: Serving
 
 
 @pytest.fixture(scope="session")
-def shared(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """An installation for all tests that take a project of their own."""
-    return Installation(shared_database.dsn, tmp_path_factory.mktemp("shared"))
+def shared_by_all(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Shared]]:
+    """Starts what is shared on one PostgreSQL when the first test asks for it."""
+    for name in ("embedded", "system"):  # started first, so that they end last
+        with contextlib.suppress(pytest.skip.Exception):
+            request.getfixturevalue(f"{name}_server")
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def start(name: str) -> Shared:
+            postgres: Server = request.getfixturevalue(f"{name}_server")
+            database = stack.enter_context(postgres.copy())
+            installation = Installation(database.dsn, tmp_path_factory.mktemp("shared"))
+            return Shared(database, installation, stack.enter_context(installation.serving()))
+
+        yield start
 
 
-@pytest.fixture(scope="session")
-def shared_server(shared: Installation) -> Iterator[Serving]:
+@pytest.fixture(params=["embedded", "system"])
+def shared_parts(request: pytest.FixtureRequest, shared_by_all: Callable[[str], Shared]) -> Shared:
+    """What is shared, on every PostgreSQL there is."""
+    return shared_by_all(request.param)
+
+
+@pytest.fixture
+def shared_database(shared_parts: Shared) -> Database:
+    """The database of the shared server."""
+    return shared_parts.database
+
+
+@pytest.fixture
+def shared(shared_parts: Shared) -> Installation:
+    """The installation of the shared server."""
+    return shared_parts.installation
+
+
+@pytest.fixture
+def shared_server(shared_parts: Shared) -> Serving:
     """A server with one worker."""
-    with shared.serving() as server:
-        yield server
+    return shared_parts.server
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..support.running import COMMAND, COMMAND_SECONDS, Installation
 from ..support.waiting import wait_until
-from .running import COMMAND, COMMAND_SECONDS, Installation
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "websites.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .running import Project, Serving, ask
+from ..support.running import Project, Serving, ask
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..support.running import ORIGIN, Installation, Project, Serving
 from ..support.waiting import wait_until
-from .running import ORIGIN, Installation, Project, Serving
 
 
 def outcome(server: Serving, event: dict[str, object], **headers: str) -> str:

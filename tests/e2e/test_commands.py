@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ..support.database import Server
-from .running import COMMAND, ORIGIN, Installation, Project, Serving
+from ..support.running import COMMAND, ORIGIN, Installation, Project, Serving
 
 
 def test_refusals_on_a_real_database_are_one_line_with_exit_code_1(
@@ -54,8 +54,8 @@ def test_a_project_of_two_origins_of_which_one_is_bad_is_not_made_at_all(
     assert "half" not in [one["name"] for one in installation.json("project", "list")]
 
 
-def test_the_database_is_brought_to_this_version_once(postgres: Server, tmp_path: Path) -> None:
-    with postgres.empty() as database:
+def test_the_database_is_brought_to_this_version_once(server: Server, tmp_path: Path) -> None:
+    with server.empty() as database:
         installation = Installation(database.dsn, tmp_path)
         first = installation.json("migrate")["applied"]
         assert len(first) >= 3
@@ -66,17 +66,17 @@ def test_the_database_is_brought_to_this_version_once(postgres: Server, tmp_path
 
 @pytest.mark.parametrize("words", [["serve", "--port", "0"], ["account", "list"], ["usage", "--json"], ["audit"]])
 def test_a_database_that_is_behind_is_refused_and_the_command_is_named(
-    postgres: Server, tmp_path: Path, words: list[str]
+    server: Server, tmp_path: Path, words: list[str]
 ) -> None:
-    with postgres.empty() as database:
+    with server.empty() as database:
         done = Installation(database.dsn, tmp_path).run(*words)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "catchment migrate" in line
 
 
-def test_a_database_of_a_later_version_is_refused(postgres: Server, tmp_path: Path) -> None:
-    with postgres.copy() as database:
+def test_a_database_of_a_later_version_is_refused(server: Server, tmp_path: Path) -> None:
+    with server.copy() as database:
         database.execute(
             "INSERT INTO catchment._yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999.later')"
         )

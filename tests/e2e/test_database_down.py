@@ -21,9 +21,9 @@ from catchment.core.keys import make_key
 from catchment.core.project import KeyKind
 
 from ..support import database as databases
+from ..support.running import ORIGIN, Installation, Project
 from ..support.waiting import wait_until
 from .load import loaded
-from .running import ORIGIN, Installation, Project
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ def test_an_embedded_database_that_is_killed_is_started_again_by_its_server(tmp_
         with installation.serving() as server:
             installation.json("account", "create", "acme")
             made = installation.json("project", "create", "shop", "--account", "acme", "--origin", ORIGIN)
-            project = Project(id=made["id"], name="shop", browser_key=made["browser_key"])
+            project = Project(id=made["id"], name="shop", browser_key=made["browser_key"], server_key="")
             assert server.post(project.event()).code == "stored"
             kill_all(data)
             wait_until(lambda: server.post(project.event(eventId="after")).status == 200, "it is back", 60)

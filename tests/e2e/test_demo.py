@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from ..support.database import Database, Server
+from ..support.running import COMMAND, Installation
 from ..support.waiting import wait_until
-from .running import COMMAND, Installation
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +140,9 @@ def rows_of(database: Database) -> dict[str, int]:
 
 @pytest.mark.parametrize("ending", [None, signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=str)
 def test_a_check_leaves_nothing_behind_however_it_ends(
-    postgres: Server, tmp_path: Path, ending: signal.Signals | None
+    server: Server, tmp_path: Path, ending: signal.Signals | None
 ) -> None:
-    with postgres.copy() as database:
+    with server.copy() as database:
         installation = Installation(database.dsn, tmp_path)
         installation.json("account", "create", "acme")
         before = rows_of(database)
@@ -162,8 +162,8 @@ def test_a_check_leaves_nothing_behind_however_it_ends(
         assert installation.json("billing", "push", "--backend", "csv")["pushed"] == 0
 
 
-def test_an_account_of_this_name_that_is_not_the_demo_s_is_left_alone(postgres: Server, tmp_path: Path) -> None:
-    with postgres.copy() as database:
+def test_an_account_of_this_name_that_is_not_the_demo_s_is_left_alone(server: Server, tmp_path: Path) -> None:
+    with server.copy() as database:
         installation = Installation(database.dsn, tmp_path)
         installation.json("account", "create", "demo")
         for words in (["demo", "--port", "0", "--site-port", "0"], ["demo", "--remove"]):

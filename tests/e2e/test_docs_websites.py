@@ -15,8 +15,8 @@ import pytest
 from catchment.adapters.http.protocols.pixel import PARAMETERS
 from catchment.core.collecting.losses import KNOWN_REASONS, OTHER_REASON
 
+from ..support.running import Installation, Serving
 from .first_event import DOCS, blocks, check_usage, pasted, section
-from .running import Installation, Serving
 
 EXAMPLE = "https://events.example.com"
 MAIL = section("Mail, and pages without scripts")

@@ -9,8 +9,8 @@ from importlib.metadata import version
 import pytest
 
 from ..support.database import Database
+from ..support.running import ORIGIN, Installation, Project, Serving
 from ..support.waiting import wait_until
-from .running import ORIGIN, Installation, Project, Serving
 
 SECRETS = {
     "body": "body-of-the-event",

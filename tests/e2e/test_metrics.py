@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from ..support.database import Database
+from ..support.running import Installation, Project, Serving
 from ..support.sessions import busy_sessions
 from ..support.waiting import wait_until
-from .running import Installation, Project, Serving
 
 Samples = dict[str, float]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..support.database import Database
-from .running import Installation, Project
+from ..support.running import Installation, Project
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "plugin-package"
 

@@ -13,8 +13,8 @@ import psycopg2.extras
 import pytest
 
 from ..support.database import Database
+from ..support.running import BROWSER, ORIGIN, Installation, Project, Serving
 from ..support.waiting import wait_until
-from .running import BROWSER, ORIGIN, Installation, Project, Serving
 
 POSTER = Path(__file__).with_name("poster.py")
 

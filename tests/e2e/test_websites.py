@@ -16,7 +16,7 @@ from catchment.config.management import open_management
 from catchment.config.settings import load
 from catchment.core.accounts.scripts import NAMES, Script
 
-from .running import BROWSER, ORIGIN, Installation, Project, Serving
+from ..support.running import BROWSER, ORIGIN, Installation, Project, Serving
 
 OLD = Script(name="catchment", content=b"/* as an earlier version was shipped */\n" * 20)
 

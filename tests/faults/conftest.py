@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ..support.running import Project
 from . import postgres, processes
 from .book import Book
 from .postgres import Cluster, NoPostgres
-from .rig import KILLS, Rig, Site, prepare
+from .rig import KILLS, Rig, prepare
 
 _HERE = Path(__file__).parent
 _SECONDS = 90.0
@@ -50,7 +51,7 @@ def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def whole_cluster() -> Iterator[tuple[Cluster, tuple[Site, Site]]]:
+def whole_cluster() -> Iterator[tuple[Cluster, tuple[Project, Project]]]:
     try:
         with postgres.cluster() as cluster:
             yield cluster, prepare(cluster)
@@ -68,7 +69,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def rig(
-    whole_cluster: tuple[Cluster, tuple[Site, Site]], tmp_path: Path, request: pytest.FixtureRequest
+    whole_cluster: tuple[Cluster, tuple[Project, Project]], tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Rig]:
     """A database of the test's own, and what it takes to hurt it."""
     cluster, sites = whole_cluster

@@ -8,15 +8,11 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from catchment.config.management import open_management
-from catchment.config.settings import load as load_settings
-from catchment.core.project import KeyKind
-
 from ..support.answers import Answer
+from ..support.running import Project, environment, make_projects, run_json
 from ..support.waiting import wait_until
 from . import oracle
 from .book import ORIGIN, Book, faults_of
@@ -24,7 +20,7 @@ from .load import Load, NoAnswer, event, new_id, post_once, request_of
 from .postgres import ROLE, Cluster
 from .processes import Repeatedly
 from .proxy import Proxy
-from .server import Address, Server, run_command
+from .server import Address, Server
 
 KILLS = int(os.environ.get("CATCHMENT_FAULTS_KILLS", "20"))
 """How often a crash loop kills."""
@@ -36,41 +32,20 @@ _TEMPLATE = "faults_template"
 _numbers = itertools.count(1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """A project, and its keys."""
-
-    id: str
-    browser_key: str
-    server_key: str
-
-
-def prepare(cluster: Cluster) -> tuple[Site, Site]:
+def prepare(cluster: Cluster) -> tuple[Project, Project]:
     """Makes the database that all are copied of, with two projects in it."""
     cluster.execute("postgres", f"CREATE DATABASE {_TEMPLATE} OWNER {ROLE}")
     dsn = cluster.dsn(_TEMPLATE, ROLE)
-    run_command(dsn, "migrate")
-    shop, blog = asyncio.run(_sites(dsn, "shop", "blog"))
+    run_json(environment(dsn), "migrate")
+    shop, blog = make_projects(dsn, "shop", "blog", origins=[ORIGIN])
     cluster.execute("postgres", "CHECKPOINT")
     return shop, blog
-
-
-async def _sites(dsn: str, *names: str) -> list[Site]:
-    """Without a process each: how commands make projects is tested elsewhere."""
-    sites = []
-    async with open_management(load_settings(None, {"CATCHMENT_DATABASE__URL": dsn}), dsn) as management:
-        await management.administer.create_account("acme")
-        for name in names:
-            project, browser = await management.administer.create_project(name, "acme", [ORIGIN])
-            server = await management.administer.create_key(project.id, KeyKind.SERVER)
-            sites.append(Site(id=project.id, browser_key=browser.text, server_key=server.text))
-    return sites
 
 
 class Rig:
     """One test's own. `servers` are all that were started, ended ones too."""
 
-    def __init__(self, cluster: Cluster, sites: tuple[Site, Site], folder: Path) -> None:
+    def __init__(self, cluster: Cluster, sites: tuple[Project, Project], folder: Path) -> None:
         self.cluster = cluster
         self.site, self.other_site = sites
         self.folder = folder

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
 import resource
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -17,32 +14,20 @@ from typing import Any, BinaryIO
 
 import psutil
 
+from ..support.running import COMMAND, LISTENING, environment
 from ..support.waiting import wait_until
 from .processes import Repeatedly, family, kill_family, memory_of
 
 Address = tuple[str, int]
 
 SHIPPED = "bots,campaigns,csv,geography,useragent"
-_LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
 
 
-def environment(dsn: str, **settings: object) -> dict[str, str]:
-    """A server's environment: none of this process's settings, these instead (`COLLECT__DEADLINE=2`)."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CATCHMENT_", "PG"))}
+def environment_of(dsn: str, **settings: object) -> dict[str, str]:
+    """Return a server's environment, without the shipped plugins unless the settings say otherwise."""
     # The load comes from one address here; what an address may do is the matter of tests/strangers.
     rates = {"LIMITS__RATE_PER_ADDRESS": 0}
-    chosen = {"DATABASE__URL": dsn, "PLUGINS__DISABLED": SHIPPED, **rates, **settings}
-    return {**kept, **{f"CATCHMENT_{name}": str(value) for name, value in chosen.items() if value is not None}}
-
-
-def run_command(dsn: str, *arguments: str, **settings: object) -> Any:
-    """What a command prints with `--json`."""
-    command = [sys.executable, "-m", "catchment.config.main", *arguments, "--json"]
-    done = subprocess.run(
-        command, env=environment(dsn, **settings), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-    return json.loads(done.stdout)
+    return environment(dsn, **{"PLUGINS__DISABLED": SHIPPED, **rates, **settings})
 
 
 class Server:
@@ -56,11 +41,11 @@ class Server:
         """The most resident bytes it was seen to have."""
         self._logs_elsewhere = stderr is not None
         options = ["--host", "127.0.0.1", "--port", "0", "--workers", str(workers)]
-        command = [sys.executable, "-m", "catchment.config.main", "serve", *options]
+        command = [*COMMAND, "serve", *options]
         with log.open("wb") as own:
             self.process: subprocess.Popen[Any] = subprocess.Popen(
                 command,
-                env=environment(dsn, **settings),
+                env=environment_of(dsn, **settings),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr or own,
@@ -89,7 +74,7 @@ class Server:
                 sockets = psutil.Process(self.process.pid).net_connections("tcp")
                 return next((int(one.laddr.port) for one in sockets if one.status == psutil.CONN_LISTEN), None)
             return None
-        found = _LISTENING.search(self.log_text())
+        found = LISTENING.search(self.log_text())
         return int(found[1]) if found else None
 
     # what is done to it

@@ -13,7 +13,7 @@ import pytest
 from ..support.waiting import wait_until
 from .load import event, new_id
 from .rig import Rig
-from .server import SHIPPED, environment
+from .server import SHIPPED, environment_of
 
 _PLUGIN = """
 import asyncio, sys
@@ -123,7 +123,7 @@ def addresses(rig: Rig, tmp_path: Path) -> Path:
         pytest.skip("the shipped map of addresses is not there: make assets")
     command = [sys.executable, "-m", "catchment.config.main", "plugins"]
     ready = subprocess.run(
-        command, env=environment(rig.dsn, PLUGINS__DISABLED=WITHOUT_OTHERS), capture_output=True, check=False
+        command, env=environment_of(rig.dsn, PLUGINS__DISABLED=WITHOUT_OTHERS), capture_output=True, check=False
     )
     if ready.returncode != 0:
         pytest.skip(f"the plugin geography does not load: {ready.stderr.decode().strip()}")

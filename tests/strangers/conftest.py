@@ -9,7 +9,8 @@ import pytest
 
 from ..faults import postgres, processes
 from ..faults.postgres import Cluster, NoPostgres
-from ..faults.rig import Rig, Site, prepare
+from ..faults.rig import Rig, prepare
+from ..support.running import Project
 
 _HERE = Path(__file__).parent
 
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[tuple[Cluster, tuple[Site, Site]]]:
+def cluster() -> Iterator[tuple[Cluster, tuple[Project, Project]]]:
     try:
         with postgres.cluster() as made:
             yield made, prepare(made)
@@ -31,7 +32,7 @@ def cluster() -> Iterator[tuple[Cluster, tuple[Site, Site]]]:
 
 
 @pytest.fixture
-def rig(cluster: tuple[Cluster, tuple[Site, Site]], tmp_path: Path) -> Iterator[Rig]:
+def rig(cluster: tuple[Cluster, tuple[Project, Project]], tmp_path: Path) -> Iterator[Rig]:
     """A database of the test's own; the test ends in bounded time."""
     rig = Rig(*cluster, tmp_path)
     try:

@@ -1,56 +1,26 @@
-"""A server with a project and its server key, ways to reach it, and clients that are closed at the end."""
+"""A server with a project of the test's own, ways to reach it, and clients that are closed at the end."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from catchment.config.management import open_management
-from catchment.config.settings import load
 from catchment.core.keys import make_key
 from catchment.core.project import KeyKind
 from catchment_client import Client
 
-from ...e2e.running import Installation, Project, Serving
 from ...support.database import Database, Server
+from ...support.running import Collector, Installation, Serving
 from .door import Door
 from .stub import Stub
 
 KEY = make_key(KeyKind.SERVER, bytes(32))
-
-
-@dataclass(frozen=True)
-class Site:
-    """A server, a project of one test's own, and its server key."""
-
-    database: Database
-    installation: Installation
-    project: Project
-    key: str
-
-    def ids(self) -> list[str]:
-        """Of all rows, sorted; one that is stored twice is here twice."""
-        rows = self.database.execute(
-            "SELECT event_id FROM catchment.event WHERE project_id = %s ORDER BY event_id", self.project.id
-        )
-        return [event_id for (event_id,) in rows]
-
-    def row(self, event_id: str, *columns: str) -> tuple[Any, ...]:
-        """These columns of the only row with this id."""
-        (row,) = self.database.execute(
-            f"SELECT {', '.join(columns)} FROM catchment.event WHERE project_id = %s AND event_id = %s",  # noqa: S608
-            self.project.id,
-            event_id,
-        )
-        return row
 
 
 @pytest.fixture(autouse=True)
@@ -81,17 +51,9 @@ def client_server(client_installation: Installation) -> Iterator[Serving]:
 
 
 @pytest.fixture
-def site(client_database: Database, client_installation: Installation) -> Site:
-    """A project of the test's own."""
-    project = client_installation.project()
-
-    async def make_key() -> str:
-        settings = load(None, {"CATCHMENT_DATABASE__URL": client_database.dsn})
-        async with open_management(settings, client_database.dsn) as management:
-            key = await management.administer.create_key(project.id, KeyKind.SERVER)
-        return key.text
-
-    return Site(client_database, client_installation, project, asyncio.run(make_key()))
+def collector(client_database: Database, client_installation: Installation, client_server: Serving) -> Collector:
+    """The server, and a project of the test's own."""
+    return Collector(client_database, client_installation, client_installation.project(), client_server)
 
 
 @pytest.fixture

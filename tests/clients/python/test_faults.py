@@ -14,10 +14,9 @@ import pytest
 
 from catchment_client import AsyncClient, Client, Lost, Receipt, Unavailable
 
-from ...e2e.running import Installation
 from ...support.database import Database
+from ...support.running import Collector, Installation
 from ...support.waiting import wait_until
-from .conftest import Site
 from .door import Door
 
 MakeClient = Callable[..., Client]
@@ -32,10 +31,12 @@ def open_door() -> Iterator[Door]:
 
 
 def test_a_server_that_is_killed_and_comes_back_has_every_event_once(
-    site: Site, open_door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
+    collector: Collector, open_door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
 ) -> None:
     # Three starts of a server may take a slow machine a minute: the queue has room for that.
-    client = make_client(open_door.endpoint, site.key, timeout=5, batch_events=20, queue_events=100_000)
+    client = make_client(
+        open_door.endpoint, collector.project.server_key, timeout=5, batch_events=20, queue_events=100_000
+    )
     tracked: list[str] = []
     is_over = threading.Event()
 
@@ -48,10 +49,10 @@ def test_a_server_that_is_killed_and_comes_back_has_every_event_once(
     worker.start()
     try:
         for _ in range(3):
-            with site.installation.serving() as server:
+            with collector.installation.serving() as server:
                 open_door.target = server.port
-                before = len(site.ids())
-                wait_until(lambda before=before: len(site.ids()) > before, "the client gets through")
+                before = len(collector.ids())
+                wait_until(lambda before=before: len(collector.ids()) > before, "the client gets through")
                 for one in server.workers():
                     one.kill()
                 server.process.kill()
@@ -61,46 +62,46 @@ def test_a_server_that_is_killed_and_comes_back_has_every_event_once(
     finally:
         is_over.set()
         worker.join(30)
-    with site.installation.serving() as server:
+    with collector.installation.serving() as server:
         open_door.target = server.port
         assert client.flush(60)
-    assert site.ids() == sorted(tracked)
+    assert collector.ids() == sorted(tracked)
     assert client.losses == {}
     assert client.pending == 0
     assert "trying again, with the same ids" in log.text
     assert "the server answers again" in log.text
 
 
-def test_answers_that_are_swallowed_double_nothing(site: Site, door: Door, make_client: MakeClient) -> None:
+def test_answers_that_are_swallowed_double_nothing(collector: Collector, door: Door, make_client: MakeClient) -> None:
     receipts: list[Receipt] = []
-    client = make_client(door.endpoint, site.key, on_receipt=receipts.append)
+    client = make_client(door.endpoint, collector.project.server_key, on_receipt=receipts.append)
     door.to_swallow = 3
     tracked = [client.track("Ping") for _ in range(30)]
     assert client.flush(30)
     assert door.swallowed == 3
-    assert site.ids() == sorted(tracked)
+    assert collector.ids() == sorted(tracked)
     assert sorted(receipt.event_id for receipt in receipts) == sorted(tracked)
     assert {receipt.outcome for receipt in receipts} <= {"stored", "duplicate"}
     assert "duplicate" in {receipt.outcome for receipt in receipts}
 
 
-def test_send_survives_a_swallowed_answer(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key)
+def test_send_survives_a_swallowed_answer(collector: Collector, door: Door, make_client: MakeClient) -> None:
+    client = make_client(door.endpoint, collector.project.server_key)
     door.to_swallow = 1
     receipt = client.send("Ping", event_id="once", timeout=30)
     assert receipt.outcome == "duplicate"
-    assert site.ids() == ["once"]
+    assert collector.ids() == ["once"]
 
 
 def test_send_says_when_there_is_no_answer_and_the_same_id_makes_it_safe(
-    site: Site, door: Door, make_client: MakeClient
+    collector: Collector, door: Door, make_client: MakeClient
 ) -> None:
-    client = make_client(door.endpoint, site.key)
+    client = make_client(door.endpoint, collector.project.server_key)
     door.is_silent = True
     with pytest.raises(Unavailable) as caught:
         client.send("Ping", timeout=0.5)
     assert caught.value.reason == "timeout"
-    wait_until(lambda: site.ids() == [caught.value.event_id], "it is stored, however slow the disk is")
+    wait_until(lambda: collector.ids() == [caught.value.event_id], "it is stored, however slow the disk is")
     door.is_silent = False
     door.cut()
     assert client.send("Ping", event_id=caught.value.event_id).outcome == "duplicate"
@@ -111,20 +112,22 @@ def test_send_says_when_there_is_no_answer_and_the_same_id_makes_it_safe(
 
 
 def test_a_connection_that_was_closed_while_idle_costs_no_attempt(
-    site: Site, door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
+    collector: Collector, door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
 ) -> None:
-    client = make_client(door.endpoint, site.key)
+    client = make_client(door.endpoint, collector.project.server_key)
     tracked = []
     for _ in range(3):
         tracked.append(client.track("Ping"))
         assert client.flush(30)
         door.cut()
-    assert site.ids() == sorted(tracked)
+    assert collector.ids() == sorted(tracked)
     assert "trying again" not in log.text
 
 
-def test_an_answer_that_never_comes_is_asked_for_again(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key, timeout=0.3)
+def test_an_answer_that_never_comes_is_asked_for_again(
+    collector: Collector, door: Door, make_client: MakeClient
+) -> None:
+    client = make_client(door.endpoint, collector.project.server_key, timeout=0.3)
     door.is_silent = True
     event_id = client.track("Ping")
     wait_until(lambda: door.held >= 2, "it was asked for twice")
@@ -132,7 +135,7 @@ def test_an_answer_that_never_comes_is_asked_for_again(site: Site, door: Door, m
     assert client.pending == 1
     door.is_silent = False
     assert client.flush(30)
-    assert site.ids() == [event_id]
+    assert collector.ids() == [event_id]
 
 
 def test_a_database_that_is_down_delays_and_loses_nothing(
@@ -161,10 +164,10 @@ def test_a_database_that_is_down_delays_and_loses_nothing(
 
 
 def test_closing_while_the_server_is_gone_ends_in_time_and_counts_what_is_lost(
-    site: Site, door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
+    collector: Collector, door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
 ) -> None:
     errors: list[Any] = []
-    client = make_client(door.endpoint, site.key, on_error=errors.append)
+    client = make_client(door.endpoint, collector.project.server_key, on_error=errors.append)
     first = client.track("Ping")
     assert client.flush(30)
     door.target = None
@@ -176,25 +179,27 @@ def test_closing_while_the_server_is_gone_ends_in_time_and_counts_what_is_lost(
     assert [(type(error), error.reason) for error in errors] == [(Lost, "gave_up")] * 5
     assert sorted(error.event_id for error in errors) == sorted(lost)
     assert "5 events lost: gave_up" in log.text
-    assert site.ids() == [first]
+    assert collector.ids() == [first]
     client.track("Ping")
     assert client.losses == {"gave_up": 5, "closed": 1}
 
 
-def test_closing_while_an_answer_is_held_back_ends_in_time(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key, timeout=60)
+def test_closing_while_an_answer_is_held_back_ends_in_time(
+    collector: Collector, door: Door, make_client: MakeClient
+) -> None:
+    client = make_client(door.endpoint, collector.project.server_key, timeout=60)
     door.is_silent = True
     event_id = client.track("Ping")
     wait_until(lambda: door.held, "the answer is held back")
     assert client.close(0.2) is False
     assert client.losses == {"gave_up": 1}
-    assert site.ids() == [event_id]
+    assert collector.ids() == [event_id]
 
 
 def test_closing_waits_for_a_server_that_comes_back(
-    site: Site, door: Door, client_server: Any, make_client: MakeClient
+    collector: Collector, door: Door, client_server: Any, make_client: MakeClient
 ) -> None:
-    client = make_client(door.endpoint, site.key)
+    client = make_client(door.endpoint, collector.project.server_key)
     door.target = None
     tracked = [client.track("Ping") for _ in range(5)]
     wait_until(lambda: door.connections >= 2, "it was tried twice")
@@ -204,13 +209,13 @@ def test_closing_waits_for_a_server_that_comes_back(
     wait_until(lambda: door.connections > tried, "it tries while it is being closed")
     door.target = client_server.port
     closing.join(60)
-    assert site.ids() == sorted(tracked)
+    assert collector.ids() == sorted(tracked)
     assert client.losses == {}
 
 
-def test_the_asynchronous_client_bears_the_same(site: Site, door: Door, client_server: Any) -> None:
+def test_the_asynchronous_client_bears_the_same(collector: Collector, door: Door, client_server: Any) -> None:
     async def work() -> None:
-        client = AsyncClient(door.endpoint, site.key, linger=0.01)
+        client = AsyncClient(door.endpoint, collector.project.server_key, linger=0.01)
         door.to_swallow = 2
         assert (await client.send("Ping", event_id="a", timeout=30)).is_stored
         client.track("Ping", event_id="b")
@@ -224,14 +229,14 @@ def test_the_asynchronous_client_bears_the_same(site: Site, door: Door, client_s
         door.target = client_server.port
         assert await client.flush(30)
         assert await client.close(30)
-        assert site.ids() == ["a", "b", "c"]
+        assert collector.ids() == ["a", "b", "c"]
 
     asyncio.run(work())
 
 
-def test_cancelling_an_asynchronous_call_leaves_the_client_working(site: Site, door: Door) -> None:
+def test_cancelling_an_asynchronous_call_leaves_the_client_working(collector: Collector, door: Door) -> None:
     async def work() -> None:
-        client = AsyncClient(door.endpoint, site.key, linger=0.01)
+        client = AsyncClient(door.endpoint, collector.project.server_key, linger=0.01)
         door.is_silent = True
         sending = asyncio.ensure_future(client.send("Ping", event_id="a", timeout=60))
         while not door.held:  # noqa: ASYNC110 - set by another thread
@@ -250,14 +255,14 @@ def test_cancelling_an_asynchronous_call_leaves_the_client_working(site: Site, d
         assert await client.flush(30)
         assert (await client.send("Ping", event_id="a")).outcome == "duplicate"
         assert await client.close(30)
-        assert site.ids() == ["a", "b"]
+        assert collector.ids() == ["a", "b"]
 
     asyncio.run(work())
 
 
-def test_cancelling_an_asynchronous_close_gives_up_at_once(site: Site, door: Door) -> None:
+def test_cancelling_an_asynchronous_close_gives_up_at_once(collector: Collector, door: Door) -> None:
     async def work() -> None:
-        client = AsyncClient(door.endpoint, site.key, linger=0.01)
+        client = AsyncClient(door.endpoint, collector.project.server_key, linger=0.01)
         door.is_silent = True
         client.track("Ping")
         closing = asyncio.ensure_future(client.close(60))

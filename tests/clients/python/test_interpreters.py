@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROGRAMS, Site
+from ...support.running import Collector
+from .conftest import PROGRAMS
 from .door import Door
 
 SOURCE = Path(__file__).resolve().parents[3] / "clients" / "python" / "src"
@@ -32,12 +33,21 @@ def find(version: str) -> str | None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_it_works_on_this_version(site: Site, door: Door, version: str) -> None:
+def test_it_works_on_this_version(collector: Collector, door: Door, version: str) -> None:
     interpreter = find(version)
     if interpreter is None:
         pytest.skip(f"this machine has no Python {version}")
     done = subprocess.run(
-        [interpreter, "-S", "-B", "-W", "error", str(PROGRAMS / "everything.py"), door.endpoint, site.key],
+        [
+            interpreter,
+            "-S",
+            "-B",
+            "-W",
+            "error",
+            str(PROGRAMS / "everything.py"),
+            door.endpoint,
+            collector.project.server_key,
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -47,17 +57,17 @@ def test_it_works_on_this_version(site: Site, door: Door, version: str) -> None:
     said = "catchment_client: 1 event taken with a warning: cut event_data (cut to 2000 characters)\n"
     assert (done.returncode, done.stderr) == (0, said)
     ways = ["async-sent", "async-tracked", "at-exit", "sent", "tracked"]
-    assert site.ids() == [f"{version}-{way}" for way in ways]
+    assert collector.ids() == [f"{version}-{way}" for way in ways]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("version", VERSIONS)
-def test_it_bears_forks_on_this_version(site: Site, door: Door, version: str) -> None:
+def test_it_bears_forks_on_this_version(collector: Collector, door: Door, version: str) -> None:
     interpreter = find(version)
     if interpreter is None:
         pytest.skip(f"this machine has no Python {version}")
     done = subprocess.run(
-        [interpreter, "-S", "-B", str(PROGRAMS / "fork.py"), door.endpoint, site.key],
+        [interpreter, "-S", "-B", str(PROGRAMS / "fork.py"), door.endpoint, collector.project.server_key],
         capture_output=True,
         text=True,
         timeout=60,
@@ -65,7 +75,7 @@ def test_it_bears_forks_on_this_version(site: Site, door: Door, version: str) ->
         env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "ignore::DeprecationWarning"},
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(site.ids()) == 289
+    assert len(collector.ids()) == 289
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

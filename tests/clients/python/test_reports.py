@@ -11,8 +11,8 @@ import pytest
 
 from catchment_client import AsyncClient, Client, Lost
 
+from ...support.running import Collector
 from ...support.waiting import wait_until
-from .conftest import Site
 from .door import Door
 from .stub import Asked, Says, Stub, problem, stores
 
@@ -20,35 +20,35 @@ MakeClient = Callable[..., Client]
 LARGE = {"text": ["x" * 2000] * 40}
 
 
-def reported(site: Site) -> dict[str, int]:
+def reported(collector: Collector) -> dict[str, int]:
     """What the server was told of this project's losses."""
-    said = site.installation.json("losses", "--project", site.project.id)
+    said = collector.installation.json("losses", "--project", collector.project.id)
     return {one["reason"]: one["events"] for one in said}
 
 
 @pytest.mark.parametrize("end", ["close", "flush"])
 def test_what_is_lost_after_the_last_batch_is_reported(
-    site: Site, door: Door, make_client: MakeClient, end: str
+    collector: Collector, door: Door, make_client: MakeClient, end: str
 ) -> None:
-    client = make_client(door.endpoint, site.key)
+    client = make_client(door.endpoint, collector.project.server_key)
     event_id = client.track("Ping")
     assert client.flush(30)
     client.track("Large", LARGE)
     client.track("Large", LARGE)
     assert (client.close(30) if end == "close" else client.flush(30)) is False
-    assert reported(site) == {"too_large": 2}
+    assert reported(collector) == {"too_large": 2}
     assert client.close(30)
-    assert reported(site) == {"too_large": 2}
-    assert site.ids() == [event_id]
+    assert reported(collector) == {"too_large": 2}
+    assert collector.ids() == [event_id]
 
 
-def test_an_asynchronous_client_reports_at_its_end_what_it_lost(site: Site, door: Door) -> None:
+def test_an_asynchronous_client_reports_at_its_end_what_it_lost(collector: Collector, door: Door) -> None:
     async def work() -> None:
-        async with AsyncClient(door.endpoint, site.key) as client:
+        async with AsyncClient(door.endpoint, collector.project.server_key) as client:
             client.track("Large", LARGE)
 
     asyncio.run(work())
-    assert reported(site) == {"too_large": 1}
+    assert reported(collector) == {"too_large": 1}
 
 
 def test_more_than_one_report_holds_is_reported_by_several(
@@ -109,8 +109,10 @@ def test_a_dry_run_and_a_closed_client_report_nothing(stub: Stub, make_client: M
     assert stub.asked == []
 
 
-def test_closing_ends_in_time_though_nobody_takes_the_report(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key, event_bytes=10, timeout=60)
+def test_closing_ends_in_time_though_nobody_takes_the_report(
+    collector: Collector, door: Door, make_client: MakeClient
+) -> None:
+    client = make_client(door.endpoint, collector.project.server_key, event_bytes=10, timeout=60)
     door.is_silent = True
     client.track("Large")
     assert client.close(0.3) is False

@@ -16,14 +16,16 @@ from catchment.core.keys import fingerprint, make_key, sign_id
 from catchment.core.project import KeyKind
 from catchment_client import AsyncClient, Client, Receipt, Refused, Unavailable, sign_event_id
 
-from .conftest import Site
+from ...support.running import Collector
 from .door import Door
 
 MakeClient = Callable[..., Client]
 
 
-def test_a_tracked_event_is_stored_with_all_its_fields(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key)
+def test_a_tracked_event_is_stored_with_all_its_fields(
+    collector: Collector, door: Door, make_client: MakeClient
+) -> None:
+    client = make_client(door.endpoint, collector.project.server_key)
     happened = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=timezone(timedelta(hours=2)))
     event_id = client.track(
         "Invoice",
@@ -41,75 +43,83 @@ def test_a_tracked_event_is_stored_with_all_its_fields(site: Site, door: Door, m
     )
     assert event_id == "invoice-17"
     assert client.flush(30)
-    columns = ["name", "value", "category", "data", "user_id", "session_id", "url", "page_path", "page_title"]
-    assert site.row("invoice-17", *columns, "ip", "country", "browser", "referrer_host", "occurred_at", "language") == (
-        "Invoice",
-        12.5,
-        "paid",
-        {"due": "2026-02-01", "lines": ["ä", {"n": 2**70}]},
-        "42",
-        "s-1",
-        "https://anywhere.example/invoices/17",
-        "/invoices/17",
-        "Invoice",
-        "8.8.8.0",
-        "US",
-        "Firefox",
-        "referrer.example",
-        happened,
-        "de-CH",
-    )
+    expected = {
+        "name": "Invoice",
+        "value": 12.5,
+        "category": "paid",
+        "data": {"due": "2026-02-01", "lines": ["ä", {"n": 2**70}]},
+        "user_id": "42",
+        "session_id": "s-1",
+        "url": "https://anywhere.example/invoices/17",
+        "page_path": "/invoices/17",
+        "page_title": "Invoice",
+        "ip": "8.8.8.0",
+        "country": "US",
+        "browser": "Firefox",
+        "referrer_host": "referrer.example",
+        "occurred_at": happened,
+        "language": "de-CH",
+    }
+    row = collector.row("invoice-17")
+    assert {column: row[column] for column in expected} == expected
 
 
 def test_an_event_without_anything_has_an_id_that_sorts_and_the_time_of_its_call(
-    site: Site, door: Door, make_client: MakeClient
+    collector: Collector, door: Door, make_client: MakeClient
 ) -> None:
-    client = make_client(door.endpoint, site.key)
+    client = make_client(door.endpoint, collector.project.server_key)
     before = datetime.now(UTC)
     first = client.track("Ping")
     after = datetime.now(UTC)
     assert client.flush(30)
     assert UUID(first).version == 7
-    ((occurred_at),) = site.row(first, "occurred_at")
-    assert before <= occurred_at <= after
+    assert before <= collector.row(first)["occurred_at"] <= after
 
 
-def test_data_changed_after_the_call_is_stored_as_it_was(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key, linger=5)
+def test_data_changed_after_the_call_is_stored_as_it_was(
+    collector: Collector, door: Door, make_client: MakeClient
+) -> None:
+    client = make_client(door.endpoint, collector.project.server_key, linger=5)
     data = {"state": "before"}
     event_id = client.track("Change", data)
     data["state"] = "after"
     assert client.flush(30)
-    assert site.row(event_id, "data") == ({"state": "before"},)
+    assert collector.row(event_id)["data"] == {"state": "before"}
 
 
-def test_send_returns_the_receipt_of_a_row_that_is_there(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key)
+def test_send_returns_the_receipt_of_a_row_that_is_there(
+    collector: Collector, door: Door, make_client: MakeClient
+) -> None:
+    client = make_client(door.endpoint, collector.project.server_key)
     receipt = client.send("SignUp", {"text": "x" * 3000}, event_id="a", session_id="s")
-    assert site.ids() == ["a"]
+    assert collector.ids() == ["a"]
     assert (receipt.outcome, receipt.event_id, receipt.session_id, receipt.reason) == ("stored", "a", "s", None)
     (warning,) = receipt.warnings
     assert (warning.code, warning.field) == ("cut", "event_data.text")
     again = client.send("SignUp", event_id="a")
     assert (again.outcome, again.is_stored) == ("duplicate", True)
-    assert site.ids() == ["a"]
+    assert collector.ids() == ["a"]
 
 
-def test_send_raises_what_the_server_refuses_with_its_reason(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key)
+def test_send_raises_what_the_server_refuses_with_its_reason(
+    collector: Collector, door: Door, make_client: MakeClient
+) -> None:
+    client = make_client(door.endpoint, collector.project.server_key)
     with pytest.raises(Refused) as caught:
         client.send("Bad", url="javascript:alert(1)", event_id="b")
     refused = caught.value
     assert (refused.reason, refused.event_id, list(refused.receipt.errors)) == ("invalid_event", "b", ["url"])
-    assert site.ids() == []
+    assert collector.ids() == []
 
 
 def test_one_refused_event_hurts_no_other_and_every_one_has_its_receipt(
-    site: Site, door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
+    collector: Collector, door: Door, make_client: MakeClient, log: pytest.LogCaptureFixture
 ) -> None:
     receipts: list[Receipt] = []
     errors: list[Any] = []
-    client = make_client(door.endpoint, site.key, linger=5, on_receipt=receipts.append, on_error=errors.append)
+    client = make_client(
+        door.endpoint, collector.project.server_key, linger=5, on_receipt=receipts.append, on_error=errors.append
+    )
     client.track("Good", event_id="1")
     client.track("Bad", {"secret": "hush"}, event_id="2", url="not an address", user_id="hush")
     client.track("Good", event_id="3")
@@ -131,16 +141,16 @@ def test_one_refused_event_hurts_no_other_and_every_one_has_its_receipt(
         (Refused, "2", "invalid_event"),
         (Refused, "4", "invalid_json"),
     }
-    assert site.ids() == ["1", "3"]
+    assert collector.ids() == ["1", "3"]
     assert client.losses == {}
     assert "1 event refused: invalid_event (url)" in log.text
     assert "hush" not in log.text
-    assert site.key not in log.text
+    assert collector.project.server_key not in log.text
 
 
 @pytest.mark.parametrize("key", ["nobody's", "a browser's letters"])
 def test_a_wrong_key_is_said_and_ends_in_no_endless_retrying(
-    site: Site, door: Door, make_client: MakeClient, key: str
+    collector: Collector, door: Door, make_client: MakeClient, key: str
 ) -> None:
     wrong = make_key(KeyKind.SERVER, key.ljust(32).encode())
     errors: list[Any] = []
@@ -151,13 +161,13 @@ def test_a_wrong_key_is_said_and_ends_in_no_endless_retrying(
     assert [(type(error), error.reason) for error in errors] == [(Refused, "unknown_key")] * 2
     with pytest.raises(Refused, match="unknown_key"):
         client.send("Ping")
-    assert site.ids() == []
+    assert collector.ids() == []
 
 
 def test_a_check_says_whether_events_would_be_stored_and_stores_nothing(
-    site: Site, door: Door, make_client: MakeClient
+    collector: Collector, door: Door, make_client: MakeClient
 ) -> None:
-    assert (receipt := make_client(door.endpoint, site.key).check()).outcome == "dry_run"
+    assert (receipt := make_client(door.endpoint, collector.project.server_key).check()).outcome == "dry_run"
     assert receipt.would_be == "stored"
 
     async def check() -> Receipt:
@@ -167,16 +177,18 @@ def test_a_check_says_whether_events_would_be_stored_and_stores_nothing(
     with pytest.raises(Refused, match="unknown_key"):
         asyncio.run(check())
     with pytest.raises(Unavailable, match="connection refused"):
-        make_client("http://127.0.0.1:9", site.key).check(timeout=0.1)
-    assert site.ids() == []
+        make_client("http://127.0.0.1:9", collector.project.server_key).check(timeout=0.1)
+    assert collector.ids() == []
 
 
-def test_an_id_is_signed_as_the_server_checks_it(site: Site) -> None:
-    assert sign_event_id("mail-17-alice", site.key) == sign_id("mail-17-alice", fingerprint(site.key))
+def test_an_id_is_signed_as_the_server_checks_it(collector: Collector) -> None:
+    assert sign_event_id("mail-17-alice", collector.project.server_key) == sign_id(
+        "mail-17-alice", fingerprint(collector.project.server_key)
+    )
 
 
-def test_thirty_threads_lose_and_double_nothing(site: Site, door: Door, make_client: MakeClient) -> None:
-    client = make_client(door.endpoint, site.key, batch_events=97)
+def test_thirty_threads_lose_and_double_nothing(collector: Collector, door: Door, make_client: MakeClient) -> None:
+    client = make_client(door.endpoint, collector.project.server_key, batch_events=97)
     ids: list[list[str]] = [[] for _ in range(30)]
 
     def work(mine: list[str]) -> None:
@@ -189,27 +201,26 @@ def test_thirty_threads_lose_and_double_nothing(site: Site, door: Door, make_cli
         thread.join(60)
     assert client.flush(60)
     assert client.pending == 0
-    assert site.ids() == sorted(event_id for mine in ids for event_id in mine)
+    assert collector.ids() == sorted(event_id for mine in ids for event_id in mine)
     assert door.connections == 1
 
 
 def test_large_batches_are_packed_and_cut_at_the_server_s_limits(
-    site: Site, door: Door, make_client: MakeClient
+    collector: Collector, door: Door, make_client: MakeClient
 ) -> None:
-    client = make_client(door.endpoint, site.key, linger=30)
+    client = make_client(door.endpoint, collector.project.server_key, linger=30)
     text = [chr(0x4E00 + n % 500) * 2000 for n in range(9)]
     ids = [client.track("Large", {"text": text, "n": n}) for n in range(60)]
     ids += [client.track("Small", {"n": n}) for n in range(2500)]
     assert client.flush(60)
-    assert site.ids() == sorted(ids)
+    assert collector.ids() == sorted(ids)
     assert client.losses == {}
-    ((stored),) = site.row(ids[7], "data")
-    assert stored == {"text": text, "n": 7}
+    assert collector.row(ids[7])["data"] == {"text": text, "n": 7}
 
 
-def test_a_dry_run_stores_nothing_and_shows_the_row(site: Site, door: Door, make_client: MakeClient) -> None:
+def test_a_dry_run_stores_nothing_and_shows_the_row(collector: Collector, door: Door, make_client: MakeClient) -> None:
     receipts: list[Receipt] = []
-    client = make_client(door.endpoint, site.key, dry_run=True, on_receipt=receipts.append)
+    client = make_client(door.endpoint, collector.project.server_key, dry_run=True, on_receipt=receipts.append)
     receipt = client.send("SignUp", {"n": 1})
     assert (receipt.outcome, receipt.would_be) == ("dry_run", "stored")
     assert receipt.row is not None
@@ -219,37 +230,37 @@ def test_a_dry_run_stores_nothing_and_shows_the_row(site: Site, door: Door, make
     client.track("SignUp")
     assert client.flush(30)
     assert [one.would_be for one in receipts] == ["stored"]
-    assert site.ids() == []
+    assert collector.ids() == []
 
 
 def test_half_a_surrogate_pair_is_stored_as_the_server_mends_it(
-    site: Site, door: Door, make_client: MakeClient
+    collector: Collector, door: Door, make_client: MakeClient
 ) -> None:
-    client = make_client(door.endpoint, site.key)
+    client = make_client(door.endpoint, collector.project.server_key)
     receipt = client.send("Odd", {"text": "a\ud800b\x00c", "good": "\U0001f4a7"})
     assert [warning.code for warning in receipt.warnings] == ["characters_replaced"]
-    assert site.row(receipt.event_id, "data") == ({"text": "a\ufffdb\ufffdc", "good": "\U0001f4a7"},)
+    assert collector.row(receipt.event_id)["data"] == {"text": "a\ufffdb\ufffdc", "good": "\U0001f4a7"}
 
 
-def test_the_asynchronous_client_stores_and_answers_the_same(site: Site, door: Door) -> None:
+def test_the_asynchronous_client_stores_and_answers_the_same(collector: Collector, door: Door) -> None:
     async def work() -> None:
-        async with AsyncClient(door.endpoint, site.key, linger=0.01) as client:
+        async with AsyncClient(door.endpoint, collector.project.server_key, linger=0.01) as client:
             tracked = [client.track("Ping", event_id=f"t-{n}") for n in range(50)]
             receipts = await asyncio.gather(*(client.send("Ping", event_id=f"s-{n}") for n in range(40)))
             assert {receipt.outcome for receipt in receipts} == {"stored"}
             assert await client.flush(30)
             assert client.pending == 0
-            assert site.ids() == sorted([*tracked, *(f"s-{n}" for n in range(40))])
+            assert collector.ids() == sorted([*tracked, *(f"s-{n}" for n in range(40))])
             with pytest.raises(Refused, match="invalid_event"):
                 await client.send("Bad", url="nonsense")
             client.track("Last", event_id="z")
-        assert site.ids()[-1] == "z"
+        assert collector.ids()[-1] == "z"
 
     asyncio.run(work())
 
 
-def test_an_asynchronous_client_outlives_its_loop(site: Site, door: Door) -> None:
-    client = AsyncClient(door.endpoint, site.key, linger=0.01)
+def test_an_asynchronous_client_outlives_its_loop(collector: Collector, door: Door) -> None:
+    client = AsyncClient(door.endpoint, collector.project.server_key, linger=0.01)
 
     async def one(event_id: str) -> None:
         client.track("Ping", event_id=f"t-{event_id}")
@@ -258,4 +269,4 @@ def test_an_asynchronous_client_outlives_its_loop(site: Site, door: Door) -> Non
     asyncio.run(one("1"))
     asyncio.run(one("2"))
     asyncio.run(client.close())
-    assert site.ids() == ["1", "2", "t-1", "t-2"]
+    assert collector.ids() == ["1", "2", "t-1", "t-2"]
