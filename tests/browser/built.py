@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import mimetypes
+import os
 import subprocess
 from pathlib import Path
 
@@ -21,16 +23,18 @@ KEY = "pk_…"
 
 
 def build() -> None:
-    """Build what has changed. `make` tells."""
-    done = subprocess.run(
-        ["make", "--no-print-directory", "frameworks"],
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    """Build what has changed, side by side. `make` knows what that is. Only one process builds at a time."""
+    with (FRAMEWORKS / "package.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["make", "--no-print-directory", f"--jobs={os.cpu_count() or 1}", "frameworks"],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
 

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -251,7 +252,10 @@ def pgbouncer(server: Server, folder: Path, *lines: str) -> Iterator[str]:
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n" + "\n".join(lines) + "\n"
     )
     command = [*as_ordinary_user(), program, str(settings)]
-    for parent in (settings, *list(settings.parents)[:3]):
+    temporary = Path(tempfile.gettempdir()).resolve()
+    for parent in (settings, *settings.parents):
+        if parent == temporary:
+            break
         if parent.stat().st_uid == pwd.getpwuid(0).pw_uid and as_ordinary_user():
             parent.chmod(0o755)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
