@@ -62,18 +62,19 @@ class StrictSink:
 def check_storable(event: Event) -> None:
     """Every field is within its limit, and all of it is text and numbers that `jsonb` holds."""
     check_jsonb(json.loads(batch_of([rows_of([event])]), parse_constant=_no_constant))
-    assert 0 < len(event.event_id) <= LIMITS.event_id
-    assert 0 < len(event.name) <= LIMITS.event_name
+    assert 0 < len(event.event_id) <= LIMITS.texts["event_id"]
+    assert 0 < len(event.name) <= LIMITS.texts["event_name"]
     assert event.name.strip()
     assert len(event.name.encode()) < _INDEX_ROW
     for column, limit in (
-        ("session_id", max(LIMITS.session_id, 36)),
-        ("user_id", LIMITS.user_id),
-        ("url", LIMITS.url),
-        ("page_title", LIMITS.page_title),
-        ("page_path", LIMITS.page_path),
-        ("referrer", LIMITS.referrer),
-        ("user_agent", LIMITS.user_agent),
+        ("session_id", max(LIMITS.texts["session_id"], 36)),
+        ("user_id", LIMITS.texts["user_id"]),
+        ("url", LIMITS.texts["url"]),
+        ("page_title", LIMITS.texts["page_title"]),
+        ("page_path", LIMITS.texts["page_path"]),
+        ("referrer", LIMITS.texts["referrer"]),
+        ("user_agent", LIMITS.texts["user_agent"]),
+        ("language", LIMITS.texts["language"]),
         ("category", LIMITS.data_string),
         ("label", LIMITS.data_string),
     ):
