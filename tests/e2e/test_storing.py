@@ -121,6 +121,7 @@ def test_every_column_is_filled_that_a_payload_and_a_loopback_address_can_fill(
     row = row_of(shared_database, shared_project)
     received_at = row.pop("received_at")
     assert before <= received_at <= after
+    assert len(row.pop("visitor")) == 16
     assert row == {
         "project_id": shared_project.id,
         "event_id": "e-1",
