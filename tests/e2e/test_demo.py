@@ -158,7 +158,9 @@ def test_a_check_leaves_nothing_behind_however_it_ends(
         if ending in (None, signal.SIGKILL):  # the next check takes away what a killed one left
             assert installation.json("demo", "--check")["ok"] is True
         after = rows_of(database)
-        assert {name: count for name, count in after.items() if before.get(name, 0) != count} == {}
+        left = {name: count for name, count in after.items() if before.get(name, 0) != count}
+        left.pop("salt", None)  # the day's, for all projects; maintenance deletes it
+        assert left == {}
         assert installation.json("billing", "push", "--backend", "csv")["pushed"] == 0
 
 
