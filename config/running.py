@@ -141,6 +141,7 @@ async def _work(
         stop.set()
 
     loop = asyncio.get_running_loop()
+    beating = None if beat is None else loop.create_task(_beats(beat), name="pulse of the worker")
     for number in ending():
         loop.add_signal_handler(number, stop.set)
     watch = None if parent is None else loop.create_task(_orphaned(parent), name="parent watch")
@@ -149,10 +150,8 @@ async def _work(
     server = CollectingServer(settings, dsn, on_death=on_death, revive=reviver(settings), primary=primary)
 
     async def stopped() -> None:
-        beating = None if beat is None else loop.create_task(_beats(beat), name="pulse of the worker")
         await stop.wait()
         last_resort.arm(settings.http.drain_seconds + _END_SECONDS, 1)
-        del beating  # it goes on until the loop ends
 
     code = 1
     try:
@@ -160,6 +159,7 @@ async def _work(
         code = 1 if died else 0
     finally:
         last_resort.arm(_LEFT_SECONDS, code)
+        del beating  # it goes on until the loop ends
     return code
 
 

@@ -37,8 +37,7 @@ async def test_what_happens_in_one_moment_goes_in_one_request(visitor: Visitor) 
     page = await visitor.open("/")
     await page.evaluate("for (let n = 0; n < 20; n++) catchment('event', 'Many', {n})")
     await visitor.until_rows(20)
-    await eventually(lambda: visitor.sent, "the browser says what it sent")
-    assert len(visitor.sent) == 1
+    assert len(await visitor.until_asked()) == 1
 
 
 async def test_an_element_with_the_attribute_makes_an_event_when_it_is_clicked(visitor: Visitor) -> None:

@@ -20,7 +20,7 @@ async def test_under_a_path_of_the_website_s_own_the_tag_needs_no_other_option(v
     page = await visitor.open("/")
     await page.click("button")
     assert [row["name"] for row in await visitor.until_rows(2)] == ["PageView", "Press"]
-    assert {request.url for request in visitor.sent} == {f"{visitor.site.origin}/stats/v1/batch"}
+    assert {request.url for request in await visitor.until_asked()} == {f"{visitor.site.origin}/stats/v1/batch"}
     assert visitor.console == []
 
 
@@ -131,7 +131,7 @@ async def test_a_pause_without_measure_is_cut_short(visitor: Visitor) -> None:
     asked: list[str] = []
     visitor.site.gate = lambda body: asked.append(body)
     await visitor.open("/")
-    await eventually(lambda: len(visitor.sent) >= 1, "it asked once")
+    await visitor.until_asked()
     assert asked == []
     # The time passes.
     await page.evaluate(

@@ -88,6 +88,11 @@ class Visitor:
         )
         return line
 
+    async def until_asked(self) -> list[Request]:
+        """What the tracker sent, once the browser says it: that can be later than the rows."""
+        requests: list[Request] = await eventually(lambda: self.sent, "the browser says what it sent", ARRIVES)
+        return requests
+
     async def until_sent(self, page: Page) -> None:
         """Until nothing is left in the page's storage that is to be sent."""
         await page.wait_for_function("!Object.keys(localStorage).some(name => name.startsWith('catchment event'))")

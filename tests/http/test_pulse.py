@@ -33,15 +33,22 @@ def test_a_worker_that_stands_still_is_seen_and_its_successor_begins_anew(clock:
     assert not seen.stands_still(1)
 
 
-def test_one_that_is_late_or_has_not_begun_is_not_still(clock: list[float]) -> None:
+def test_a_worker_that_never_begins_is_seen(clock: list[float]) -> None:
     seen = Pulse(2)
+    seen.begin(0)
+    pass_time(clock, seen, 1, seconds=STILL_SECONDS - 1)
+    assert not seen.stands_still(0)
+    pass_time(clock, seen, 1, seconds=1)
+    assert [seen.stands_still(number) for number in (0, 1)] == [True, False]
+
+
+def test_one_that_is_late_is_not_still(clock: list[float]) -> None:
+    seen = Pulse(1)
     seen.beat(0)
     for _ in range(3):
         pass_time(clock, seen, seconds=STILL_SECONDS - 2)
         assert not seen.stands_still(0)
         pass_time(clock, seen, 0, seconds=1)
-    pass_time(clock, seen, 0, seconds=100)
-    assert not seen.stands_still(1)
 
 
 def test_a_parent_that_slept_blames_nobody(clock: list[float]) -> None:

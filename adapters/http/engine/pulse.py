@@ -12,7 +12,7 @@ _STEP = 2.0
 
 
 class Pulse:
-    """A count for each worker, in memory that they share. A worker that has not begun yet has none."""
+    """A count for each worker, in memory that they share."""
 
     def __init__(self, workers: int) -> None:
         self._counts = memoryview(mmap.mmap(-1, 8 * workers)).cast("Q")
@@ -35,7 +35,7 @@ class Pulse:
         now = time.monotonic()
         step, self._looked = min(now - self._looked, _STEP), now
         for number, count in enumerate(self._counts):
-            if count != self._seen[number] or not count:
+            if count != self._seen[number]:
                 self._seen[number], self._still[number] = count, 0.0
             else:
                 self._still[number] += step

@@ -111,10 +111,10 @@ def test_send_tries_again_what_is_refused_on_the_way(stub: Stub, make_client: Ma
     stub.answer = Firewall(PAGES[3])
     client = make_client(stub.endpoint)
     with pytest.raises(Unavailable, match="http_413"):
-        client.send("Search", {"text": WORDS}, timeout=0.2)
+        client.send("Search", {"text": WORDS}, timeout=2)
     stub.answer = lambda asked: Says(200, {"outcome": []})
     with pytest.raises(Unavailable, match="not_understood"):
-        client.send("Ping", timeout=0.2)
+        client.send("Ping", timeout=2)
 
 
 def test_a_server_that_names_a_time_while_it_refuses_is_not_asked_before(stub: Stub, make_client: MakeClient) -> None:
