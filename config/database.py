@@ -10,7 +10,7 @@ from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.postgres.batch_writer import PostgresWriter
 from catchment.adapters.postgres.errors import POOLED, DatabaseError, Refused
 from catchment.adapters.postgres.key_uses import KeyUses
-from catchment.adapters.postgres.link import Link, Links, survey
+from catchment.adapters.postgres.link import SLOW_LOOKUP, Link, Links, survey
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.maintenance import PostgresMaintenance
@@ -25,7 +25,6 @@ from .settings import Settings
 
 log = logging.getLogger(__name__)
 
-SLOW_LOOKUP = 2.0
 _SLOW_MAINTENANCE = 30.0
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from catchment.adapters.cli.actions import Management
-from catchment.adapters.postgres.link import Link, Links, survey
+from catchment.adapters.postgres.link import SLOW_LOOKUP, Link, Links, survey
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.maintenance import PostgresMaintenance
@@ -25,7 +25,6 @@ from catchment.core.metering.quotas import Quotas
 from catchment.core.metering.reports import Reports
 
 from .billing import PluginBackends
-from .database import SLOW_LOOKUP
 from .settings import Settings
 
 _COMMAND_TIMEOUT = 60.0

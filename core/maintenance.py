@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+MONTHS_AHEAD = 3
+"""Months after this one that have their partition before they begin."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceResult:

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 _READ_ONLY = "25006"
 """Facts that the database tells when a session begins, and that stay for it. Another session may be on another host."""
 
+SLOW_LOOKUP = 2.0
+"""Seconds after which a short question to the database counts as not answered."""
 _PATIENCE = 7 * 86400.0
 """Seconds for a statement that may take its time; where the other side is gone the session ends long before."""
 

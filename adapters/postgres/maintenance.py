@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import date
 
 from catchment.core.errors import Unavailable
-from catchment.core.maintenance import MaintenanceResult
+from catchment.core.maintenance import MONTHS_AHEAD, MaintenanceResult
 from catchment.core.ports import Clock
 from catchment.core.tasks import end
 
 from .errors import DatabaseError
 from .link import Link
-from .migrate import MONTHS_AHEAD
 
 log = logging.getLogger(__name__)
 

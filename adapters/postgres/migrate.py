@@ -15,11 +15,9 @@ from yoyo.connections import parse_uri
 
 from catchment import sql
 from catchment.core.errors import Invalid, Unavailable
+from catchment.core.maintenance import MONTHS_AHEAD
 
 from .errors import why_not_connected
-
-MONTHS_AHEAD = 3
-"""Months after this one that have their partition before they begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

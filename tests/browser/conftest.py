@@ -44,7 +44,7 @@ def during(loop: Loop, context: contextlib.AbstractAsyncContextManager[T]) -> It
         loop.run(context.__aexit__(None, None, None))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def loop() -> Iterator[Loop]:
     with Loop() as loop:
         yield loop
@@ -56,9 +56,10 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browsers(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Browser]]:
-    """Starts a browser when the first test asks for it: each runs until the end of the session."""
+    """Starts a browser when the first test asks for it. Each runs until the last test with browsers: an idle one, too,
+    takes time from the others."""
     with contextlib.ExitStack() as stack:
 
         @functools.cache
@@ -77,25 +78,25 @@ def browser(kind: str, browsers: Callable[[str], Browser]) -> Browser:
     return browsers(kind)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(loop: Loop) -> Iterator[Website]:
     assert (SCRIPTS / "catchment.js").exists(), "the tracker is not built: make assets"
     yield from during(loop, Website())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browsers_database(embedded_server: Server) -> Iterator[Database]:
     with embedded_server.copy() as database:
         yield database
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installation(browsers_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """One for all tests; each has a project of its own."""
     return Installation(browsers_database.dsn, tmp_path_factory.mktemp("browsers"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serving(installation: Installation) -> Iterator[Serving]:
     with installation.serving() as server:
         yield server

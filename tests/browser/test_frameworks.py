@@ -23,7 +23,7 @@ SINGLE_PAGE = ("package", "react", "vue")
 """Their host answers every address with the same file."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built_pages(loop: Loop) -> Iterator[BuiltPages]:
     build()
     yield from during(loop, BuiltPages())
