@@ -46,11 +46,11 @@ run: ready ## start a server with a demonstration website, on the embedded datab
 	$(bin)/catchment demo
 
 # Processes that run tests side by side; JOBS=0 is one process, for a debugger. The tests wait more than they compute, so
-# there are more processes than cores. The tests of a file stay together: they share its servers.
+# there are more processes than cores. The tests of a file stay together, as they share its servers; so do those of a browser.
 JOBS ?= 4
 
 test: ready ## run the tests (ARGS='…' is handed to pytest; JOBS=0: in one process)
-	$(bin)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(bin)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 frameworks: $(frameworks_built) ## build the pages in real frameworks that the browsers' tests visit (they do it themselves)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -14,6 +15,7 @@ from .support.database import Database, NoSystemPostgres, Server, embedded_postg
 hypothesis.settings.register_profile("catchment", deadline=None)
 hypothesis.settings.load_profile("catchment")
 
+_BROWSER = Path(__file__).parent / "browser"
 _ASYNC_TIMEOUT = 60.0
 """Seconds, after which an asynchronous test hangs for sure; pytest-tornado's own 5 are few on a busy machine."""
 
@@ -25,6 +27,21 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell that runs the tests in the background, and nohup, let them ignore these signals. So would the servers.
     for number in (signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Share the tests out among processes: those of a file stay together, and those of a browser, which runs in one
+    process alone."""
+    group = item.nodeid.partition("::")[0]
+    if item.path.parent == _BROWSER:
+        parameters = getattr(item, "callspec", None)
+        group = parameters.params.get("kind", "no browser") if parameters else "no browser"
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: item.path.parent != _BROWSER)
 
 
 @pytest.fixture(scope="session")

@@ -35,16 +35,22 @@ async def test_an_event_of_a_page_that_goes_away_arrives(visitor: Visitor, event
     await visitor.until_rows(1, "Leaving")
 
 
-async def test_an_event_of_a_tab_that_is_closed_arrives(visitor: Visitor) -> None:
+async def arrives(visitor: Visitor, name: str) -> None:
+    """Wait for the event of a page that is gone. Firefox, driven from outside, at times ends a page's process with the
+    request that it has begun: the website's next page sends it then, and never twice."""
     if visitor.kind == "firefox":
-        pytest.skip("Firefox, driven from outside, at times ends a closed tab before its last request is out")
+        await visitor.open("/")
+    await visitor.until_rows(1, name)
+
+
+async def test_an_event_of_a_tab_that_is_closed_arrives(visitor: Visitor) -> None:
     visitor.site.page("/", visitor.tag())
     visitor.site.page("/without", "")
     await visitor.open("/without")  # the last tab of a website may end its process
     page = await visitor.open("/")
     await page.evaluate("addEventListener('pagehide', () => catchment('event', 'Closing'))")
     await page.close(run_before_unload=True)
-    await visitor.until_rows(1, "Closing")
+    await arrives(visitor, "Closing")
 
 
 async def test_a_click_that_leads_away_within_moments_arrives(visitor: Visitor) -> None:
@@ -60,7 +66,7 @@ async def test_a_click_that_leads_away_within_moments_arrives(visitor: Visitor) 
     page = await visitor.open("/")
     await page.click("a")
     await page.wait_for_url("**/there")
-    await visitor.until_rows(1, "Away")
+    await arrives(visitor, "Away")
 
 
 async def test_where_requests_cannot_outlive_their_page_a_beacon_does(visitor: Visitor) -> None:
