@@ -50,7 +50,7 @@ run: ready ## start a server with a demonstration website, on the embedded datab
 JOBS ?= 4
 
 test: ready ## run the tests (ARGS='…' is handed to pytest; JOBS=0: in one process)
-	$(bin)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(bin)/pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 frameworks: $(frameworks_built) ## build the pages in real frameworks that the browsers' tests visit (they do it themselves)
 

@@ -6,9 +6,11 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from .support.database import Database, NoSystemPostgres, Server, embedded_postgres, system_postgres
 
@@ -29,14 +31,19 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Share the tests out among processes: those of a file stay together, and those of a browser, which runs in one
+class _ByFileOrBrowser(LoadScopeScheduling):
+    """Shares the tests out among processes: those of a file stay together, and those of a browser, which runs in one
     process alone."""
-    group = item.nodeid.partition("::")[0]
-    if item.path.parent == _BROWSER:
-        parameters = getattr(item, "callspec", None)
-        group = parameters.params.get("kind", "no browser") if parameters else "no browser"
-    item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        if not file.startswith("tests/browser/"):
+            return file
+        return next((kind for kind in ("chromium", "firefox") if f"[{kind}" in test or f"-{kind}" in test), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return _ByFileOrBrowser(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
