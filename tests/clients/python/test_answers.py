@@ -309,6 +309,23 @@ def test_send_tries_for_as_long_as_it_may(stub: Stub, make_client: MakeClient) -
         assert time.monotonic() - begun > 0.5
 
 
+def test_a_last_try_that_the_time_cuts_off_does_not_hide_what_is_wrong(stub: Stub, make_client: MakeClient) -> None:
+    go_on = threading.Event()
+    client = make_client(stub.endpoint)
+
+    def answer(asked: Asked) -> Says:
+        if len(stub.asked) > 1:
+            go_on.wait(30)
+        return problem(503, "unavailable")
+
+    stub.answer = answer
+    with pytest.raises(Unavailable) as caught:
+        client.send("Ping", timeout=3)
+    go_on.set()
+    assert caught.value.reason == "unavailable"
+    assert len(stub.asked) > 1
+
+
 @pytest.mark.usefixtures("quick_retries")
 def test_what_is_too_old_is_dropped_and_counted(stub: Stub, make_client: MakeClient) -> None:
     errors: list[Any] = []

@@ -15,7 +15,7 @@ from ._events import Item
 from ._losses import TOO_LARGE
 from ._process import check, watch
 from ._settings import Settings
-from ._transport import Transport, Unreachable
+from ._transport import TIMEOUT, Transport, Unreachable
 from .errors import ClientClosed, Refused, Unavailable
 from .receipts import Receipt
 
@@ -55,6 +55,7 @@ class Sending:
             raise Refused(Receipt("refused", item.event_id, reason=TOO_LARGE, detail=detail))
         deadline = time.monotonic() + timeout
         attempt = 0
+        before: Again | None = None
         while True:
             attempt += 1
             seconds = max(LAST_TRY, min(self._settings.timeout, deadline - time.monotonic()))
@@ -65,6 +66,9 @@ class Sending:
                         raise Refused(receipt)
                     return receipt
             again = verdict.again or Again(_answers.NOT_UNDERSTOOD)
+            if before is not None and again.reason == TIMEOUT and seconds < self._settings.timeout:
+                again = before  # a last try that the caller's time cuts off hides what is wrong
+            before = again
             left = deadline - time.monotonic()
             wait = delay(attempt, again.after)
             if again.after is None:

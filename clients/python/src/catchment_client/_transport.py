@@ -26,6 +26,7 @@ GZIP_FROM = 4096
 """Larger bodies are compressed."""
 LONGEST_ANSWER = 32 * 1024 * 1024
 """The most bytes of an answer. A thousand receipts with all their warnings have less."""
+TIMEOUT = "timeout"
 _USER_AGENT = f"catchment-client/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -189,7 +190,7 @@ def _read(response: http.client.HTTPResponse) -> bytes:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, socket.timeout):
-        return "timeout"
+        return TIMEOUT
     if isinstance(error, ssl.SSLError):
         return "tls"
     return "network" if isinstance(error, (OSError, http.client.IncompleteRead)) else "not_understood"
