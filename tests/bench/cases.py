@@ -89,7 +89,7 @@ def single(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
 
 def _copy_rate(dsn: str, rows: int) -> float:
     """PostgreSQL's own COPY of the same rows into the same tables; taken back afterwards."""
-    events, ids, none = io.StringIO(), io.StringIO(), "\\N"
+    events, ids, columns = io.StringIO(), io.StringIO(), dict[str, str]()
     agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
     with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT id::text, now()::text FROM catchment.project LIMIT 1")
@@ -97,20 +97,23 @@ def _copy_rate(dsn: str, rows: int) -> float:
         run = uuid.uuid4().hex[:12]
         for n in range(rows):
             event_id = f"{run}-0-{n}"
-            columns = [
-                project, event_id, "ButtonClick", "CTA", "Homepage Hero", "1", '{"custom_field": "custom value"}',
-                f"s-{n % 1000}", none, f"https://yourdomain.com/page/{n % 200}?utm_source=newsletter", "Home",
-                f"/page/{n % 200}", "https://referrer.com/", "referrer.com", agent, "Chrome", "142.0.0", "Windows",
-                "10", "desktop", "127.0.0.0", none, none, none, "newsletter", none, none, none, none, "f", "{}", now,
-                now,
-            ]  # fmt: skip
-            events.write("\t".join(columns) + "\n")
+            columns = {
+                "project_id": project, "event_id": event_id, "name": "ButtonClick", "category": "CTA",
+                "label": "Homepage Hero", "value": "1", "data": '{"custom_field": "custom value"}',
+                "session_id": f"s-{n % 1000}", "url": f"https://yourdomain.com/page/{n % 200}?utm_source=newsletter",
+                "page_title": "Home", "page_path": f"/page/{n % 200}", "referrer": "https://referrer.com/",
+                "referrer_host": "referrer.com", "user_agent": agent, "browser": "Chrome", "browser_version": "142.0.0",
+                "os": "Windows", "os_version": "10", "device": "desktop", "ip": "127.0.0.0",
+                "visitor": rf"\\x{n:032x}", "utm_source": "newsletter", "is_bot": "f", "properties": "{}",
+                "occurred_at": now, "received_at": now,
+            }  # fmt: skip
+            events.write("\t".join(columns.values()) + "\n")
             ids.write("\t".join([project, "browser", event_id, now]) + "\n")
         events.seek(0)
         ids.seek(0)
         started = time.perf_counter()
         cursor.copy_expert("COPY catchment.event_id FROM STDIN", ids)
-        cursor.copy_expert("COPY catchment.event FROM STDIN", events)
+        cursor.copy_expert(f"COPY catchment.event ({', '.join(columns)}) FROM STDIN", events)
         connection.commit()
         rate = rows / (time.perf_counter() - started)
         # taken back, so that usage goes on to equal stored rows
