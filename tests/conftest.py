@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -17,7 +16,7 @@ from .support.database import Database, NoSystemPostgres, Server, embedded_postg
 hypothesis.settings.register_profile("catchment", deadline=None)
 hypothesis.settings.load_profile("catchment")
 
-_BROWSER = Path(__file__).parent / "browser"
+_BROWSER = "tests/browser/"
 _ASYNC_TIMEOUT = 60.0
 """Seconds, after which an asynchronous test hangs for sure; pytest-tornado's own 5 are few on a busy machine."""
 
@@ -37,7 +36,7 @@ class _ByFileOrBrowser(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
-        if not file.startswith("tests/browser/"):
+        if not file.startswith(_BROWSER):
             return file
         return next((kind for kind in ("chromium", "firefox") if f"[{kind}" in test or f"-{kind}" in test), file)
 
@@ -48,7 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    items.sort(key=lambda item: item.path.parent != _BROWSER)
+    items.sort(key=lambda item: not item.nodeid.startswith(_BROWSER))
 
 
 @pytest.fixture(scope="session")

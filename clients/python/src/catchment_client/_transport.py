@@ -27,6 +27,7 @@ GZIP_FROM = 4096
 LONGEST_ANSWER = 32 * 1024 * 1024
 """The most bytes of an answer. A thousand receipts with all their warnings have less."""
 TIMEOUT = "timeout"
+"""The reason if there was no answer in time."""
 _USER_AGENT = f"catchment-client/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}"
 
 
