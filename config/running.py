@@ -14,7 +14,7 @@ from functools import partial
 
 from catchment.adapters.http.engine.activation import inherited_sockets
 from catchment.adapters.http.engine.last_resort import LastResort
-from catchment.adapters.http.engine.server import bind
+from catchment.adapters.http.engine.listening import bind
 from catchment.adapters.http.engine.signals import ending, ignore_others
 from catchment.adapters.http.engine.workers import Workers
 from catchment.adapters.http.operations.metrics import forget_worker, share_files
@@ -155,7 +155,7 @@ async def _work(
 
     code = 1
     try:
-        await server.run(sockets, stopped)
+        await server.run(sockets, stopped, shared=parent is not None)
         code = 1 if died else 0
     finally:
         last_resort.arm(_LEFT_SECONDS, code)

@@ -69,11 +69,14 @@ class CollectingServer:
     async def _readiness(self) -> tuple[bool, dict[str, Any]]:
         return self.health.render()
 
-    async def run(self, sockets: list[socket.socket], stopped: Callable[[], Awaitable[object]]) -> None:
-        """Serve on these sockets until `stopped` returns, then end without cutting a request."""
+    async def run(
+        self, sockets: list[socket.socket], stopped: Callable[[], Awaitable[object]], *, shared: bool = False
+    ) -> None:
+        """Serve on these sockets until `stopped` returns, then end without cutting a request. `shared`: other workers
+        serve on them too."""
         await self.start()
         limits = ConnectionLimits(idle=self._settings.http.idle_seconds, body=self._settings.http.body_seconds)
-        server = Server(self.http.application, sockets, limits)
+        server = Server(self.http.application, sockets, limits, shared=shared)
         server.start()
         log.info("collecting")
         try:

@@ -12,7 +12,8 @@ from typing import Any
 
 from catchment.adapters.http.answers import OUTCOME, REASON
 from catchment.adapters.http.application import Application
-from catchment.adapters.http.engine.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.engine.listening import bind
+from catchment.adapters.http.engine.server import ConnectionLimits, Server
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.protocol_runner import ProtocolRunner
 from catchment.adapters.memory.losses import MemoryLosses

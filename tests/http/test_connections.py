@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import socket
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -331,6 +332,31 @@ async def test_the_end_takes_what_waits_in_the_socket_s_queue(site: Site) -> Non
         wire.close()
     async with asyncio.timeout(10):
         await ended
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has packet filters")
+async def test_the_end_resets_no_connection_however_late_it_is_made(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that connects between the last look at the queue and the closing of the socket."""
+    came: list[socket.socket | None] = []
+    accept = site.server._accept
+
+    def accept_then_connect(listening: socket.socket) -> bool:
+        more = accept(listening)
+        try:
+            came.append(socket.create_connection(("127.0.0.1", site.port), timeout=0.05))
+        except TimeoutError:
+            came.append(None)
+        return more
+
+    monkeypatch.setattr(site.server, "_accept", accept_then_connect)
+    async with asyncio.timeout(10):
+        await site.drain(grace=0.05, at_most=10)
+    assert came
+    for sock in filter(None, came):
+        with sock:
+            assert sock.recv(1) == b""  # closed, not reset
 
 
 async def test_the_end_without_a_descriptor_takes_the_queue_when_there_are_some_again(site: Site) -> None:

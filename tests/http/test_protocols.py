@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from catchment.adapters.http.application import Application
+from catchment.adapters.http.engine.listening import bind
 from catchment.adapters.http.engine.message import Request, Response
-from catchment.adapters.http.engine.server import ConnectionLimits, Server, bind
+from catchment.adapters.http.engine.server import ConnectionLimits, Server
 from catchment.adapters.http.protocols.wire_protocol import Sent, WireProtocol
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.system.rate_limiter import TokenBuckets

@@ -1,4 +1,4 @@
-"""Listens, accepts connections, closes slow ones, and ends without losing a request."""
+"""Accepts connections, closes slow ones, and ends without losing a request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tornado.iostream import IOStream
 
 from .connections import Peer
 from .exchange import Engine, Phase
+from .listening import HANDSHAKE_SECONDS, stop_handshakes
 from .logs import RateLimitedLog
 from .wire import forget_header_names
 
 log = logging.getLogger(__name__)
 
 _ACCEPTED_AT_ONCE = 64
-_BACKLOG = 1024
 _SWEEP_SECONDS = 1.0
 _BUFFER = 8 * 1024 * 1024
 _LEAVING_SECONDS = 2.0
@@ -51,37 +51,6 @@ class ConnectionLimits:
     body: float = 20.0
     """For sending a body, and for taking our answer."""
     header_bytes: int = 16 * 1024
-
-
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Return listening sockets for a host and port (0: any free one, the same for all). Raises `OSError`."""
-    sockets: list[socket.socket] = []
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            if sockets and port == 0:
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            sockets.append(_listen(family, kind, protocol, address))
-    except BaseException:
-        for bound in sockets:
-            bound.close()
-        raise
-    return sockets
-
-
-def _listen(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.setblocking(False)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
 
 
 def close_idle(engine: Engine, share: str | None = None) -> int:
@@ -118,11 +87,15 @@ def _readable(sock: socket.socket) -> bool:
 
 
 class Server:
-    """Accepts on sockets that are bound already, perhaps shared with other workers."""
+    """Accepts on sockets that are bound already. `shared`: other workers accept on them too, and may go on when this
+    one ends."""
 
-    def __init__(self, engine: Engine, sockets: list[socket.socket], limits: ConnectionLimits) -> None:
+    def __init__(
+        self, engine: Engine, sockets: list[socket.socket], limits: ConnectionLimits, *, shared: bool = False
+    ) -> None:
         self._engine = engine
         self._sockets = sockets
+        self._shared = shared
         self._limits = limits
         # Tornado's own timeouts, one for every header and body, take a tenth of a request's time. One look at all
         # connections a second does the same.
@@ -217,11 +190,15 @@ class Server:
         self.start()
 
     async def drain(self, *, grace: float, at_most: float) -> None:
-        """End without cutting a request: accept the connections in the sockets' queues, close the sockets, tell every
-        client to close, and wait for the requests in flight, then `grace` seconds for those still on their way."""
+        """End without cutting a request: let no new connection begin, accept those that have, close the sockets, tell
+        every client to close, and wait for the requests in flight, then `grace` seconds for those still on their
+        way."""
         loop = asyncio.get_running_loop()
-        quiet_since, until = loop.time(), loop.time() + at_most
+        until = loop.time() + at_most
         self._draining = self._parameters.no_keep_alive = True
+        if not self._shared:
+            stop_handshakes(self._sockets)
+        await asyncio.sleep(min(HANDSHAKE_SECONDS, at_most))
         for timer in (self._paused, self._sweeper):
             if timer is not None:
                 timer.cancel()
@@ -232,6 +209,7 @@ class Server:
                 await asyncio.sleep(0.001)  # those taken so far begin
                 more = self._accept(sock)
             sock.close()
+        quiet_since = loop.time()
         while loop.time() < until and (self._engine.in_flight or self._engine.connections):
             if self._engine.in_flight:
                 quiet_since = loop.time()

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from .listening import stop_handshakes
 from .pulse import STILL_SECONDS, Pulse
 from .signals import ending
 
@@ -172,12 +173,13 @@ class Workers:
             os._exit(code)
 
     def _stop(self, number: int, frame: object) -> None:
-        for sock in self._sockets:
-            sock.close()  # the workers have the socket; who closes it last ends it
         self._stop_all()
 
     def _stop_all(self) -> None:
         self._stopping = True
+        stop_handshakes(self._sockets)
+        for sock in self._sockets:
+            sock.close()  # the workers have the socket; who closes it last ends it
         for pid in self._alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
