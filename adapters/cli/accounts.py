@@ -57,7 +57,7 @@ def add_accounts(root: click.Group) -> None:
             output.say(
                 f"Of the account {found.name} ({found.id}) its quotas would be gone. The usage of its projects stays."
             )
-            raise Invalid("nothing was deleted: --yes does it")
+            raise Invalid("nothing was deleted yet; to delete it, add --yes")
         gone = context.run(lambda management: management.administer.delete_account(account))
         document = {"id": gone.id, "name": gone.name, "deleted": True}
         output.document(document, f"Deleted the account {gone.name} ({gone.id})")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from catchment.core.accounts.errors import (
     AccountHasProjects,
+    KeyIsInUse,
     NoBrowserKey,
     NoSuchAccount,
+    NoSuchKey,
+    NoSuchOrigin,
     NoSuchProject,
     ProjectIsEnabled,
 )
@@ -22,6 +25,12 @@ def with_advice(error: CatchmentError) -> str:
             return f"{error}; `catchment project list` shows those there are"
         case NoSuchQuota():
             return f"{error}; `catchment quota list` shows those there are"
+        case NoSuchKey():
+            return f"{error}; `catchment key list PROJECT` shows those of a project"
+        case NoSuchOrigin():
+            return f"{error}; `catchment project show {error.project_id}` shows those it has"
+        case KeyIsInUse():
+            return f"{error}: catchment key revoke {error.key_id}"
         case NoBrowserKey():
             return f"{error}: catchment key create {error.project.id} --kind browser"
         case AccountHasProjects():

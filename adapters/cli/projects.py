@@ -167,7 +167,7 @@ def add_projects(root: click.Group) -> None:
         found = context.run(lambda management: management.administer.contents(project))
         if not yes:
             output.say(_would_be_gone(found))
-            raise Invalid("nothing was deleted: --yes does it")
+            raise Invalid("nothing was deleted yet; to delete it, add --yes")
         with output.waiting(f"deleting {found.events:,} events", found.events) as progress:
             gone = context.run(
                 lambda management: management.administer.delete_project(found.project.id, progress=progress)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from catchment.core.accounts.errors import NoSuchAccount, NoSuchProject
+from catchment.core.accounts.errors import KeyIsInUse, NoSuchAccount, NoSuchOrigin, NoSuchProject
 from catchment.core.accounts.scripts import Script
-from catchment.core.errors import AlreadyExists, Invalid, NotFound, Unavailable
+from catchment.core.errors import AlreadyExists, Invalid, Unavailable
 from catchment.core.event import Event
 from catchment.core.origins import OriginRule, OriginRules
 from catchment.core.outcomes import OverQuota, StoreOutcome
@@ -196,7 +196,7 @@ class MemoryRegistry:
             raise NoSuchAccount(account_id)
         left = sum(project.account_id == account_id for project in await self.projects())
         if left:
-            raise Invalid(f"the account still has {left} project(s)")
+            raise Invalid(f"the account got projects meanwhile ({left}): delete them first")
         self._drop_quotas(account_id)
         self._store.deleted.add(account_id)
 
@@ -239,7 +239,7 @@ class MemoryRegistry:
     async def delete_project(self, project_id: str) -> None:
         project = self._store.projects.get(project_id)
         if project is None or project.settings.enabled:
-            raise Invalid("only a project that is disabled can be deleted")
+            raise Invalid("the project was enabled again meanwhile: only a project that is disabled can be deleted")
         self._store.projects[project_id] = replace(project, origins=OriginRules())
         for key_id in [key.id for key, _ in self._store.keys.values() if key.project_id == project_id]:
             del self._store.keys[key_id]
@@ -281,7 +281,7 @@ class MemoryRegistry:
         rules.update({text: OriginRule.parse(text) for text in add_origins})
         for text in remove_origins:
             if rules.pop(text, None) is None:
-                raise NotFound(f"the project has no origin {text}")
+                raise NoSuchOrigin(project_id, text)
         origins = OriginRules(tuple(rules[text] for text in sorted(rules)))
         settings = changes.of(project.settings)
         self._store.projects[project_id] = replace(project, settings=settings, origins=origins, quotas=())
@@ -293,19 +293,19 @@ class MemoryRegistry:
     async def keys(self, project_id: str) -> Sequence[Key]:
         return [key for key, _ in self._store.keys.values() if key.project_id == project_id]
 
-    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key | None:
         for key, known in self._store.keys.values():
             if key.id == key_id or known == fingerprint:
                 revoked = replace(key, revoked_at=key.revoked_at or datetime.now(UTC))
                 self._store.keys[key.id] = (revoked, known)
                 return revoked
-        raise NotFound("there is no such key")
+        return None
 
-    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key | None:
         for key, known in self._store.keys.values():
             if key.id == key_id or known == fingerprint:
                 if not key.revoked:
-                    raise Invalid("the key is in use: only a revoked key can be deleted")
+                    raise KeyIsInUse(key.id)
                 del self._store.keys[key.id]
                 return key
-        raise NotFound("there is no such key")
+        return None

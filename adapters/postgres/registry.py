@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from catchment.core.accounts.errors import NoSuchAccount, NoSuchProject
-from catchment.core.errors import AlreadyExists, Invalid, NotFound
+from catchment.core.accounts.errors import KeyIsInUse, NoSuchAccount, NoSuchOrigin, NoSuchProject
+from catchment.core.errors import AlreadyExists, Invalid
 from catchment.core.project import Account, Key, KeyKind, Project, ProjectSettings, SettingsChange
 
 from .errors import DatabaseError
@@ -45,7 +45,7 @@ class PostgresRegistry:
         if left is None:
             raise NoSuchAccount(account_id)
         if left:
-            raise Invalid(f"the account still has {left} project(s)")
+            raise Invalid(f"the account got projects meanwhile ({left}): delete them first")
 
     async def forget_demo(self, account_id: str) -> None:
         await self._links.run("forget_demo", id=account_id)
@@ -79,7 +79,7 @@ class PostgresRegistry:
 
     async def delete_project(self, project_id: str) -> None:
         if not (await self._links.run("delete_project", id=project_id))[0][0]:
-            raise Invalid("only a project that is disabled can be deleted")
+            raise Invalid("the project was enabled again meanwhile: only a project that is disabled can be deleted")
 
     async def delete_stored(self, project_id: str, at_most: int) -> tuple[int, int]:
         deleted = (await self._links.run("delete_stored", id=project_id, at_most=at_most))[0]
@@ -102,7 +102,7 @@ class PostgresRegistry:
             await _add_origins(link, project_id, add_origins)
             for rule in remove_origins:
                 if not await link.run("remove_origin", project_id=project_id, rule=rule):
-                    raise NotFound(f"the project has no origin {rule}")
+                    raise NoSuchOrigin(project_id, rule)
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None:
         try:
@@ -123,18 +123,16 @@ class PostgresRegistry:
     async def keys(self, project_id: str) -> Sequence[Key]:
         return [_key(row) for row in await self._links.run("keys", project_id=project_id)]
 
-    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key | None:
         rows = await self._links.run("revoke_key", id=key_id, fingerprint=fingerprint)
-        if not rows:
-            raise NotFound("there is no such key")
-        return _key(rows[0])
+        return _key(rows[0]) if rows else None
 
-    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
+    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key | None:
         rows = await self._links.run("delete_key", id=key_id, fingerprint=fingerprint)
         if not rows:
-            if (await self._links.run("has_key", id=key_id, fingerprint=fingerprint))[0][0]:
-                raise Invalid("the key is in use: only a revoked key can be deleted")
-            raise NotFound("there is no such key")
+            for row in await self._links.run("id_of_key", id=key_id, fingerprint=fingerprint):
+                raise KeyIsInUse(row.id)
+            return None
         return _key(rows[0])
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from ..errors import AlreadyExists, Invalid, NotFound
+from ..errors import AlreadyExists, Invalid
 from ..keys import PREFIXES, fingerprint, kind_of, make_key, random_bytes_needed, shortened
 from ..origins import OriginRule, OriginRules
 from ..ports import IdGenerator
 from ..project import NO_CHANGE, Account, Key, KeyKind, Project, ProjectSettings, Scope, SettingsChange
-from .errors import AccountHasProjects, ProjectIsEnabled
+from .errors import AccountHasProjects, NoSuchKey, ProjectIsEnabled
 from .find import find_account, find_project
 from .ports import Registry
 
@@ -222,12 +222,12 @@ class Administer:
         return await self._registry.keys((await self.project(project)).id)
 
     async def revoke_key(self, key: str) -> Key:
-        """Revoke a key, by its text or its id. Raise `NotFound`."""
-        return await self._registry.revoke_key(**_which_key(key))
+        """Revoke a key, by its text or its id. Raise `NoSuchKey`."""
+        return _found(key, await self._registry.revoke_key(**_which_key(key)))
 
     async def delete_key(self, key: str) -> Key:
-        """Delete a revoked key, by its text or its id. Raises `NotFound` and `Invalid`."""
-        return await self._registry.delete_key(**_which_key(key))
+        """Delete a revoked key, by its text or its id. Raise `NoSuchKey` and `KeyIsInUse`."""
+        return _found(key, await self._registry.delete_key(**_which_key(key)))
 
     def _rule(self, origin: str) -> OriginRule:
         return OriginRule.parse(self._ascii_origin(origin))
@@ -247,12 +247,18 @@ class _WhichKey(TypedDict, total=False):
 
 
 def _which_key(key: str) -> _WhichKey:
-    """Return the reference to a key, given its text or its id. Raise `NotFound` if the text can't be a key."""
+    """Return the reference to a key, given its text or its id. Raise `NoSuchKey` if the text can't be a key."""
     if key[:3] not in PREFIXES:
         return {"key_id": key}
     if kind_of(key) is None:
-        raise NotFound("that is not a whole key: its checksum does not fit; its id works too")
+        raise NoSuchKey(shortened(key), ": it is cut or mistyped (its checksum does not fit); its id works, too")
     return {"fingerprint": fingerprint(key)}
+
+
+def _found(named: str, key: Key | None) -> Key:
+    if key is None:
+        raise NoSuchKey(shortened(named) if named[:3] in PREFIXES else named)
+    return key
 
 
 def _name(name: str, of: str) -> str:

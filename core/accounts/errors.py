@@ -5,10 +5,13 @@
     NotFound
     ├── NoSuchAccount
     ├── NoSuchProject
+    ├── NoSuchOrigin
+    ├── NoSuchKey
     └── NoBrowserKey
     Invalid
     ├── AccountHasProjects
-    └── ProjectIsEnabled
+    ├── ProjectIsEnabled
+    └── KeyIsInUse
 """
 
 from __future__ import annotations
@@ -33,6 +36,21 @@ class NoSuchProject(NotFound):
     def __init__(self, named: str) -> None:
         super().__init__(f"there is no project {named!r}")
         self.named = named
+
+
+class NoSuchOrigin(NotFound):
+    """The project has no such rule among its origins."""
+
+    def __init__(self, project_id: str, rule: str) -> None:
+        super().__init__(f"the project has no origin {rule}")
+        self.project_id = project_id
+
+
+class NoSuchKey(NotFound):
+    """There is no key of this text or id. `shown`: the id, or the first characters of the text."""
+
+    def __init__(self, shown: str, why: str = "") -> None:
+        super().__init__(f"there is no key {shown}{why}")
 
 
 class NoBrowserKey(NotFound):
@@ -60,3 +78,11 @@ class ProjectIsEnabled(Invalid):
             f"{project.account}/{project.name} takes events: only a project that is disabled can be deleted"
         )
         self.project = project
+
+
+class KeyIsInUse(Invalid):
+    """Only a revoked key can be deleted."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"the key {key_id} is in use: only a revoked key can be deleted")
+        self.key_id = key_id

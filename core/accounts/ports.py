@@ -69,16 +69,15 @@ class Registry(Directory, Protocol):
         add_origins: Sequence[str],
         remove_origins: Sequence[str],
     ) -> None:
-        """Change settings, and add and remove origins, all at once. Raise `NotFound` if an origin to remove does not
-        exist.
+        """Change settings, and add and remove origins, all at once. Raise `NoSuchOrigin` if one to remove is missing.
 
         Settings that `changes` does not name stay as they are at that moment: of two changes at once, none is lost.
         """
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None: ...
     async def keys(self, project_id: str) -> Sequence[Key]: ...
-    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
-        """Revoke a key, by its id or its fingerprint. A revoked key stays revoked."""
+    async def revoke_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key | None:
+        """Revoke a key, by its id or its fingerprint. A revoked key stays revoked. Return None if there is none."""
 
-    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key:
-        """Delete a revoked key. Raise `Invalid` if it is not revoked."""
+    async def delete_key(self, *, key_id: str | None = None, fingerprint: bytes | None = None) -> Key | None:
+        """Delete a revoked key. Return None if there is none. Raise `KeyIsInUse` if it is not revoked."""

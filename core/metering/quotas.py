@@ -62,9 +62,9 @@ class Quotas:
         """Set a hard quota of an account or a project, in place of the one it has for that window and kind of key
         (None: both). Raises `NotFound` and `Invalid`."""
         if (account is None) == (project is None):
-            raise Invalid("a quota is of an account or of a project: say one of them")
+            raise Invalid("a quota belongs to an account or to a project: name one of them")
         if not 0 <= hard <= MOST_EVENTS:
-            raise Invalid(f"a hard quota of {hard} events: 0 to {MOST_EVENTS}")
+            raise Invalid(f"a hard quota can't be {hard:,} events: 0 to {MOST_EVENTS:,}")
         if account is not None:
             owner = await find_account(self._directory, account)
             scope, scope_id, name = Scope.ACCOUNT, owner.id, owner.name

@@ -75,6 +75,6 @@ RETURNING id::text, project_id::text, kind, text, label, created_at, revoked_at,
 DELETE FROM catchment.key WHERE (id::text = %(id)s OR fingerprint = %(fingerprint)s) AND revoked_at IS NOT NULL
 RETURNING id::text, project_id::text, kind, text, label, created_at, revoked_at, NULL::timestamptz AS used_at
 
--- name: has_key
--- True if there is such a key.
-SELECT EXISTS (SELECT FROM catchment.key WHERE id::text = %(id)s OR fingerprint = %(fingerprint)s)
+-- name: id_of_key
+-- Find a key by its id or its fingerprint.
+SELECT id::text FROM catchment.key WHERE id::text = %(id)s OR fingerprint = %(fingerprint)s

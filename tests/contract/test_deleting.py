@@ -5,14 +5,16 @@ After each of these tests the fixture asks the meter for an audit, and it must f
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
+from catchment.core.accounts.errors import KeyIsInUse, NoSuchKey
 from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import AlreadyExists, Invalid, NotFound
-from catchment.core.keys import fingerprint
+from catchment.core.keys import fingerprint, shortened
 from catchment.core.outcomes import StoreOutcome
 from catchment.core.project import NO_CHANGE, KeyKind, Project, Quota, Scope, SettingsChange, Window
 
@@ -201,13 +203,17 @@ async def test_a_demos_account_is_marked_and_forgotten_whole(storage: Storage) -
 
 async def test_only_a_revoked_key_is_deleted(storage: Storage) -> None:
     made = await storage.administer.create_key(storage.project.id, KeyKind.SERVER, "the shop's back end")
-    with pytest.raises(Invalid, match="revoked"):
+    with pytest.raises(KeyIsInUse, match=made.key.id):
         await storage.administer.delete_key(made.text)
     await storage.administer.revoke_key(made.text)
     gone = await storage.administer.delete_key(made.key.id)
     assert (gone.id, gone.label, gone.revoked) == (made.key.id, "the shop's back end", True)
-    with pytest.raises(NotFound):
+    with pytest.raises(NoSuchKey, match=f"no key {re.escape(shortened(made.text))}$"):
         await storage.administer.delete_key(made.text)
+    with pytest.raises(NoSuchKey, match=f"no key {made.key.id}$"):
+        await storage.administer.revoke_key(made.key.id)
+    with pytest.raises(NoSuchKey, match="cut or mistyped"):
+        await storage.administer.revoke_key(made.text[:-1])
     await unknown(storage, fingerprint(made.text))
 
 
@@ -216,7 +222,7 @@ async def test_a_key_is_listed_with_its_label_and_times(storage: Storage) -> Non
     key = (await storage.registry.keys(storage.project.id))[-1]
     assert (key.label, key.revoked_at, key.used_at) == ("cron", None, None)
     assert key.created_at is not None
-    revoked = await storage.registry.revoke_key(key_id=key.id)
+    revoked = await storage.administer.revoke_key(key.id)
     assert revoked.revoked_at is not None
-    again = await storage.registry.revoke_key(key_id=key.id)
+    again = await storage.administer.revoke_key(key.id)
     assert again.revoked_at == revoked.revoked_at
