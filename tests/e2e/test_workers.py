@@ -133,9 +133,15 @@ def test_a_server_that_is_told_to_end_while_it_starts_ends(installation: Install
 
 
 def test_a_server_that_ends_says_so_to_kept_connections(installation: Installation, project: Project) -> None:
+    body = json.dumps(project.event()).encode()
     with installation.serving() as server:
-        connection = server.connect()
-        assert ask(connection, "GET", "/healthz").status == 200
+        kept, slow = server.connect(), server.connect()
+        assert ask(kept, "GET", "/healthz").status == 200
+        slow.putrequest("POST", "/v1/events")
+        slow.putheader("Content-Type", "application/json")
+        slow.putheader("Content-Length", str(len(body)))
+        slow.endheaders(body[:-1])  # the server waits for the last byte, however long this test takes
+        assert ask(kept, "GET", "/healthz").status == 200
         server.process.send_signal(signal.SIGTERM)
 
         def refused() -> bool:
@@ -149,11 +155,16 @@ def test_a_server_that_ends_says_so_to_kept_connections(installation: Installati
             return False
 
         wait_until(refused, "no connection is taken any more")
-        reply = ask(connection, "GET", "/readyz")
+        reply = ask(kept, "GET", "/readyz")
         assert reply.status == 503
         assert reply.headers["Connection"] == "close"
+        slow.send(body[-1:])
+        with slow.getresponse() as response:
+            assert response.status == 200
+            assert response.headers["Connection"] == "close"
         assert server.process.wait(30) == 0
-        connection.close()
+        kept.close()
+        slow.close()
 
 
 def test_a_socket_that_is_handed_in_keeps_connections_while_the_server_restarts(

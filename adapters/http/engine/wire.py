@@ -52,8 +52,13 @@ def be_strict(connection: object) -> None:
 
 
 def stays_open(connection: object) -> bool:
-    """Return True if a connection goes on after its answer."""
-    return isinstance(connection, HTTP1Connection) and not connection._disconnect_on_finish
+    """Return True if a connection goes on after its answer. Tornado decides that as a request begins. If the server
+    begins to end later, the answer still tells the client to close."""
+    if not isinstance(connection, HTTP1Connection):
+        return False
+    if connection.params.no_keep_alive:
+        connection._disconnect_on_finish = True
+    return not connection._disconnect_on_finish
 
 
 def write_whole(connection: HTTP1Connection, answer: bytes) -> Future[None]:
