@@ -145,10 +145,10 @@ async def test_a_quota_is_of_an_account_or_a_project(office: Office) -> None:
     with pytest.raises(NoSuchQuota):
         await office.quotas.remove(second.quota.id)
     for wrong in ({}, {"account": "acme", "project": "shop"}):
-        with pytest.raises(Invalid, match="say one of them"):
+        with pytest.raises(Invalid, match="belongs to an account or to a project"):
             await office.quotas.set(window=Window.DAY, hard=1, **wrong)
     for wrong_hard in (-1, 2**63):
-        with pytest.raises(Invalid, match="0 to 9223372036854775807"):
+        with pytest.raises(Invalid, match="0 to 9,223,372,036,854,775,807"):
             await office.quotas.set(account="acme", window=Window.DAY, hard=wrong_hard)
 
 
