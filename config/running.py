@@ -17,8 +17,8 @@ from catchment.adapters.http.engine.last_resort import LastResort
 from catchment.adapters.http.engine.listening import bind
 from catchment.adapters.http.engine.signals import ending, ignore_others
 from catchment.adapters.http.engine.workers import Workers
-from catchment.adapters.http.operations.metrics import forget_worker, share_files
 from catchment.adapters.http.operations.metrics_folder import metrics_folder
+from catchment.adapters.http.operations.shared_counts import SharedCounts
 from catchment.adapters.postgres.embedded import start_embedded
 from catchment.adapters.postgres.session_checks import PrimaryMemory
 from catchment.core.errors import Invalid
@@ -76,18 +76,16 @@ def serve(settings: Settings, dsn: str, listening: Callable[[str, int], None]) -
         return run_worker(settings, dsn, sockets, primary)
     with ExitStack() as stack:
         try:
-            folder = stack.enter_context(metrics_folder())
+            counts = SharedCounts(stack.enter_context(metrics_folder()), settings.http.workers)
         except OSError as error:
             raise Invalid(f"can't make a temporary folder for metrics (TMPDIR): {error.strerror or error}") from None
-        share_files(folder)
-        workers = Workers(
-            settings.http.workers,
-            lambda _, beat: run_worker(settings, dsn, sockets, primary, parent=os.getppid(), beat=beat),
-            sockets,
-            lambda pid: forget_worker(folder, pid),
-            settings.http.drain_seconds + _END_SECONDS,
-        )
-        return workers.run()
+
+        def work(number: int, beat: Callable[[], None]) -> int:
+            counts.join(number)
+            return run_worker(settings, dsn, sockets, primary, parent=os.getppid(), beat=beat)
+
+        end_seconds = settings.http.drain_seconds + _END_SECONDS
+        return Workers(settings.http.workers, work, sockets, counts.forget, end_seconds).run()
 
 
 def run_worker(

@@ -17,6 +17,7 @@ import pytest
 from ..support.waiting import wait_until
 from .load import event, new_id
 from .postgres import cluster, find_programs, short_folder
+from .processes import family
 from .rig import BACK, KILLS, Rig, prepare
 
 
@@ -213,3 +214,23 @@ def _collects_while_it_has_much_to_say(rig: Rig) -> None:
     rig.no_fault()
     sent = event(new_id())
     assert rig.post(sent).code == "stored"
+
+
+def test_a_full_temporary_folder_kills_no_worker(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers count through memory that is a file there: without room on the disk the system would kill them."""
+    with small_disk(2) as disk:
+        monkeypatch.setenv("TMPDIR", str(disk.folder))
+        server = rig.serve(workers=2)
+        disk.fill()
+        killed = family(server.process)[0]
+        killed.kill()
+        wait_until(lambda: len([one for one in family(server.process) if one != killed]) == 2, "it is replaced")
+        for number in range(40):
+            assert rig.post(event(new_id(), event_name="" if number % 2 else "good")).status in (200, 400)
+        wait_until(
+            lambda: server.metric("catchment_events_total", 'outcome="refused"', 'reason="invalid_event"') == 20,
+            "they are counted",
+        )
+        assert server.log_text().count(" died: ") == server.log_text().count("SIGKILL") == 1
+        server.kill()
+    rig.judge()

@@ -32,7 +32,7 @@ class Workers:
 
     `work(number, beat)` runs in each worker and returns its exit code; it calls `beat` once a second from its event
     loop. A worker that stands still is killed and replaced; one that is told to end and does not within `end_seconds`
-    is killed. `gone(pid)` is called after each end. The parent runs no event loop and no thread, so that forking is
+    is killed. `gone(number)` is called after each end. The parent runs no event loop and no thread, so that forking is
     safe.
     """
 
@@ -81,7 +81,7 @@ class Workers:
             if pid not in self._alive:
                 continue
             number, started = self._alive.pop(pid)
-            self._gone(pid)
+            self._gone(number)
             if self._stopping:
                 continue
             log.error("worker %d (process %d) died: %s", number, pid, _how(status))

@@ -6,10 +6,9 @@ import os
 import platform
 from collections import Counter as Count
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from catchment.core.collecting.losses import KNOWN_REASONS, OTHER_REASON, LossOutcome
 from catchment.core.outcomes import Outcome, Reason
@@ -24,18 +23,6 @@ _NO_EVENT = (Reason.NOT_FOUND, Reason.METHOD_NOT_ALLOWED)
 _COLLECTING = ("/v1/events", "/v1/batch", "/v1/pixel.gif")
 _STATUSES = (200, 400, 401, 402, 403, 413, 415, 422, 429, 500, 503)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-def share_files(directory: Path) -> None:
-    """From now on this process, and those it forks, count in files of this folder, so that the counts of all workers
-    can be summed. Call it before `Metrics` is made."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
-
-
-def forget_worker(directory: Path, pid: int) -> None:
-    """A worker is gone: what it gauged is no more; what it counted stays."""
-    multiprocess.mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
 
 
 class Metrics:
