@@ -245,7 +245,7 @@ async def test_a_quota_that_is_removed_limits_nothing(storage: Storage) -> None:
             await storage.quota_store.remove(gone)
 
 
-async def test_a_key_comes_with_the_in_lock_order_its_project_and_account(storage: Storage) -> None:
+async def test_a_key_comes_with_the_quotas_of_its_project_and_account(storage: Storage) -> None:
     other = await storage.add_project("blog", "other")
     known = await add_key(storage, 7)
     quotas = [

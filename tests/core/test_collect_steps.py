@@ -221,9 +221,9 @@ async def test_later_enrichments_win(house: House) -> None:
 
 
 @pytest.mark.gen_test
-async def test_properties_of_plugins_are_within_the_in_lock_order_event_data(house: House) -> None:
+async def test_properties_of_plugins_are_within_the_limits_of_event_data(house: House) -> None:
     house.plugins.enrichments = [Enrichment(properties={"long": "x" * 2001, **{str(n): n for n in range(60)}})]
-    receipt = await house.receipt()
+    receipt = await house.receipt(key=house.server_key)
     (event,) = house.store.events
     assert len(event.properties) == 50
     assert event.properties["long"] == "x" * 2000
@@ -233,9 +233,19 @@ async def test_properties_of_plugins_are_within_the_in_lock_order_event_data(hou
 @pytest.mark.gen_test
 async def test_characters_of_properties_that_can_not_be_stored_are_replaced(house: House) -> None:
     house.plugins.enrichments = [Enrichment(properties={"a\x00": ["\ud800"]})]
-    receipt = await house.receipt()
+    receipt = await house.receipt(key=house.server_key)
     assert house.store.events[0].properties == {"a\ufffd": ["\ufffd"]}
     assert {warning.code for warning in receipt.warnings} == {WarningCode.CHARACTERS_REPLACED}
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_a_public_key_is_told_nothing_about_properties_of_plugins(house: House, dry_run: bool) -> None:
+    """Everybody has it, and the name of a property alone may tell something about a person."""
+    house.plugins.enrichments = [Enrichment(properties={"vip_since": "x" * 2001, "tier\x00": {"a": {"b": {"c": {}}}}})]
+    assert (await house.receipt(dry_run=dry_run)).warnings == []
+    sent = await house.receipt(a_payload(properties={"mine": 1}), dry_run=dry_run)
+    assert [warning.code for warning in sent.warnings] == [WarningCode.UNKNOWN_FIELD]
 
 
 def test_the_row_of_an_event_has_every_column_once() -> None:

@@ -293,7 +293,7 @@ async def test_a_key_of_odd_bytes_is_an_unknown_one(site: Site) -> None:
         await refused(site, f"n=A&u={quote(PAGE)}&k={sent}", "unknown_key")
 
 
-async def test_a_huge_query_is_within_the_in_lock_order_a_body(site: Site) -> None:
+async def test_a_huge_query_is_within_the_limits_of_a_body(site: Site) -> None:
     many = "&".join(f"d.k{n}=v" for n in range(1500))
     event = await stored(site, f"{query(site)}&{many}")
     assert len(event.data) == 50
