@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ..support.database import Database
+from ..support.plugin_folder import install_plugin
 from ..support.running import Installation, Project, Serving
 from ..support.sessions import busy_sessions
 from ..support.waiting import wait_until
@@ -142,13 +142,7 @@ def catchment_validate(event):
 @pytest.fixture
 def blocking(installation: Installation, tmp_path: Path) -> Installation:
     """An installation with a plugin that holds its worker up."""
-    folder = tmp_path / "site"
-    about = folder / "blocks-1.0.dist-info"
-    about.mkdir(parents=True)
-    (folder / "blocks.py").write_text(_BLOCKS, encoding="utf-8")
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: blocks\nVersion: 1.0\n", encoding="utf-8")
-    (about / "entry_points.txt").write_text("[catchment]\nblocks = blocks\n", encoding="utf-8")
-    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = install_plugin(tmp_path / "site", "blocks", _BLOCKS)
     return Installation(installation.dsn, installation.folder, {"PYTHONPATH": path})
 
 

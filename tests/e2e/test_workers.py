@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from ..support.answers import Answer
 from ..support.database import Database
+from ..support.plugin_folder import install_plugin
 from ..support.running import COMMAND, Installation, Project, Serving, ask
 from ..support.waiting import wait_until
 from .load import loaded
@@ -240,6 +242,48 @@ def test_a_worker_that_stands_still_is_replaced_and_one_that_does_not_end_is_kil
         server.workers()[0].suspend()
         assert server.stop() == 0
         assert [line for line in server.lines() if "was told to end" in line["message"]]
+
+
+_HOLDS_ON = """
+import asyncio
+from catchment.plugins.hooks import hookimpl
+
+tasks = []
+
+async def hold_on():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+@hookimpl
+async def catchment_configure(settings):
+    tasks.append(asyncio.ensure_future(hold_on()))
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_takes_no_end_does_not_keep_a_server(
+    installation: Installation, tmp_path: Path, workers: int
+) -> None:
+    path = install_plugin(tmp_path / "site", "holds_on", _HOLDS_ON)
+    with Installation(installation.dsn, installation.folder, {"PYTHONPATH": path}).serving(workers) as server:
+        assert "holds_on" in server.get("/readyz").json["plugins"]
+        assert server.stop() == 0
+        assert [line for line in server.lines() if "killing it" in line["message"]] == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_may_open_as_many_files_as_the_system_lets_it(installation: Installation, workers: int) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1000, usual[1] - 1), usual[1]))
+    try:
+        with installation.serving(workers) as server:
+            for process in (psutil.Process(server.process.pid), *server.workers()):
+                assert process.rlimit(psutil.RLIMIT_NOFILE) == (usual[1], usual[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
 
 
 def test_what_a_killed_server_left_in_the_temporary_folder_goes_with_the_next_start(

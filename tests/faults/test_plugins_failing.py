@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ..support.plugin_folder import install_plugin
 from ..support.waiting import wait_until
 from .load import event, new_id
 from .rig import Rig
@@ -53,22 +54,14 @@ async def catchment_enrich(event):
 
 
 @pytest.fixture
-def bad_plugin(tmp_path: Path) -> str:
-    """A folder that, in PYTHONPATH, has the plugin `bad` installed."""
-    folder = tmp_path / "site"
-    about = folder / "bad_plugin-1.0.dist-info"
-    about.mkdir(parents=True)
-    (folder / "bad_plugin.py").write_text(_PLUGIN, encoding="utf-8")
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugin\nVersion: 1.0\n", encoding="utf-8")
-    (about / "entry_points.txt").write_text("[catchment]\nbad = bad_plugin\n", encoding="utf-8")
-    return str(folder)
+def bad_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers have the plugin `bad` installed."""
+    monkeypatch.setenv("PYTHONPATH", install_plugin(tmp_path / "site", "bad", _PLUGIN))
 
 
 @pytest.mark.parametrize("how", ["raises", "exits", "cancels", "changes", "nonsense"])
-def test_an_event_is_kept_as_it_was_whatever_a_plugin_does(
-    rig: Rig, bad_plugin: str, how: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", bad_plugin, prepend=os.pathsep)
+@pytest.mark.usefixtures("bad_plugin")
+def test_an_event_is_kept_as_it_was_whatever_a_plugin_does(rig: Rig, how: str) -> None:
     server = rig.serve()
     good = rig.post(event(new_id(), event_name="good"))
     assert (good.code, good.json["warnings"]) == ("stored", [])
@@ -84,10 +77,8 @@ def test_an_event_is_kept_as_it_was_whatever_a_plugin_does(
     assert server.running
 
 
-def test_a_plugin_that_hangs_costs_its_part_and_a_bounded_time(
-    rig: Rig, bad_plugin: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", bad_plugin, prepend=os.pathsep)
+@pytest.mark.usefixtures("bad_plugin")
+def test_a_plugin_that_hangs_costs_its_part_and_a_bounded_time(rig: Rig) -> None:
     rig.serve()
     answers = rig.post_at_once([[event(new_id(), event_name="hangs")] for _ in range(20)])
     assert {answer.code for answer in answers} == {"stored"}
@@ -96,8 +87,8 @@ def test_a_plugin_that_hangs_costs_its_part_and_a_bounded_time(
     rig.judge()
 
 
-def test_failures_of_plugins_are_counted(rig: Rig, bad_plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", bad_plugin, prepend=os.pathsep)
+@pytest.mark.usefixtures("bad_plugin")
+def test_failures_of_plugins_are_counted(rig: Rig) -> None:
     server = rig.serve()
     for _ in range(5):
         rig.post(event(new_id(), event_name="raises"))
