@@ -269,13 +269,20 @@ async def test_an_event_that_is_too_old_to_be_dated_right_is_dropped_and_counted
     for days in (3, 2):
         await page.evaluate(
             "([days, key]) => localStorage[`catchment event ${Date.now() - days * 864e5}-1,2,3 ${key}`] ="
-            " '1700000000000 ' + JSON.stringify({event_name: 'Waited', url: location.href, eventId: 'waited-' + days})",
+            " '1700000000000 ' + JSON.stringify({event_name: 'Waited', url: location.href, eventId: 'waited-' + days,"
+            " timestamp: new Date(Date.now() - days * 864e5).toISOString()})",
             [days, visitor.collector.project.browser_key],
         )
     await page.goto(f"{visitor.site.origin}/")
     rows = await visitor.until_rows(2)
-    assert {row["event_id"] for row in rows if row["name"] == "Waited"} == {"waited-2"}
+    (waited,) = [row for row in rows if row["name"] == "Waited"]
+    assert waited["event_id"] == "waited-2"
+    assert (waited["received_at"] - waited["occurred_at"]).days == 2
     await visitor.until_said("expired")
+    await visitor.until_sent(page)
+    await page.evaluate("catchment('event', 'After')")  # one report goes with each batch
+    lost = visitor.collector.losses
+    await eventually(lambda: lost() == {"expired": 1}, "the loss is recorded", ARRIVES)
 
 
 async def test_an_upload_that_is_cut_off_is_halved(visitor: Visitor) -> None:

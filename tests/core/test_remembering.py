@@ -19,6 +19,7 @@ OWN = {
     ("adapters/http/engine/addresses.py", "__init__"): "of addresses of connections, as the system says them",
     ("adapters/http/operations/front.py", "_read"): "of nothing",
     ("adapters/postgres/embedded.py", "_server_class"): "of nothing",
+    ("sql/__init__.py", "queries"): "of nothing",
 }
 """Every use of a cache from `functools` in what is served, by file and function, and why it may be."""
 
@@ -31,15 +32,45 @@ def test_a_short_text_is_worked_out_once_and_others_are_not_kept() -> None:
     assert asked == ["a" * LETTERS, *["a" * (LETTERS + 1)] * 2, "é", "é"]
 
 
-@pytest.mark.parametrize("folder", ["core", "plugins", "adapters/http", "adapters/postgres", "adapters/system"])
-def test_no_cache_keeps_a_text_that_a_client_may_size(folder: str) -> None:
+def uses_of_caches(tree: ast.Module) -> set[str]:
+    """The functions that a cache of `functools` is on or in; empty text: the module or a class itself."""
+    found = set()
+
+    def look(node: ast.AST, function: str) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            function = node.name
+        read = isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
+        if read and ast.unparse(node).removeprefix("functools.") in ("lru_cache", "cache"):
+            found.add(function)
+        for child in ast.iter_child_nodes(node):
+            look(child, function)
+
+    look(tree, "")
+    return found
+
+
+def test_no_cache_keeps_a_text_that_a_client_may_size() -> None:
     """A cache of `functools` keeps its arguments: `remember_short` for a text from outside, or a line in `OWN`."""
-    for path in sorted((ROOT / folder).rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
-            caches = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} & {"lru_cache", "cache"}
-            where = (path.relative_to(ROOT).as_posix(), function.name)
-            assert not caches or where in OWN, f"{where} keeps its arguments: use core/remembering.py"
-        module = [node for node in tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        names = {n.id for node in module for n in ast.walk(node) if isinstance(n, ast.Name)}
-        assert "lru_cache" not in names, f"{path}: a cache at the level of the module"
+    found = {
+        (path.relative_to(ROOT).as_posix(), function)
+        for folder in ("core", "plugins", "adapters", "config", "sql")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for function in uses_of_caches(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert found - OWN.keys() == set(), "it keeps its arguments: use core/remembering.py"
+    assert OWN.keys() - found == set(), "it is there no more"
+
+
+@pytest.mark.parametrize(
+    ("code", "functions"),
+    [
+        ("@lru_cache\ndef f(): ...", {"f"}),
+        ("class A:\n @functools.cache\n def f(self): ...", {"f"}),
+        ("async def f():\n  def g(): return lru_cache(9)(h)", {"g"}),
+        ("f = lru_cache(9)(g)", {""}),
+        ("class A:\n f = functools.lru_cache(9)(g)", {""}),
+        ("class A:\n cache: str = ''\n def f(self): return self.cache", set()),
+    ],
+)
+def test_every_form_of_a_cache_is_seen(code: str, functions: set[str]) -> None:
+    assert uses_of_caches(ast.parse(code)) == functions
