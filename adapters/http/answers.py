@@ -47,7 +47,7 @@ REASON = "X-Catchment-Reason"
 def detail_of(refusal: Refusal) -> str:
     """Return what was wrong, and what the sender or the operator can do."""
     if refusal.reason is Reason.MISSING_KEY:
-        return _SEND_A_KEY
+        return f"{refusal.detail} {_SEND_A_KEY}".lstrip()
     if refusal.about in (OriginPlace.HEADER, OriginPlace.URL):
         return f"{refusal.words.removesuffix('.')}; {_ADD_ORIGIN}"
     return refusal.words
@@ -108,11 +108,13 @@ def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
     else:
         results = [_result(i, receipt) for i, receipt in enumerate(answer.receipts)]
     body: dict[str, Any] = {**counts, "results": results}
-    if answer.losses is not None:
-        if answer.losses.outcome is not LossOutcome.UNAVAILABLE:  # no word of it: the sender keeps it, and repeats it
-            body["losses"] = answer.losses.outcome
-        if answer.losses.warnings:
-            body["warnings"] = _warnings(answer.losses.warnings)
+    losses, warnings = answer.losses, [*answer.warnings]
+    if losses is not None:
+        warnings += losses.warnings
+        if losses.outcome is not LossOutcome.UNAVAILABLE:  # no word of it: the sender keeps it, and repeats it
+            body["losses"] = losses.outcome
+    if warnings:
+        body["warnings"] = _warnings(warnings)
     return _ok(body, "batch", None)
 
 

@@ -226,6 +226,7 @@ class ProtocolRunner:
         except Fault as fault:  # the sender is told to send again, with the same ids
             log_fault(request, fault.__cause__ or fault)
             return Answer(refusal=Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5, event_ids=fault.event_ids))
+        answer.warnings = sent.warnings
         if answer.losses is not None:
             self._count_losses(request, answer.losses)
         return answer

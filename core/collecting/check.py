@@ -134,15 +134,16 @@ _NUMBERED = frozenset({"userId", "sessionId"})
 
 
 def _unknown(wire: str) -> str:
-    meant = _SPELLINGS.get(_spelling(wire[:SHOWN]))
+    meant = _SPELLINGS.get(spelling(wire))
     return f"did you mean {meant}?" if meant else "not a field of an event; put it into event_data"
 
 
-def _spelling(wire: str) -> str:
-    return wire.replace("_", "").replace("-", "").lower()
+def spelling(wire: str) -> str:
+    """Return what all spellings of a field's name have in common."""
+    return wire[:SHOWN].replace("_", "").replace("-", "").lower()
 
 
-_SPELLINGS = {_spelling(wire): wire for wire in KNOWN_FIELDS} | {
+_SPELLINGS = {spelling(wire): wire for wire in KNOWN_FIELDS} | {
     "name": "event_name",
     "event": "event_name",
     "data": "event_data",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -101,3 +101,5 @@ class Answer:
     access: Access | None = None
     losses: LossReceipt | None = None
     """Set if the request had a report of losses and was not refused as a whole."""
+    warnings: Sequence[EventWarning] = ()
+    """Those about the request itself, not about one of its events."""

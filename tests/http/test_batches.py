@@ -47,6 +47,19 @@ async def test_lines_are_a_batch_and_a_bad_one_costs_itself_alone(site: Site) ->
     assert "not json" not in answer.body.decode()
 
 
+async def test_a_field_that_no_envelope_has_is_named(site: Site) -> None:
+    """A clock that is not corrected, for example: nothing else would say so."""
+    envelope = {"projectKey": site.browser_key, "events": [site.event()], "sent_at": "2026-11-02T12:00:00Z", "x\0": 1}
+    answer = await site.batch(envelope)
+    assert (answer.status, answer.json["stored"]) == (200, 1)
+    assert [(w["code"], w["field"], w["detail"]) for w in answer.json["warnings"]] == [
+        ("unknown_field", "sent_at", "did you mean sentAt?"),
+        ("unknown_field", "x\ufffd", "not a field of a batch; it was left out"),
+    ]
+    many = await site.batch({**envelope, **{f"unknown {n}": n for n in range(1000)}})
+    assert len(many.json["warnings"]) == 50
+
+
 async def test_the_key_is_that_of_the_first_event_that_can_be_read(site: Site) -> None:
     body = lines(b"{not json", b"7", site.event(), site.event(projectKey="pk_other"))
     answer = await site.batch(body, Content_Type=NDJSON)

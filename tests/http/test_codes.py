@@ -163,6 +163,32 @@ async def test_missing_key_is_said_where_no_key_was_sent(site: Site) -> None:
     )
 
 
+@pytest.mark.parametrize("field", ["project_key", "ProjectKey", "key", "api_key"])
+@pytest.mark.parametrize("shape", ["event", "array", "envelope"])
+async def test_missing_key_names_the_field_that_was_taken_for_it(site: Site, field: str, shape: str) -> None:
+    event = site.event(projectKey=None, **({field: site.browser_key} if shape != "envelope" else {}))
+    envelope = {field: site.browser_key, "events": [event]}
+    body, path = {"event": (event, "/v1/events"), "array": ([event], "/v1/batch"), "envelope": (envelope, "/v1/batch")}[
+        shape
+    ]
+    problem = check_problem(await site.post(body, path), 401, "missing_key")
+    assert problem["detail"].startswith(f"{field} is not a field for it. Send the project's key as projectKey in")
+    good = await site.post(body, path, Authorization=f"Bearer {site.browser_key}")
+    assert good.status == 200
+
+
+@pytest.mark.parametrize("header", ["Basic {}", "Token {}", "Bearer", "{}"])
+async def test_missing_key_says_that_the_header_holds_none(site: Site, header: str) -> None:
+    """And does not repeat the header: it may hold a password."""
+    for body, path in ((site.event(projectKey=None), "/v1/events"), ([site.event(projectKey=None)], "/v1/batch")):
+        answer = await site.post(body, path, Authorization=header.format("hunter2"))
+        problem = check_problem(answer, 401, "missing_key")
+        assert problem["detail"].startswith(
+            "The Authorization header is not `Bearer` and a key. Send the project's key"
+        )
+        assert "hunter2" not in problem["detail"]
+
+
 @pytest.mark.parametrize("key", ["pk_mistyped", "hunter2", "pk_", "sk_" + "x" * 500, "\u00fc"])
 async def test_unknown_key_is_said_of_a_text_that_is_no_key_without_a_look_up(site: Site, key: str) -> None:
     check_problem(await site.post(site.event(projectKey=key)), 401, "unknown_key")

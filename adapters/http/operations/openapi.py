@@ -102,7 +102,8 @@ class BatchReceiptSchema(Schema):
         },
     )
     warnings = fields.List(
-        fields.Nested(WarningSchema), metadata={"description": "What was left out of the report of losses."}
+        fields.Nested(WarningSchema),
+        metadata={"description": "What was left out of the batch itself, or of the report of losses."},
     )
 
 

@@ -8,16 +8,22 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from catchment.core.collecting.check import spelling
 from catchment.core.collecting.check_data import refuse_depth
+from catchment.core.collecting.findings import Findings
 from catchment.core.collecting.submission import Unreadable
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Reason, Refusal
+from catchment.core.outcomes import EventWarning, Reason, Refusal, WarningCode
 
 from .decode import decode, sizes_of
 from .errors import NotReadable, TooLarge
 from .wire_protocol import Sent
 
 _PEEKED = 512
+_ENVELOPE = ("projectKey", "sentAt", "events", "losses")
+_KEY_NAMES = ("project_key", "ProjectKey", "projectkey", "project-key", "key", "apiKey", "api_key")
+_ENVELOPE_SPELLINGS = {spelling(name): name for name in _ENVELOPE} | {"key": "projectKey", "batch": "events"}
+_NO_FIELD = "not a field of a batch; it was left out"
 _SERVER_KEY = re.compile(rb'"projectKey"\s*:\s*"(sk_[0-9A-Za-z]{1,77})"')
 
 
@@ -29,7 +35,7 @@ def read_event(body: bytes, limits: Limits) -> Sent:
         raise NotReadable(deep.detail)
     if not isinstance(value, dict):
         raise NotReadable("expected one event, an object; /v1/batch takes several")
-    return Sent([value], _named_key(value))
+    return Sent([value], _named_key(value), misnamed_key=_misnamed_key(value))
 
 
 def read_batch(body: bytes, limits: Limits) -> Sent:
@@ -45,7 +51,29 @@ def read_batch(body: bytes, limits: Limits) -> Sent:
         for number, size in enumerate(sizes_of(body, events)):
             if size > limits.body_bytes:
                 events[number] = Unreadable(_one_too_large(limits))
-    return Sent(events, key, envelope.get("sentAt"), envelope.get("losses"))
+    return Sent(
+        events,
+        key,
+        envelope.get("sentAt"),
+        envelope.get("losses"),
+        warnings=_unknown_fields(envelope, limits),
+        misnamed_key=_misnamed_key(envelope) or _misnamed_key(events[0] if events else None),
+    )
+
+
+def _unknown_fields(envelope: dict[str, Any], limits: Limits) -> list[EventWarning]:
+    """Return a warning for each field that no envelope has."""
+    findings = Findings(limits)
+    for name in envelope:
+        if name not in _ENVELOPE and len(findings.warnings) < limits.warnings:
+            meant = _ENVELOPE_SPELLINGS.get(spelling(name))
+            findings.warn(WarningCode.UNKNOWN_FIELD, name, f"did you mean {meant}?" if meant else _NO_FIELD)
+    return findings.warnings
+
+
+def _misnamed_key(value: object) -> str | None:
+    """Return the field of an event or an envelope that its sender took for `projectKey`; None if there is none."""
+    return next((name for name in _KEY_NAMES if name in value), None) if isinstance(value, dict) else None
 
 
 def read_lines(body: bytes, limits: Limits) -> Sent:
@@ -53,7 +81,7 @@ def read_lines(body: bytes, limits: Limits) -> Sent:
     lines = [line for line in body.split(b"\n") if line.strip()]
     _check_count(len(lines), limits)
     events = [_read_line(line, limits) for line in lines]
-    return Sent(events, _first_key(events))
+    return Sent(events, _first_key(events), misnamed_key=_misnamed_key(events[0] if events else None))
 
 
 def _read_line(line: bytes, limits: Limits) -> object:

@@ -7,12 +7,13 @@ from urllib.parse import unquote
 
 from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Refusal
+from catchment.core.outcomes import Reason, Refusal
 
 from .. import answers
 from ..engine.message import Request, Response
 from .bodies import read_batch, read_event, read_lines, server_key_in
 from .decode import said_size
+from .errors import Refused
 from .headers import media_type
 from .wire_protocol import Sent, WireProtocol
 
@@ -38,6 +39,17 @@ class Native(WireProtocol):
             return said_size(request.body) // _EVENT_LETTERS
         return request.body.count(b'"event_name"')
 
+    def keyed(self, request: Request, sent: Sent) -> Sent:
+        """Return what was sent. Raise `Refused` if it has no key, but something that its sender took for one."""
+        if sent.key is not None or self.key(request) is not None:
+            return sent
+        hint = f"{sent.misnamed_key} is not a field for it." if sent.misnamed_key else ""
+        if "Authorization" in request.headers:
+            hint = "The Authorization header is not `Bearer` and a key."
+        if not hint:
+            return sent
+        raise Refused(Refusal(reason=Reason.MISSING_KEY, detail=hint))
+
     def refuse(self, request: Request, refusal: Refusal, status: int) -> Response:
         return answers.problem(refusal, request, status=status)
 
@@ -49,7 +61,7 @@ class Events(Native):
     media_types = ("application/json", "text/plain")
 
     def read(self, request: Request, body: bytes) -> Sent:
-        return read_event(body, self.limits)
+        return self.keyed(request, read_event(body, self.limits))
 
     def write(self, request: Request, answer: Answer) -> Response:
         return answers.single(answer, request, dry_run=self.dry_run(request))
@@ -68,8 +80,8 @@ class Batch(Native):
 
     def read(self, request: Request, body: bytes) -> Sent:
         if media_type(request.headers) in _LINES:
-            return read_lines(body, self.limits)
-        return read_batch(body, self.limits)
+            return self.keyed(request, read_lines(body, self.limits))
+        return self.keyed(request, read_batch(body, self.limits))
 
     def write(self, request: Request, answer: Answer) -> Response:
         return answers.batch(answer, request, dry_run=self.dry_run(request))

@@ -8,11 +8,12 @@ charging the address, receiving and unpacking the body within bounds, scheduling
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Refusal
+from catchment.core.outcomes import EventWarning, Refusal
 
 from ..engine.message import Cors, Request, Response
 from .headers import bearer, check_media, is_gzip
@@ -32,6 +33,10 @@ class Sent:
     """The sender's report of lost events, as it came."""
     id_signature: str | None = None
     """The back end's signature of the event's id, as it came."""
+    warnings: Sequence[EventWarning] = ()
+    """About what was left out of the request itself, not of one of its events."""
+    misnamed_key: str | None = None
+    """If the body has no key: the field that its sender took for it, as far as one is known."""
 
 
 class WireProtocol(ABC):
