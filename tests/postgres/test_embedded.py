@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -233,3 +234,12 @@ def test_a_long_paths_socket_has_a_folder_that_nobody_can_make_first(
     monkeypatch.setattr("catchment.adapters.postgres.embedded_folders._bases", lambda _: [shared])
     with pytest.raises(Invalid, match="too long for a Unix socket"):
         socket_folder(data, me)
+
+
+def test_psql_and_pg_dump_come_along_where_the_documentation_says() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "running.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^/opt/catchment/bin/python -c '(.*)'$", text, re.MULTILINE)
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for name in ("psql", "pg_dump"):
+        said = subprocess.run([Path(printed.strip()) / name, "--version"], capture_output=True, text=True, check=True)
+        assert " 18." in said.stdout
