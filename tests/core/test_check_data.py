@@ -154,6 +154,20 @@ def test_an_integer_that_a_double_can_not_hold_is_not_silently_another_one(value
     assert found.warnings == [(WarningCode.WRONG_TYPE, "event_data.value")]
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"value": "12"}, "text, not a number"),
+        ({"value": True}, "true or false, not a number"),
+        ({"value": 2**53 + 1}, "a number that a double does not hold exactly"),
+        ({"label": 7}, "a number, not text"),
+        ({"category": ["x"]}, "an array, not text"),
+    ],
+)
+def test_a_warning_says_what_the_value_is(data: object, words: str) -> None:
+    assert check_data(data).details == [f"{words}; it stays in the data"]
+
+
 @pytest.mark.parametrize("name", ["category", "label", "value"])
 def test_a_column_that_is_null_is_not_there(name: str) -> None:
     found = check_data({name: None})
