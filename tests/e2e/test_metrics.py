@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ..support.database import Database
-from ..support.plugin_folder import install_plugin
+from ..support.plugins import install_plugin
 from ..support.running import Installation, Project, Serving
 from ..support.sessions import busy_sessions
 from ..support.waiting import wait_until
@@ -142,8 +142,7 @@ def catchment_validate(event):
 @pytest.fixture
 def blocking(installation: Installation, tmp_path: Path) -> Installation:
     """An installation with a plugin that holds its worker up."""
-    path = install_plugin(tmp_path / "site", "blocks", _BLOCKS)
-    return Installation(installation.dsn, installation.folder, {"PYTHONPATH": path})
+    return Installation(installation.dsn, installation.folder, install_plugin(tmp_path / "site", "blocks", _BLOCKS))
 
 
 def test_metrics_tell_how_late_the_event_loop_is(blocking: Installation, project: Project) -> None:

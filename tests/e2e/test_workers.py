@@ -18,7 +18,7 @@ import pytest
 
 from ..support.answers import Answer
 from ..support.database import Database
-from ..support.plugin_folder import install_plugin
+from ..support.plugins import install_plugin
 from ..support.running import COMMAND, Installation, Project, Serving, ask
 from ..support.waiting import wait_until
 from .load import loaded
@@ -267,8 +267,8 @@ async def catchment_configure(settings):
 def test_a_task_that_takes_no_end_does_not_keep_a_server(
     installation: Installation, tmp_path: Path, workers: int
 ) -> None:
-    path = install_plugin(tmp_path / "site", "holds_on", _HOLDS_ON)
-    with Installation(installation.dsn, installation.folder, {"PYTHONPATH": path}).serving(workers) as server:
+    environment = install_plugin(tmp_path / "site", "holds_on", _HOLDS_ON)
+    with Installation(installation.dsn, installation.folder, environment).serving(workers) as server:
         assert "holds_on" in server.get("/readyz").json["plugins"]
         assert server.stop() == 0
         assert [line for line in server.lines() if "killing it" in line["message"]] == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support.plugin_folder import install_plugin
+from ..support.plugins import install_plugin
 from ..support.waiting import wait_until
 from .load import event, new_id
 from .rig import Rig
@@ -56,7 +56,8 @@ async def catchment_enrich(event):
 @pytest.fixture
 def bad_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers have the plugin `bad` installed."""
-    monkeypatch.setenv("PYTHONPATH", install_plugin(tmp_path / "site", "bad", _PLUGIN))
+    for name, value in install_plugin(tmp_path / "site", "bad", _PLUGIN).items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize("how", ["raises", "exits", "cancels", "changes", "nonsense"])
