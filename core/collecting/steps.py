@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .. import keys
 from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Columns, Event, JsonObject, Place, UserAgent
-from ..origins import Url, host_of, read_origin_header
+from ..origins import Origin, Url, host_of, read_origin_header
 from ..outcomes import EventWarning, Filtered, OriginPlace, Reason, Refusal
 from ..privacy import anonymize, visitor_of_day
 from ..project import Access, Bots, DoNotTrack, KeyKind, Privacy, Visitors
@@ -150,13 +150,19 @@ def match_origin_header(services: Services, submission: Submission, access: Acce
             detail="Origin: null is not allowed for this project.",
             about=OriginPlace.NULL_HEADER,
         )
-    if access.project.origins.allow(read_origin_header(sent)):
+    origin = read_origin_header(sent)
+    if access.project.origins.allow(origin):
         return None
     return Refusal(
         reason=Reason.ORIGIN_NOT_ALLOWED,
-        detail="The Origin header matches none of the project's origins.",
+        detail=f"The Origin header{_named(origin)} matches none of the project's origins.",
         about=OriginPlace.HEADER,
     )
+
+
+def _named(origin: Origin | None) -> str:
+    """Return the origin for a message, as a rule would name it; an empty text if it is none."""
+    return f" ({origin})" if origin is not None else ""
 
 
 def check_rate(services: Services, submission: Submission, access: Access) -> Refusal | None:
@@ -218,11 +224,12 @@ def check_signature(services: Services, passage: Passage) -> Verdict:
 
 def match_url(services: Services, passage: Passage) -> Verdict:
     """Refuse an event whose url matches no rule of the project."""
-    if passage.url is not None and passage.access.project.origins.allow(passage.url.origin):
+    origin = passage.url.origin if passage.url is not None else None
+    if passage.access.project.origins.allow(origin):
         return None
     return Refusal(
         reason=Reason.ORIGIN_NOT_ALLOWED,
-        detail="The event's url matches none of the project's origins.",
+        detail=f"The event's url{_named(origin)} matches none of the project's origins.",
         about=OriginPlace.URL,
     )
 

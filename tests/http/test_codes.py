@@ -217,8 +217,8 @@ async def test_quota_exceeded_is_said_where_the_quota_is_used_up(site: Site) -> 
 
 
 ADD_IT = "add it with `catchment project set P --add-origin ORIGIN`."
-FOREIGN_URL = f"The event's url matches none of the project's origins; {ADD_IT}"
-FOREIGN_ORIGIN = f"The Origin header matches none of the project's origins; {ADD_IT}"
+FOREIGN_URL = f"The event's url (https://evil.example) matches none of the project's origins; {ADD_IT}"
+FOREIGN_ORIGIN = f"The Origin header (https://evil.example) matches none of the project's origins; {ADD_IT}"
 
 
 async def test_origin_not_allowed_is_said_of_a_foreign_url(site: Site) -> None:
@@ -233,6 +233,21 @@ async def test_origin_not_allowed_is_said_of_a_foreign_origin_and_its_page_may_r
     answer = await site.post(site.event(), Origin="https://evil.example")
     check_common(answer, "https://evil.example")
     assert (answer.status, answer.json["code"], answer.json["detail"]) == (403, "origin_not_allowed", FOREIGN_ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [
+        ("https://evil.example:8443", " (https://evil.example:8443)"),
+        ("capacitor://localhost", " (capacitor://localhost)"),
+        ("https://evil.example/`rm -rf`", ""),
+        ("x" * 5000, ""),
+    ],
+)
+async def test_origin_not_allowed_names_the_origin_as_a_rule_would(site: Site, sent: str, named: str) -> None:
+    answer = await site.post(site.event(), Origin=sent)
+    assert (answer.status, answer.json["code"]) == (403, "origin_not_allowed")
+    assert answer.json["detail"].startswith(f"The Origin header{named} matches none of the project's origins; add it with")
 
 
 async def test_origin_not_allowed_is_said_of_null_unless_the_project_allows_it(site: Site) -> None:
