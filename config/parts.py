@@ -1,6 +1,7 @@
-"""Plugs the adapters to the ports. It is the only module that knows which adapter serves which port.
+"""Makes the server's objects of the settings: plugs the adapters to the ports.
 
-Each part is a keyword. Tests call the same functions, and name other parts.
+`database.py` opens what needs a connection, `management.py` makes the commands' objects. Each part is a keyword.
+Tests call the same functions, and name other parts.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@
     └── Unavailable            the database, for example, does not answer now; try again
         └── CommitUnknown      the events were sent to the database, and the answer was lost
 
-The outcome of an *event* is never an exception: see `catchment.core.outcomes`.
+The outcome of an *event* is never an exception: see `catchment.core.outcomes` and `catchment.core.refusals`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ from typing import Any
 from catchment.core.errors import CatchmentError
 from catchment.core.event import NO_USER_AGENT, NOWHERE, Enrichment, Event, JsonObject, Place, UserAgent
 from catchment.core.metering.usage import Usage
-from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal
+from catchment.core.outcomes import EventWarning, Filtered
+from catchment.core.refusals import Reason, Refusal
 from catchment.core.times import period_text
 
 from .calls import Call, calls_of, finished, line_of, outcome_of, pass_cancellation

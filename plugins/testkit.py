@@ -25,8 +25,9 @@ from typing import Any
 
 from catchment.core.event import Event, Place, UserAgent
 from catchment.core.metering.usage import Usage
-from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal, WarningCode
+from catchment.core.outcomes import EventWarning, Filtered, WarningCode
 from catchment.core.project import KeyKind
+from catchment.core.refusals import Reason, Refusal
 
 from .errors import BillingFailed, PluginErrors
 from .failures import Failures

@@ -22,11 +22,17 @@ def words(name: str) -> list[str]:
     return re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
 
 
+def _names_a_type(name: str) -> bool:
+    return name[:1].isupper() and not name.isupper()
+
+
 def _public(body: list[ast.stmt]) -> Iterator[str]:
     """Yield the public names of a module or a class, as deep as classes are nested."""
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             yield node.name
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _names_a_type(node.targets[0].id):
+            yield node.targets[0].id
         if isinstance(node, ast.ClassDef):
             yield from _public(node.body)
             is_settings = node.name.endswith(("Settings", "Limits"))
@@ -74,7 +80,15 @@ NAMES = public_names()
 
 
 def test_the_code_is_read_in_all_its_parts() -> None:
-    for name in ("Event", "read_batch", "catchment.core.ports", "--if-missing", "catchment.event", "idle_seconds"):
+    for name in (
+        "Event",
+        "read_batch",
+        "catchment.core.ports",
+        "--if-missing",
+        "catchment.event",
+        "idle_seconds",
+        "StepResult",
+    ):
         assert name in NAMES
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 import click
 
 from catchment.core.collecting.submission import Answer, Receipt
-from catchment.core.outcomes import OriginPlace, Outcome, Refusal
+from catchment.core.outcomes import Outcome
 from catchment.core.plain import plain
+from catchment.core.refusals import OriginPlace, Refusal
 
 
 def introduce(

@@ -9,8 +9,9 @@ import msgspec
 from catchment.core.collecting.losses import LossOutcome
 from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.event import row_of
-from catchment.core.outcomes import IN_WORDS, EventWarning, OriginPlace, Outcome, Reason, Refusal
+from catchment.core.outcomes import EventWarning, Outcome
 from catchment.core.project import Access, KeyKind
+from catchment.core.refusals import IN_WORDS, OriginPlace, Reason, Refusal
 
 from .engine.message import Request, Response
 

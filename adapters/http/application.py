@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 
-from catchment.core.outcomes import Reason, Refusal
 from catchment.core.ports import Clock
+from catchment.core.refusals import Reason, Refusal
 
 from .answers import problem
 from .engine.addresses import Clients

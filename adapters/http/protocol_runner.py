@@ -21,14 +21,15 @@ from catchment.core.collecting.submission import Answer, Submission, texts_of_he
 from catchment.core.errors import Fault, Unavailable
 from catchment.core.keys import kind_of
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Outcome, Reason, Refusal
+from catchment.core.outcomes import Outcome
 from catchment.core.project import Access, KeyKind
+from catchment.core.refusals import Reason, Refusal
 
 from .engine.logs import RateLimitedLog, log_fault
 from .engine.message import Request, Response, Route, Routes
 from .operations.metrics import Metrics
 from .protocols.decode import MOST_PACKED, count_values, said_size, unpack
-from .protocols.errors import NotReadable, Refused, TooLarge
+from .protocols.not_readable import NotReadable, Refused, TooLarge
 from .protocols.wire_protocol import Sent, WireProtocol
 
 _NO_MEMORY = "too many bodies are being received"

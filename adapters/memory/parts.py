@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from catchment.core.event import NO_USER_AGENT, NOWHERE, Enrichment, Event, Place, UserAgent
-from catchment.core.outcomes import EventWarning, Filtered, Refusal
+from catchment.core.outcomes import EventWarning, Filtered
+from catchment.core.refusals import Refusal
 
 
 class ToldClock:

@@ -17,9 +17,10 @@ from ..event import KNOWN_FIELDS, OTHER_FIELDS, TEXTS, Columns, JsonObject, blan
 from ..fields import Over
 from ..limits import Limits, TextRule
 from ..origins import Url, percent_encoded, read_url
-from ..outcomes import Reason, Refusal, WarningCode
+from ..outcomes import WarningCode
 from ..privacy import canonical, read_hop
 from ..project import KeyKind
+from ..refusals import Reason, Refusal
 from ..times import UNIX_TIME, read_time, read_unix_time, within_window
 from .check_data import check_object, refuse_depth
 from .findings import REPLACED, SHOWN, Findings, clean, is_clean
@@ -71,10 +72,7 @@ def _checked(
     columns = _texts(payload, limits, findings)
     _put_data(columns, payload.get("event_data"), limits, findings)
     url = _url(columns, sender, limits, findings)
-    name = columns["name"]
-    if name is None or not name.strip():
-        meant = next((wire for wire in ("name", "event", "eventName") if wire in payload), None)
-        findings.refuse("event_name", f"required: a text that is not blank{f' (not {meant})' if meant else ''}")
+    _name(columns["name"], payload, findings)
     columns["event_id"] = _event_id(columns["event_id"], findings) or event_id
     columns["occurred_at"] = _occurred_at(payload.get("timestamp"), sender, limits, findings)
     if findings.errors:
@@ -91,6 +89,12 @@ def _checked(
             )
     columns["ip"] = _address(payload.get("ip"), sender, findings)
     return _refusal(findings) if findings.errors else Checked(columns, url)
+
+
+def _name(name: str | None, payload: dict[str, object], findings: Findings) -> None:
+    if name is None or not name.strip():
+        meant = next((wire for wire in ("name", "event", "eventName") if wire in payload), None)
+        findings.refuse("event_name", f"required: a text that is not blank{f' (not {meant})' if meant else ''}")
 
 
 def _refusal(findings: Findings) -> Refusal:

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..event import JsonObject
 from ..limits import Limits
-from ..outcomes import Reason, Refusal, WarningCode
+from ..outcomes import WarningCode
+from ..refusals import Reason, Refusal
 from .findings import REPLACED, Findings, clean, is_clean
 
 

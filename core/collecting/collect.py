@@ -21,9 +21,10 @@ from datetime import timedelta
 from ..errors import CommitUnknown, Fault, Unavailable
 from ..keys import fingerprint
 from ..limits import Limits
-from ..outcomes import Filtered, Outcome, OverQuota, Reason, Refusal, StoreOutcome, WarningCode
+from ..outcomes import Filtered, Outcome, OverQuota, StoreOutcome, WarningCode
 from ..ports import Clock, IdGenerator
 from ..project import Access, KeyKind, Scope
+from ..refusals import Reason, Refusal
 from ..times import UNIX_TIME, read_time, read_unix_time, window_end
 from .charging import Charge
 from .check import Sender
@@ -31,7 +32,7 @@ from .findings import is_clean
 from .ports import EventSink, Extensions, LossLedger, ProjectRepository, RateLimiter, Salts
 from .record_losses import take_losses
 from .scheduler import FairSemaphore, Job, Scheduler
-from .steps import REQUEST_STEPS, Passage, Verdict, Visitor, admit, event_steps, find_project, rate_limited
+from .steps import REQUEST_STEPS, Passage, StepResult, Visitor, admit, event_steps, find_project, rate_limited
 from .submission import Answer, Receipt, Submission
 
 _VERDICTS = (Refusal, Filtered)
@@ -152,7 +153,7 @@ class Collect:
             passage = Passage(self.limits, payload, submission, access, sender, event_id, visitors, most=to_say)
             if odd_clock:
                 passage.warn(WarningCode.WRONG_TYPE, "sentAt", odd_clock)
-            verdict: Verdict = None
+            verdict: StepResult = None
             for step in steps:
                 found = step(self, passage)
                 if found is None:
@@ -233,7 +234,7 @@ def sender_of(submission: Submission, access: Access) -> tuple[Sender, str | Non
     return sender, odd
 
 
-def _receipt(passage: Passage, verdict: Verdict) -> Receipt:
+def _receipt(passage: Passage, verdict: StepResult) -> Receipt:
     event, columns = passage.event, passage.columns
     receipt = Receipt(outcome=Outcome.STORED, warnings=passage.warnings, event=event)
     if event is not None:

@@ -8,8 +8,9 @@ from datetime import date, datetime
 from typing import Protocol
 
 from ..event import Enrichment, Event, Place, UserAgent
-from ..outcomes import EventWarning, Filtered, OverQuota, Refusal, StoreOutcome
+from ..outcomes import EventWarning, Filtered, OverQuota, StoreOutcome
 from ..project import Access, KeyKind, Quota
+from ..refusals import Refusal
 from .losses import Loss, LossReport, Recorded
 
 

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from .. import keys
 from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Columns, Event, JsonObject, Place, UserAgent
 from ..origins import Origin, Url, host_of, read_origin_header
-from ..outcomes import EventWarning, Filtered, OriginPlace, Reason, Refusal
+from ..outcomes import EventWarning, Filtered
 from ..privacy import anonymize, visitor_of_day
 from ..project import Access, Bots, DoNotTrack, KeyKind, Privacy, Visitors
+from ..refusals import OriginPlace, Reason, Refusal
 from .charging import Charge
 from .check import Sender, check_event
 from .check_data import check_object
@@ -73,7 +74,7 @@ class Passage(Findings):
         return self.event
 
 
-Verdict = Refusal | Filtered | None
+StepResult = Refusal | Filtered | None
 
 
 # The steps of a request
@@ -181,12 +182,12 @@ REQUEST_STEPS: tuple[Callable[[Services, Submission, Access], Refusal | None], .
 # The steps of an event
 
 
-def refuse_unreadable(services: Services, passage: Passage) -> Verdict:
+def refuse_unreadable(services: Services, passage: Passage) -> StepResult:
     """Refuse a line of a batch that is not JSON, at its index."""
     return passage.payload.refusal if isinstance(passage.payload, Unreadable) else None
 
 
-def refuse_another_key(services: Services, passage: Passage) -> Verdict:
+def refuse_another_key(services: Services, passage: Passage) -> StepResult:
     """Refuse an event that names another key than its request: one request, one project."""
     if isinstance(passage.payload, dict):
         named = passage.payload.get("projectKey")
@@ -200,7 +201,7 @@ def refuse_another_key(services: Services, passage: Passage) -> Verdict:
     return None
 
 
-def check_fields(services: Services, passage: Passage) -> Verdict:
+def check_fields(services: Services, passage: Passage) -> StepResult:
     """Check the fields of a plain dict."""
     checked = check_event(
         passage.payload, passage.sender, services.limits, services.ids.new_id, passage.event_id, passage
@@ -211,7 +212,7 @@ def check_fields(services: Services, passage: Passage) -> Verdict:
     return None
 
 
-def check_signature(services: Services, passage: Passage) -> Verdict:
+def check_signature(services: Services, passage: Passage) -> StepResult:
     """Refuse an id whose signature is wrong. A signed id was made by a back end: nobody else can use it up, or find out
     whether it exists."""
     signature = passage.submission.id_signature or ""
@@ -222,7 +223,7 @@ def check_signature(services: Services, passage: Passage) -> Verdict:
     return Refusal(reason=Reason.INVALID_EVENT, detail=f"signature: {what}", errors={"signature": [what]})
 
 
-def match_url(services: Services, passage: Passage) -> Verdict:
+def match_url(services: Services, passage: Passage) -> StepResult:
     """Refuse an event whose url matches no rule of the project."""
     origin = passage.url.origin if passage.url is not None else None
     if passage.access.project.origins.allow(origin):
@@ -234,12 +235,12 @@ def match_url(services: Services, passage: Passage) -> Verdict:
     )
 
 
-def drop_do_not_track(services: Services, passage: Passage) -> Verdict:
+def drop_do_not_track(services: Services, passage: Passage) -> StepResult:
     """Drop the event of a visitor who asks not to be tracked."""
     return Filtered(Reason.DO_NOT_TRACK)
 
 
-def meet_visitor(services: Services, passage: Passage) -> Verdict | Awaitable[Verdict]:
+def meet_visitor(services: Services, passage: Passage) -> StepResult | Awaitable[StepResult]:
     """Make an `Event` of its columns and its visitor. A new visitor goes through `VISITOR_STEPS` first."""
     columns = passage.checked
     visitor = passage.visitors.get((columns["user_agent"], columns["ip"]))
@@ -276,12 +277,12 @@ def make_event(passage: Passage, visitor: Visitor) -> Event:
     return Event.of(columns)
 
 
-def validate(services: Services, passage: Passage) -> Awaitable[Verdict]:
+def validate(services: Services, passage: Passage) -> Awaitable[StepResult]:
     """Ask plugins for objections."""
     return services.extensions.validate(passage.anonymized, passage.warnings)
 
 
-async def enrich(services: Services, passage: Passage) -> Verdict:
+async def enrich(services: Services, passage: Passage) -> StepResult:
     """Add what plugins find: campaign tags, the bot flag, properties."""
     found = await services.extensions.enrich(passage.anonymized, passage.warnings)
     if not found:
@@ -302,12 +303,12 @@ async def enrich(services: Services, passage: Passage) -> Verdict:
     return None
 
 
-def drop_bots(services: Services, passage: Passage) -> Verdict:
+def drop_bots(services: Services, passage: Passage) -> StepResult:
     """Drop the event of a bot."""
     return Filtered(Reason.BOT) if passage.anonymized.is_bot else None
 
 
-EventFunction = Callable[[Services, Passage], Verdict | Awaitable[Verdict]]
+EventFunction = Callable[[Services, Passage], StepResult | Awaitable[StepResult]]
 
 
 class EventStep(NamedTuple):

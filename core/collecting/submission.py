@@ -8,8 +8,9 @@ from datetime import datetime
 
 from ..event import TEXTS, Event
 from ..limits import Limits
-from ..outcomes import EventWarning, Outcome, Refusal
+from ..outcomes import EventWarning, Outcome
 from ..project import Access
+from ..refusals import Refusal
 from .charging import Charge
 from .losses import LossReceipt
 

@@ -28,14 +28,15 @@ from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.http.protocol_runner import ProtocolRunner
 from catchment.adapters.http.protocols import decode
-from catchment.adapters.http.protocols.errors import NotReadable
 from catchment.adapters.http.protocols.native import Batch, Events
+from catchment.adapters.http.protocols.not_readable import NotReadable
 from catchment.adapters.http.protocols.pixel import Pixel
 from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.core.collecting.findings import is_clean
 from catchment.core.event import Event, row_of
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Outcome, OverQuota, Reason, StoreOutcome, WarningCode
+from catchment.core.outcomes import Outcome, OverQuota, StoreOutcome, WarningCode
+from catchment.core.refusals import Reason
 
 from ..support.house import PAGE, build_house
 

@@ -11,8 +11,9 @@ import pytest
 from catchment.adapters.cli.demo import show_answer
 from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.event import Event, Place, UserAgent
-from catchment.core.outcomes import Outcome, Reason, Refusal
+from catchment.core.outcomes import Outcome
 from catchment.core.project import Access, KeyKind, Project
+from catchment.core.refusals import Reason, Refusal
 
 STEERING = "x\x1b[2J\x1b]0;PWNED\x07\x9b\r\u202ey"
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)

@@ -14,8 +14,9 @@ from catchment.core.collecting.findings import Findings
 from catchment.core.event import Event
 from catchment.core.fields import Over
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Reason, Refusal, WarningCode
+from catchment.core.outcomes import WarningCode
 from catchment.core.project import KeyKind
+from catchment.core.refusals import Reason, Refusal
 
 from ..support.house import a_payload
 

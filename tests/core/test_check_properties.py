@@ -15,7 +15,7 @@ from catchment.core.collecting.check import Sender, check_event
 from catchment.core.collecting.findings import Findings, is_clean
 from catchment.core.event import KNOWN_FIELDS, TEXTS, Event
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Reason, Refusal
+from catchment.core.refusals import Reason, Refusal
 
 from .test_check_fields import BROWSER, SERVER
 

@@ -13,8 +13,9 @@ from catchment.core.collecting.submission import Unreadable
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Enrichment, Event
 from catchment.core.keys import make_key
-from catchment.core.outcomes import EventWarning, Filtered, OriginPlace, Outcome, Reason, Refusal
+from catchment.core.outcomes import EventWarning, Filtered, Outcome
 from catchment.core.project import Bots, DoNotTrack, KeyKind, Privacy, Window
+from catchment.core.refusals import OriginPlace, Reason, Refusal
 
 from ..support.house import FullBuckets, House, a_payload
 from ..support.waiting import eventually

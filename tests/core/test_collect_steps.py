@@ -9,8 +9,9 @@ import pytest
 
 from catchment.core.collecting.steps import EVENT_STEPS, REQUEST_STEPS, VISITOR_STEPS
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent, row_of
-from catchment.core.outcomes import Outcome, Reason, WarningCode
+from catchment.core.outcomes import Outcome, WarningCode
 from catchment.core.project import Privacy, Visitors
+from catchment.core.refusals import Reason
 
 from ..support.house import House, a_payload
 

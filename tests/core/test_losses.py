@@ -16,8 +16,9 @@ from catchment.core.collecting.record_losses import check_losses
 from catchment.core.collecting.submission import Answer
 from catchment.core.errors import Unavailable
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Outcome, Reason, WarningCode
+from catchment.core.outcomes import Outcome, WarningCode
 from catchment.core.project import DoNotTrack
+from catchment.core.refusals import Reason
 
 from ..support.house import House, a_payload, build_house
 

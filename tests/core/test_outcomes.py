@@ -7,8 +7,9 @@ from datetime import date
 from catchment.core.event import KNOWN_FIELDS
 from catchment.core.limits import Limits
 from catchment.core.metering.usage import Usage
-from catchment.core.outcomes import IN_WORDS, Outcome, Reason, Refusal, StoreOutcome, WarningCode
+from catchment.core.outcomes import Outcome, StoreOutcome, WarningCode
 from catchment.core.project import Quota, Scope, Window, in_lock_order
+from catchment.core.refusals import IN_WORDS, Reason, Refusal
 
 
 def test_the_words_are_those_of_the_contract() -> None:

@@ -11,7 +11,7 @@ from ..support.answers import Answer
 
 ORIGIN = "https://example.com"
 ACKNOWLEDGED = ("stored", "duplicate")
-# core/outcomes.py, and contract.md: the codes that a problem may have. Written out, so that a new one is noticed.
+# core/refusals.py, and contract.md: the codes that a problem may have. Written out, so that a new one is noticed.
 CODES = {
     400: {"invalid_json", "invalid_event"},
     401: {"missing_key", "unknown_key", "revoked_key"},

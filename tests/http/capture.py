@@ -9,11 +9,11 @@ from urllib.parse import parse_qs
 from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.engine.message import Cors, Request, Response
 from catchment.adapters.http.protocols.decode import decode
-from catchment.adapters.http.protocols.errors import NotReadable, TooLarge
+from catchment.adapters.http.protocols.not_readable import NotReadable, TooLarge
 from catchment.adapters.http.protocols.wire_protocol import Sent, WireProtocol
 from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Refusal
+from catchment.core.refusals import Refusal
 
 
 class Capture(WireProtocol):

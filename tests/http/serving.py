@@ -29,8 +29,9 @@ from catchment.core.collecting.losses import LossReport, Recorded
 from catchment.core.event import Enrichment, Event
 from catchment.core.limits import Limits
 from catchment.core.metering.quotas import Quotas
-from catchment.core.outcomes import EventWarning, Filtered, OverQuota, Reason, Refusal, StoreOutcome
+from catchment.core.outcomes import EventWarning, Filtered, OverQuota, StoreOutcome
 from catchment.core.project import KeyKind, Project, Quota, SettingsChange, Window
+from catchment.core.refusals import Reason, Refusal
 
 from ..support.answers import Answer
 from ..support.parts import memory_parts, memory_quotas

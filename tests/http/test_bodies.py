@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from catchment.adapters.http.protocols import native
-from catchment.adapters.http.protocols.errors import NotReadable
+from catchment.adapters.http.protocols.not_readable import NotReadable
 from catchment.adapters.http.protocols.wire_protocol import Sent
 from catchment.core.limits import Limits
 

@@ -8,8 +8,8 @@ import pytest
 
 from catchment.adapters.http.answers import STATUS_OF
 from catchment.core.errors import CommitUnknown, Unavailable
-from catchment.core.outcomes import Reason
 from catchment.core.project import DoNotTrack
+from catchment.core.refusals import Reason
 
 from .serving import ORIGIN, Site, check_batch, check_common, check_problem, check_receipt
 

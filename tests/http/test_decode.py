@@ -22,13 +22,13 @@ from catchment.adapters.http.engine.message import Request, Response
 from catchment.adapters.http.protocols import decode as decoding
 from catchment.adapters.http.protocols.bodies import read_batch, read_event, read_lines
 from catchment.adapters.http.protocols.decode import decode, decode_exact, sizes_of, unpack
-from catchment.adapters.http.protocols.errors import NotReadable, TooLarge
 from catchment.adapters.http.protocols.native import Batch, Events
+from catchment.adapters.http.protocols.not_readable import NotReadable, TooLarge
 from catchment.adapters.http.protocols.wire_protocol import Sent
 from catchment.core.collecting.submission import Unreadable
 from catchment.core.event import KNOWN_FIELDS
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Reason
+from catchment.core.refusals import Reason
 
 from .serving import ORIGIN, PAGE, Site
 

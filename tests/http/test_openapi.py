@@ -12,7 +12,8 @@ from catchment.adapters.http.answers import STATUS_OF
 from catchment.adapters.http.operations.openapi import describe
 from catchment.core.event import KNOWN_FIELDS
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Outcome, Reason, WarningCode
+from catchment.core.outcomes import Outcome, WarningCode
+from catchment.core.refusals import Reason
 
 from .serving import ORIGIN, Answer, Site
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from catchment.core.event import NO_USER_AGENT, NOWHERE
-from catchment.core.outcomes import EventWarning, Filtered, Reason, Refusal
+from catchment.core.outcomes import EventWarning, Filtered
+from catchment.core.refusals import Reason, Refusal
 from catchment.plugins.errors import BillingFailed, PluginErrors, UnknownBackend
 from catchment.plugins.hooks import (
     Campaign,

@@ -15,8 +15,9 @@ from catchment.core.collecting.submission import Answer, Receipt, Submission
 from catchment.core.event import Enrichment, Event, Place, UserAgent
 from catchment.core.limits import Limits
 from catchment.core.metering.quotas import Quotas
-from catchment.core.outcomes import EventWarning, Filtered, Refusal
+from catchment.core.outcomes import EventWarning, Filtered
 from catchment.core.project import KeyKind, Project, ProjectSettings, SettingsChange
+from catchment.core.refusals import Refusal
 
 from .parts import memory_parts, memory_quotas
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tornado.httputil import HTTPHeaders
 
-from catchment.core.outcomes import Refusal
+from catchment.core.refusals import Refusal
 
 from .addresses import Client
 from .memory import Reservation

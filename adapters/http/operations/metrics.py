@@ -11,7 +11,8 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from catchment.core.collecting.losses import KNOWN_REASONS, OTHER_REASON, LossOutcome
-from catchment.core.outcomes import Outcome, Reason
+from catchment.core.outcomes import Outcome
+from catchment.core.refusals import Reason
 
 from .process import ProcessMetrics
 

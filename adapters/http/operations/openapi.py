@@ -12,7 +12,8 @@ from catchment.core.collecting.losses import KNOWN_REASONS, LossOutcome
 from catchment.core.event import OTHER_FIELDS, TEXTS
 from catchment.core.fields import Over
 from catchment.core.limits import Limits
-from catchment.core.outcomes import IN_WORDS, Outcome, Reason, WarningCode
+from catchment.core.outcomes import Outcome, WarningCode
+from catchment.core.refusals import IN_WORDS, Reason
 
 from ..answers import OUTCOME, REASON, STATUS_OF
 from ..protocols.pixel import DATA, PARAMETERS

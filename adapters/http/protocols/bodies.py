@@ -13,10 +13,11 @@ from catchment.core.collecting.check_data import refuse_depth
 from catchment.core.collecting.findings import Findings
 from catchment.core.collecting.submission import Unreadable
 from catchment.core.limits import Limits
-from catchment.core.outcomes import EventWarning, Reason, Refusal, WarningCode
+from catchment.core.outcomes import EventWarning, WarningCode
+from catchment.core.refusals import Reason, Refusal
 
 from .decode import decode, sizes_of
-from .errors import NotReadable, TooLarge
+from .not_readable import NotReadable, TooLarge
 from .wire_protocol import Sent
 
 _PEEKED = 512

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from .errors import NotReadable, TooLarge
+from .not_readable import NotReadable, TooLarge
 
 _decode_fast = msgspec.json.Decoder().decode
 MOST_PACKED = 1032

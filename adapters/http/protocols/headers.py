@@ -8,7 +8,7 @@ from tornado.httputil import HTTPHeaders
 
 from catchment.core.keys import PREFIXES
 
-from .errors import NotSupported
+from .not_readable import NotSupported
 
 _GZIP = ("gzip", "x-gzip")
 """Two names of one encoding (RFC 9110, 8.4.1.3)."""

@@ -7,14 +7,14 @@ from urllib.parse import unquote
 
 from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Reason, Refusal
+from catchment.core.refusals import Reason, Refusal
 
 from .. import answers
 from ..engine.message import Request, Response
 from .bodies import read_batch, read_event, read_lines, server_key_in
 from .decode import said_size
-from .errors import Refused
 from .headers import media_type
+from .not_readable import Refused
 from .wire_protocol import Sent, WireProtocol
 
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")

@@ -14,7 +14,7 @@ from catchment.core.outcomes import Outcome
 from ..answers import OUTCOME, REASON
 from ..engine.message import Request, Response
 from .decode import decode_exact
-from .errors import NotReadable
+from .not_readable import NotReadable
 from .wire_protocol import Sent, WireProtocol
 
 GIF = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
-from catchment.core.outcomes import EventWarning, Refusal
+from catchment.core.outcomes import EventWarning
+from catchment.core.refusals import Refusal
 
 from ..engine.message import Cors, Request, Response
 from .headers import bearer, check_media, is_gzip

@@ -19,8 +19,8 @@ from catchment.core.accounts.scripts import NAMES, Script, is_version
 from catchment.core.collecting.ports import RateLimiter
 from catchment.core.collecting.steps import rate_limited
 from catchment.core.errors import Unavailable
-from catchment.core.outcomes import Reason, Refusal
 from catchment.core.ports import Clock
+from catchment.core.refusals import Reason, Refusal
 
 from ..answers import problem
 from ..engine.message import Request, Response

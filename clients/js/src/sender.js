@@ -1,4 +1,4 @@
-/** Sends the events of the outbox, again and again until the server has given a final answer. */
+/** Sends the events of the outbox, and retries until the server has given a final answer. */
 
 import { contentOf, held, hold } from "./held.js";
 import { lose, nextReport } from "./losses.js";

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from catchment.core.outcomes import Reason, Refusal
+from catchment.core.refusals import Reason, Refusal
 
 
 class NotReadable(Exception):
