@@ -5,6 +5,9 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
+# Without bytecode, each of the many commands that the tests start would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The interpreter of the environment: the first suitable one, unless given (make PYTHON=… test).
 PYTHON ?=
 UV_VERSION := 0.13.9

@@ -86,11 +86,13 @@ class SettingsActions:
     def _current_dsn(self, *, make: bool = False) -> str:
         """Return the address of a database that is at this version; an embedded one is brought to it by itself. Raises
         `Invalid`, naming the command that helps."""
-        from catchment.adapters.postgres.migrate import migrate, schema_status
+        from catchment.adapters.postgres.schema import schema_status
 
         dsn = self._dsn(make=make)
         status = schema_status(dsn)
         if status.missing and not status.unknown and self._settings.database.url == EMBEDDED:
+            from catchment.adapters.postgres.migrate import migrate
+
             migrate(dsn)
             return dsn
         if status.unknown:

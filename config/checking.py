@@ -26,7 +26,7 @@ from catchment.adapters.postgres.inspect import (
     inspect_database,
     running_embedded,
 )
-from catchment.adapters.postgres.migrate import schema_status
+from catchment.adapters.postgres.schema import schema_status
 from catchment.adapters.system.ports import catchment_at, try_port, who_listens
 from catchment.core.accounts.scripts import NAMES
 from catchment.core.errors import Unavailable

@@ -6,6 +6,6 @@
   the database can't hold).
 - Looking up: `projects` (the cache of keys), `known_keys`, `key_uses`, `salts` (the salt of a day).
 - Managing: `registry` (accounts, projects, keys), `quotas`, `meter` (usage and the audit), `losses`, `scripts`.
-- The database itself: `migrate`, `maintenance`, `inspect`, `alone` (one program at a time).
+- The database itself: `schema` (its version), `migrate`, `maintenance`, `inspect`, `alone` (one program at a time).
 - The embedded database: `embedded`, `embedded_folders`.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -17,21 +16,7 @@ from catchment import sql
 from catchment.core.errors import Invalid, Unavailable
 from catchment.core.maintenance import MONTHS_AHEAD
 
-from .errors import why_not_connected
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchemaStatus:
-    """The difference between a database and this version."""
-
-    missing: tuple[str, ...]
-    """Migrations that were not applied."""
-    unknown: tuple[str, ...]
-    """Applied migrations of a later version."""
-
-    @property
-    def current(self) -> bool:
-        return not self.missing and not self.unknown
+from .schema import connect, open_session
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]
@@ -46,27 +31,12 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
 
     def connect(self, dburi: object) -> Any:
         self.schema = "catchment"
-        return _open(self._dsn)
+        return open_session(self._dsn)
 
     def init_connection(self, connection: Any) -> None:
         """Let yoyo find its own tables in our schema."""
         with connection.cursor() as cursor:
             cursor.execute(sql.query("see_own_tables"))
-
-
-def _open(dsn: str, **parameters: Any) -> Any:
-    connection = psycopg2.connect(dsn, client_encoding="UTF8", **parameters)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(sql.query("begin_migrating"))
-    return connection
-
-
-def _connect(dsn: str) -> Any:
-    try:
-        return _open(dsn, connect_timeout=10)
-    except psycopg2.OperationalError as error:
-        raise Unavailable(f"no connection with the database: {why_not_connected(error, dsn)[1]}") from None
 
 
 def _check(cursor: Any) -> None:
@@ -86,21 +56,6 @@ def _check(cursor: Any) -> None:
         )
 
 
-def schema_status(dsn: str) -> SchemaStatus:
-    """Return the difference between the database and this version. Changes nothing. Raises `Unavailable`."""
-    with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
-        cursor.execute(sql.query("was_migrated"))
-        applied: set[str] = set()
-        if cursor.fetchone()[0]:
-            cursor.execute(sql.query("applied_migrations"))
-            applied = {name for (name,) in cursor.fetchall()}
-    known = [migration.id for migration in yoyo.read_migrations(sql.migrations())]
-    return SchemaStatus(
-        missing=tuple(name for name in known if name not in applied),
-        unknown=tuple(sorted(applied - set(known))),
-    )
-
-
 def migrate(dsn: str, today: date | None = None, said: Callable[[str], None] = lambda _: None) -> list[str]:
     """Apply the missing migrations, each in a transaction, and make the partitions from `today` on. Return the names of
     the migrations that were applied.
@@ -108,7 +63,7 @@ def migrate(dsn: str, today: date | None = None, said: Callable[[str], None] = l
     Without `today` it is the database's day, since this machine's clock may be wrong. Two runs at the same time wait
     for each other. Raises `Unavailable`, and `Invalid` if the database can't be used.
     """
-    with closing(_connect(dsn)) as connection, connection.cursor() as cursor:
+    with closing(connect(dsn)) as connection, connection.cursor() as cursor:
         _check(cursor)
         cursor.execute(sql.query("migrate_lock"))
         cursor.execute(sql.query("make_schema"))

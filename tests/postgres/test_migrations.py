@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from catchment import sql
-from catchment.adapters.postgres.migrate import migrate, schema_status
+from catchment.adapters.postgres.migrate import migrate
+from catchment.adapters.postgres.schema import schema_status
 from catchment.core.errors import Unavailable
 
 from ..support.database import TODAY, Database, Server

@@ -12,9 +12,10 @@ import pytest
 
 from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.maintenance import PostgresMaintenance
-from catchment.adapters.postgres.migrate import migrate, schema_status
+from catchment.adapters.postgres.migrate import migrate
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
+from catchment.adapters.postgres.schema import schema_status
 from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import Invalid
 from catchment.core.origins import OriginRules

@@ -10,7 +10,8 @@ from typing import Any
 
 DEADLINE = 30.0
 """Seconds. Far more than anything here takes: a test that meets it hangs."""
-_PAUSE = 0.01
+_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
+"""Seconds between two looks. They grow with the time waited: a look can cost as much as what it looks at."""
 
 
 class TookTooLong(AssertionError):
@@ -22,26 +23,27 @@ async def eventually(
 ) -> Any:
     """Return what `condition` returns, as soon as that is true. Raises `TookTooLong` at the deadline, with `what` was
     waited for, and `state` as it is then."""
-    end = time.monotonic() + within
+    start = time.monotonic()
     while True:
         found = condition()
         if inspect.isawaitable(found):
             found = await found
         if found:
             return found
-        _check_deadline(end, what, within, state)
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(_pause(start, what, within, state))
 
 
 def wait_until(condition: Callable[[], Any], what: str, within: float = DEADLINE, *, state: object = "") -> Any:
     """Do what `eventually` does, in a test without an event loop."""
-    end = time.monotonic() + within
+    start = time.monotonic()
     while not (found := condition()):
-        _check_deadline(end, what, within, state)
-        time.sleep(_PAUSE)
+        time.sleep(_pause(start, what, within, state))
     return found
 
 
-def _check_deadline(end: float, what: str, within: float, state: object) -> None:
-    if time.monotonic() > end:
+def _pause(start: float, what: str, within: float, state: object) -> float:
+    """Return the seconds until the next look: a tenth of the time since `start`, within bounds."""
+    waited = time.monotonic() - start
+    if waited > within:
         raise TookTooLong(f"waited {within} s in vain until {what} {state}".rstrip())
+    return min(max(waited / 10, _PAUSE), _LONGEST_PAUSE)
