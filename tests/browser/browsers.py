@@ -23,12 +23,19 @@ CHROMIUM = [
 ]
 """As root in a container, and without a word to anybody else."""
 
-_PROGRAMS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "firefox": ("firefox-esr", "firefox")}
+_WITH_WINDOWS = ("chromium", "chromium-browser", "google-chrome")
+_PROGRAMS = {
+    "chromium": ("chromium-headless-shell", *_WITH_WINDOWS),
+    "chromium-windows": _WITH_WINDOWS,
+    "firefox": ("firefox-esr", "firefox"),
+}
+"""The first that the machine has. The headless shell is Chromium without windows, and takes a quarter of the time. It
+has no back/forward cache."""
 
 
 def find(kind: str) -> str | None:
     """The program, or None where the machine has none. `CATCHMENT_TEST_CHROMIUM` and `…_FIREFOX` name another."""
-    named = os.environ.get(f"CATCHMENT_TEST_{kind.upper()}")
+    named = os.environ.get(f"CATCHMENT_TEST_{kind.partition('-')[0].upper()}")
     return named or next(filter(None, map(shutil.which, _PROGRAMS[kind])), None)
 
 
@@ -36,7 +43,7 @@ def find(kind: str) -> str | None:
 async def launched(kind: str, program: str, folder: Path) -> AsyncIterator[Browser]:
     """A running browser. `folder`: for what it takes to start it."""
     async with async_playwright() as playwright:
-        if kind == "chromium":
+        if kind != "firefox":
             browser = await playwright.chromium.launch(
                 executable_path=program,
                 args=CHROMIUM,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .visitor import Visitor
 
 
@@ -189,6 +191,7 @@ async def test_by_hand_there_are_no_page_views_but_those_that_are_asked_for(visi
     assert (row["name"], row["page_path"], row["category"]) == ("PageView", "/one", "Shop")
 
 
+@pytest.mark.parametrize("kind", ["chromium-windows", "firefox"])
 async def test_a_page_back_from_the_cache_is_a_new_page_view(visitor: Visitor) -> None:
     body = "<script>onpageshow = event => { if (event.persisted) catchment('event', 'Back') }</script>"
     visitor.site.page("/", visitor.tag(), body)
