@@ -68,9 +68,15 @@ _CODE = re.compile(r"[a-z0-9_]{1,40}")
 _WORDS = 500
 
 
-def _check_code(code: object) -> None:
+def _checked_code(code: object) -> str:
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         raise ValueError("a code is 1 to 40 of a-z, 0-9 and _")
+    return _plain_str(code)
+
+
+def _plain_str(text: str) -> str:
+    """Return a text as a `str` and nothing more: the methods of a subclass could fail while an answer is written."""
+    return str.__str__(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +89,14 @@ class Refuse:
     code: str
     """For programs, such as ``forbidden_name``. Never change it: senders rely on it."""
     words: str = ""
-    """For people: what is wrong and what to do. Cut to 500 characters. If empty, the reason's own words are used."""
+    """For people: what is wrong and what to do. Cut to 500 characters. If empty, the reason's own words are used. NUL
+    and half surrogate pairs become U+FFFD."""
 
     def __post_init__(self) -> None:
-        _check_code(self.code)
+        object.__setattr__(self, "code", _checked_code(self.code))
         if not isinstance(self.words, str):
             raise ValueError("words are text")
-        object.__setattr__(self, "words", self.words[:_WORDS])
+        object.__setattr__(self, "words", clean(_plain_str(self.words)[:_WORDS]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ class Filter:
     code: str
 
     def __post_init__(self) -> None:
-        _check_code(self.code)
+        object.__setattr__(self, "code", _checked_code(self.code))
 
 
 def check_settings(settings: Mapping[str, Any], **known: type) -> None:

@@ -260,6 +260,31 @@ def test_words_are_cut_and_must_be_text() -> None:
         Refuse("x", b"bytes")  # type: ignore[arg-type]
 
 
+class _Odd(str):
+    """A text of a library, whose methods are its own."""
+
+    def __format__(self, spec: str) -> str:
+        raise RuntimeError
+
+    def __getitem__(self, place: Any) -> Any:
+        return _Odd(str.__getitem__(self, place))
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("kind", [Refuse, Filter])
+def test_code_and_words_are_plain_texts_whatever_class_a_plugin_uses(kind: Callable[[Any], Refuse | Filter]) -> None:
+    made = kind(_Odd("code"))
+    assert (type(made.code), made.code) == (str, "code")
+    words = Refuse("x", _Odd("words")).words
+    assert (type(words), words) == (str, "words")
+
+
+def test_words_hold_only_what_an_answer_can_hold() -> None:
+    assert Refuse("x", "half \ud800, NUL \x00").words == "half \ufffd, NUL \ufffd"
+
+
 def test_an_event_can_not_be_changed_field_by_field() -> None:
     with pytest.raises(AttributeError):
         sample_event().name = "Other"  # type: ignore[misc]
