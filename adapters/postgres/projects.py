@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ from .link import Link, Links
 
 log = logging.getLogger(__name__)
 
+_CHANGED = re.compile(r"(?:project|account) [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An announcement. Any role of the database may notify, so any other text can come, and is ignored."""
 _PAGE = 5_000
 """Keys that are loaded at once. A page takes a few milliseconds of the event loop."""
 
@@ -252,9 +255,12 @@ class CachedProjects:
                 raise DatabaseError(*failure_of(error), "listening") from error
             finally:
                 notice.cancel()
-            changed = {first.payload}
+            heard = {first.payload}
             while not self._listener.notifies.empty():
-                changed.add(self._listener.notifies.get_nowait().payload)
+                heard.add(self._listener.notifies.get_nowait().payload)
+            changed = {one for one in heard if _CHANGED.fullmatch(one)}
+            if not changed:
+                continue
             self._forget(changed)
             projects = sorted(one.removeprefix("project ") for one in changed if one.startswith("project "))
             if projects:  # last, so that no entry waits for a query to be dropped

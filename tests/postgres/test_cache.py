@@ -151,6 +151,22 @@ async def test_after_the_listener_was_lost_changes_are_announced_again(database:
         await eventually(lambda: revoked(projects, known), "the key is revoked")
 
 
+@pytest.mark.parametrize("words", ["project nobody", "project ", "", "account 1 project", "x" * 7999])
+async def test_words_of_other_roles_on_the_channel_change_nothing(
+    database: Database, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_key(database) as (links, known):
+        counted = Counting(links)
+        async with open_projects(database, counted, clock=ToldClock()) as projects:  # type: ignore[arg-type]
+            assert not await revoked(projects, known)
+            database.execute("SELECT pg_notify('catchment_changed', %s)", words)
+            database.execute(_REVOKE)  # announced after it, so both were heard when this one is
+            await eventually(lambda: revoked(projects, known), "the change is heard")
+            assert projects.listening
+            assert counted.asked == 2
+    assert not caplog.messages
+
+
 async def test_a_session_that_is_quiet_is_asked_whether_it_lives(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
