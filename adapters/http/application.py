@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from email.utils import formatdate
@@ -62,7 +63,7 @@ class Application(Engine):
             return problem(Refusal(reason=Reason.NOT_FOUND), request)
         try:
             return await route.handler(request)
-        except Exception as error:  # a fault of ours: the sender is told to send again, with the same ids
+        except (Exception, asyncio.CancelledError) as error:  # the sender is told to send again, with the same ids
             log_fault(request, error)
             return self._refuse(request, Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5))
 

@@ -12,6 +12,7 @@ The smallest program that uses it::
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -92,7 +93,7 @@ class Collect:
             return answer
         except Unavailable as error:
             return Answer(refusal=replace(unavailable(error), event_ids=ids))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # a plugin can cancel the task that called it
             raise Fault(ids) from error
 
     async def judge_key(self, key: str, charge: Charge) -> Access | Refusal:

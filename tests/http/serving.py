@@ -55,6 +55,8 @@ class ScriptedExtensions(NoExtensions):
             return Filtered("plugin:example:noise")
         if event.name == "Fault":
             raise RuntimeError(SECRET)
+        if event.name == "Cancel" and (task := asyncio.current_task()) is not None:
+            task.cancel()
         return None
 
     async def enrich(self, event: Event, warnings: list[EventWarning]) -> Sequence[Enrichment]:

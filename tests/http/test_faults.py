@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .serving import SECRET, Site, check_common, check_problem, check_receipt
+from .serving import SECRET, Site, check_common, check_problem, check_receipt, request
 
 pytestmark = pytest.mark.gen_test
 
@@ -48,3 +48,23 @@ async def test_a_fault_elsewhere_is_answered_too(site: Site, path: str, monkeypa
 async def test_a_failing_log_of_a_request_leaves_no_task_behind(site: Site) -> None:
     await asyncio.gather(*(site.post(site.event(event_name="Fault")) for _ in range(5)))
     assert site.application.tasks == set()
+
+
+async def test_a_plugin_that_cancels_its_request_costs_that_request_alone_and_it_is_answered(site: Site) -> None:
+    site.sink.gate.clear()  # so that the request waits, which is when it is cancelled
+    answer = await site.post(site.event(event_name="Cancel", eventId="e-1"))
+    site.sink.gate.set()
+    assert check_problem(answer, 503, "commit_unknown", "event_id")["event_id"] == "e-1"
+    check_receipt(await site.post(site.event()), "stored")
+    assert site.application.in_flight == 0
+
+
+async def test_a_request_that_nothing_answers_ends_its_connection(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cancelled(*arguments: object) -> Any:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(type(site.application), "respond", cancelled)
+    wire = await site.connect()
+    await wire.send(request("GET", "/healthz"))
+    assert await wire.ended()
+    assert site.application.in_flight == 0

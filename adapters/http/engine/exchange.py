@@ -274,6 +274,9 @@ class Exchange(HTTPMessageDelegate):
             response = await self._engine.respond(request)
             self._write(request, response)
             self._engine.measured(request, response)
+        except BaseException:  # nobody answers this request any more: its client must not wait for it
+            self._connection.stream.close()  # type: ignore[attr-defined]
+            raise
         finally:
             request.memory.release()
             self._engine.idle(self)
