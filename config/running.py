@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import resource
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -15,6 +16,7 @@ from functools import partial
 from catchment.adapters.http.engine.activation import inherited_sockets
 from catchment.adapters.http.engine.last_resort import LastResort
 from catchment.adapters.http.engine.listening import bind
+from catchment.adapters.http.engine.logs import RateLimitedLog
 from catchment.adapters.http.engine.signals import ending, ignore_others
 from catchment.adapters.http.engine.workers import Workers
 from catchment.adapters.http.operations.metrics_folder import metrics_folder
@@ -103,9 +105,27 @@ def run_worker(
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     last_resort = LastResort()
     try:
-        return asyncio.run(_work(settings, dsn, sockets, primary, parent, beat, last_resort))
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            work = loop.create_task(_work(settings, dsn, sockets, primary, parent, beat, last_resort), name="worker")
+            return run_to_its_end(loop, work)
     finally:
         last_resort.disarm()
+
+
+def run_to_its_end(loop: asyncio.AbstractEventLoop, work: asyncio.Task[int]) -> int:
+    """Run the event loop until the work is done. A plugin's own task or callback that calls `sys.exit`, or stops the
+    loop, does not end the server: the loop goes on."""
+    warnings = RateLimitedLog()
+    while True:
+        try:
+            return loop.run_until_complete(work)
+        except (SystemExit, KeyboardInterrupt, RuntimeError) as error:  # the last one: somebody stopped the loop
+            started = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+            if work.done() or loop.is_closed() or (isinstance(error, KeyboardInterrupt) and not started):
+                raise
+            what = type(error).__name__
+            warnings.warn("a task or callback, of a plugin perhaps, ended the event loop (%s): it goes on", what)
 
 
 async def _orphaned(parent: int) -> None:
@@ -138,10 +158,15 @@ async def _work(
         died.append(error)
         stop.set()
 
+    # Also while the event loop stands still: a handler of Python's own runs in the middle of a plugin.
+    def on_signal(number: int, frame: object) -> None:
+        last_resort.arm(settings.http.drain_seconds + _END_SECONDS, 1)
+
     loop = asyncio.get_running_loop()
     beating = None if beat is None else loop.create_task(_beats(beat), name="pulse of the worker")
     for number in ending():
         loop.add_signal_handler(number, stop.set)
+        signal.signal(number, on_signal)  # asyncio's own handler does nothing; it is woken by another way
     watch = None if parent is None else loop.create_task(_orphaned(parent), name="parent watch")
     if watch is not None:
         watch.add_done_callback(lambda _: stop.set())
