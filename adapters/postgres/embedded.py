@@ -28,7 +28,16 @@ from urllib.parse import quote
 
 from catchment.core.errors import Invalid
 
-from .embedded_folders import make_readable, make_traversable, no_folder, prepare_folder, socket_folder, write_file
+from .embedded_folders import (
+    UNFINISHED,
+    make_readable,
+    make_traversable,
+    move_out,
+    no_folder,
+    prepare_folder,
+    socket_folder,
+    write_file,
+)
 
 _SYSTEM_USER = "pgserver"
 _START_SECONDS = 60
@@ -152,17 +161,40 @@ def _server_class() -> Any:
                 make_readable(self.bin_path.parent)
             version = pgdata_version(self.pgdata)
             if version is None:
-                authentication = ("--auth-local=peer", "--auth-host=reject")
-                self._run("initdb", *authentication, "--encoding=UTF8", "-U", "postgres", "-D", str(self.pgdata))
-            elif version != TARGET_POSTGRES_VERSION:
+                self._make_database()
+            elif (self.pgdata / UNFINISHED).exists():  # nothing but the folder is left of it
+                shutil.rmtree(self.pgdata / UNFINISHED)
+            if version not in (None, TARGET_POSTGRES_VERSION):
                 raise Invalid(
                     f"the embedded database in {self.pgdata} was made by PostgreSQL {version}, and this is "
                     f"{TARGET_POSTGRES_VERSION}"
                 )
 
+        def _make_database(self) -> None:
+            """Make it in a folder within its own, and move it out when it is whole. If that is cut off, the next start
+            does the rest."""
+            place = self.pgdata / UNFINISHED
+            whole = place / UNFINISHED
+            if not whole.exists():
+                if place.exists():
+                    shutil.rmtree(place)
+                place.mkdir(mode=0o700)
+                shutil.chown(place, self._owner.pw_uid, self._owner.pw_gid)
+                authentication = ("--auth-local=peer", "--auth-host=reject")
+                self._run("initdb", *authentication, "--encoding=UTF8", "-U", "postgres", "-D", str(place))
+                whole.touch()
+            move_out(place, last="PG_VERSION")
+
+        def _read_postmaster(self) -> Any:
+            """Return the server that the folder names; None if it names none, or was killed before it named itself."""
+            try:
+                return PostmasterInfo.read_from_pgdata(self.pgdata)
+            except (AssertionError, ValueError):
+                return None
+
         def ensure_postgres_running(self) -> None:
             changed = self._write_rules()
-            running = PostmasterInfo.read_from_pgdata(self.pgdata)
+            running = self._read_postmaster()
             if running is not None and _is_up(running):
                 self._postmaster_info = running
                 if changed:
@@ -170,6 +202,8 @@ def _server_class() -> Any:
                 return
             if running is not None and running.socket_dir is not None:
                 self._remove_socket_folder(running.socket_dir)
+            if not _is_in_use(self.pgdata):  # the number in it may be another process's by now, or be missing
+                (self.pgdata / "postmaster.pid").unlink(missing_ok=True)
             folder = socket_folder(self.pgdata, self._owner)
             named = str(folder)
             if "," in named or '"' in named:  # it is a list
@@ -243,8 +277,29 @@ def _server_class() -> Any:
 
 
 def _is_up(postmaster: Any) -> bool:
-    """Return True if a server runs. A killed one that nobody reaped does not run."""
-    return bool(postmaster.is_running()) and postmaster.process.status() != "zombie"
+    """Return True if a server runs. A killed one that nobody reaped does not run, nor does another process that has its
+    number now."""
+    process = postmaster.process
+    return bool(postmaster.is_running()) and process.status() != "zombie" and _works_in(process, postmaster.pgdata)
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Return True if PostgreSQL works in this folder, or one of its sessions that outlived it."""
+    import psutil  # the library of the embedded database needs it; without that library it may be missing
+
+    return any(_works_in(process, folder) for process in psutil.process_iter())
+
+
+def _works_in(process: Any, folder: Path) -> bool:
+    """Return True if a process is PostgreSQL's, on this data: all of them work in its folder."""
+    import psutil
+
+    try:
+        return bool(process.cwd() == str(folder))
+    except psutil.AccessDenied:
+        return bool(process.name() == "postgres")  # whose it is can't be told: better be careful
+    except psutil.Error:
+        return False
 
 
 def _forget_dead(server: Any) -> None:

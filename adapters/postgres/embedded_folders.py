@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import stat
 import tempfile
 from pathlib import Path
 
 from catchment.core.errors import Invalid
 
+UNFINISHED = "unfinished"
+"""The folder, within the database's, in which a database is made."""
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET = 103
 """Bytes in the path of a Unix socket, on the system with the lowest limit."""
@@ -48,7 +51,8 @@ def _refuse_foreign(directory: Path, owner: pwd.struct_passwd) -> None:
         return
     if directory.stat().st_uid not in (os.geteuid(), owner.pw_uid):
         raise no_folder(directory, "it belongs to another user")
-    if not (directory / "PG_VERSION").exists() and any(directory.iterdir()):
+    ours = (directory / "PG_VERSION").exists() or (directory / UNFINISHED).is_dir()
+    if not ours and any(directory.iterdir()):
         raise no_folder(
             directory, "it holds other files; name an empty folder, or one that is not there, as database.directory"
         )
@@ -127,6 +131,21 @@ def make_readable(programs: Path) -> None:
             wanted = mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
             if wanted != mode:
                 path.chmod(wanted)
+
+
+def move_out(place: Path, *, last: str) -> None:
+    """Move all files of a folder into the one above, the last one when the others are there for good. Remove the
+    folder."""
+    above = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for entry in [*(entry for entry in place.iterdir() if entry.name not in (last, UNFINISHED)), place / last]:
+            if entry.name == last:
+                os.fsync(above)
+            entry.rename(place.parent / entry.name)
+        os.fsync(above)
+    finally:
+        os.close(above)
+    shutil.rmtree(place)
 
 
 def write_file(path: Path, text: str, owner: pwd.struct_passwd) -> bool:

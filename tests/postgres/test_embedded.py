@@ -14,12 +14,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
 from catchment.adapters.postgres.embedded import start_embedded
-from catchment.adapters.postgres.embedded_folders import socket_folder
+from catchment.adapters.postgres.embedded_folders import UNFINISHED, move_out, socket_folder
 from catchment.core.errors import Invalid
 
 from ..support.database import Server
@@ -67,6 +68,51 @@ def test_a_folder_with_other_files_is_refused_before_it_is_touched(tmp_path: Pat
 def test_a_folder_that_can_not_be_one_is_said() -> None:
     with tempfile.NamedTemporaryFile() as file, pytest.raises(Invalid):
         start_embedded(Path(file.name))
+
+
+# starts that were killed
+
+
+def test_a_database_whose_making_was_cut_off_is_made_by_the_next_start() -> None:
+    with open_to_all() as home:
+        folder = home / "postgresql"
+        left = folder / UNFINISHED
+        left.mkdir(parents=True)
+        (left / "PG_VERSION").write_text("18\n")  # initdb writes it first
+        (left / "base").mkdir()
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        with started(folder, user):
+            assert not left.exists()
+
+
+def test_a_database_whose_moving_was_cut_off_is_moved_by_the_next_start(tmp_path: Path) -> None:
+    place = tmp_path / UNFINISHED
+    place.mkdir()
+    for name in ("PG_VERSION", "base", "global", UNFINISHED):
+        (place / name).write_text(name)
+    (tmp_path / "base").write_text("base")
+    (place / "base").unlink()  # it was moved before
+    move_out(place, last="PG_VERSION")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["PG_VERSION", "base", "global"]
+
+
+@pytest.mark.parametrize("left", ["another process's number", "half", "nothing"])
+def test_a_server_that_was_killed_is_started_whatever_it_left_in_its_file(left: str) -> None:
+    with open_to_all() as home:
+        folder = home / "postgresql"
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        file = folder / "postmaster.pid"
+        with started(folder, user) as (_, _socket):
+            server = psutil.Process(int(file.read_text().splitlines()[0]))
+            everybody = [server, *server.children()]
+            for one in everybody:
+                one.kill()
+            psutil.wait_procs(everybody, timeout=30)
+            lines = file.read_text().splitlines(keepends=True)
+        lines[0] = f"{os.getpid()}\n"
+        file.write_text("".join({"half": lines[:5], "nothing": []}.get(left, lines)))
+        with started(folder, user) as (address, _):
+            assert "let in" in said_to(user, address)
 
 
 # others on the same machine
