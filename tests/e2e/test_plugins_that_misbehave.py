@@ -18,9 +18,6 @@ _PLUGIN = """
 import asyncio, sys, time
 from catchment.plugins.hooks import hookimpl
 
-class Bad(Exception):
-    pass
-
 async def leave():
     sys.exit(3)
 
