@@ -14,11 +14,13 @@ from catchment.adapters.postgres.link import SLOW_LOOKUP, Link, Links, survey
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.maintenance import PostgresMaintenance
+from catchment.adapters.postgres.outcomes import PostgresOutcomes
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
 from catchment.core.collecting.group_commit import GroupCommit
 from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.errors import Invalid
+from catchment.core.metering.outcomes import OutcomeTally
 from catchment.core.ports import Clock
 
 from .settings import Settings
@@ -89,6 +91,7 @@ class Database:
             on_death=on_death,
         )
         self.losses = PostgresLosses(self.aside, clock=clock, limits=settings.limits)
+        self.outcomes = OutcomeTally(PostgresOutcomes(self.aside))
         # A session of its own as well: deleting a month's ids takes minutes.
         self._maintenance = PostgresMaintenance(link(name="maintenance", timeout=_SLOW_MAINTENANCE), clock)
 
@@ -101,6 +104,7 @@ class Database:
         await self.projects.wait_until_listening(within=SLOW_LOOKUP)
         self.sink.start()
         self._key_uses.start()
+        self.outcomes.start()
         self._maintenance.start()
 
     async def _meet(self) -> None:
@@ -122,6 +126,7 @@ class Database:
         await self.sink.close()
         await self._maintenance.close()
         await self._key_uses.close()
+        await self.outcomes.close()
         await self.projects.close()
 
     def drop(self) -> None:

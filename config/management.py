@@ -11,6 +11,7 @@ from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.maintenance import PostgresMaintenance
 from catchment.adapters.postgres.meter import PostgresMeter
+from catchment.adapters.postgres.outcomes import PostgresOutcomes
 from catchment.adapters.postgres.quotas import PostgresQuotas
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.scripts import PostgresScripts
@@ -46,7 +47,12 @@ async def open_management(settings: Settings, dsn: str) -> AsyncIterator[Managem
             administer=Administer(registry, ids, ascii_origin),
             snippets=Snippets(registry, PostgresScripts(links)),
             quotas=Quotas(PostgresQuotas(links), registry, meter, clock=clock, ids=ids),
-            reports=Reports(registry, meter, PostgresLosses(links, clock=clock, limits=settings.limits)),
+            reports=Reports(
+                registry,
+                meter,
+                PostgresLosses(links, clock=clock, limits=settings.limits),
+                PostgresOutcomes(links),
+            ),
             billing=Billing(meter, PluginBackends(settings)),
             maintenance=PostgresMaintenance(maintaining, clock, wait=_COMMAND_WAIT),
         )

@@ -29,6 +29,7 @@ from catchment.core.collecting.ports import (
     EventSink,
     Extensions,
     LossLedger,
+    OutcomeCounter,
     ProjectRepository,
     RateLimiter,
     Salts,
@@ -52,6 +53,7 @@ class Parts:
     projects: ProjectRepository
     sink: EventSink
     losses: LossLedger
+    outcomes: OutcomeCounter
     salts: Salts
     archive: ScriptArchive
     rate_limiter: RateLimiter
@@ -68,6 +70,7 @@ def postgres_parts(
         projects=database.projects,
         sink=database.sink,
         losses=database.losses,
+        outcomes=database.outcomes,
         salts=PostgresSalts(database.readers, ids),
         archive=PostgresScripts(database.aside),
         rate_limiter=TokenBuckets(
@@ -86,6 +89,7 @@ def plug_collect(parts: Parts, limits: Limits) -> Collect:
         projects=parts.projects,
         sink=parts.sink,
         losses=parts.losses,
+        outcomes=parts.outcomes,
         extensions=parts.extensions,
         salts=parts.salts,
         rate_limiter=parts.rate_limiter,

@@ -52,6 +52,11 @@ def within_window(moment: datetime, received_at: datetime, kind: KeyKind, limits
     return oldest <= moment <= received_at + limits.furthest_ahead
 
 
+def hour_of(moment: datetime) -> datetime:
+    """Return the beginning of the hour of a moment, in UTC."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
 def period_of(moment: datetime) -> date:
     """Return the billing period of an arrival: the first day of its month in UTC."""
     return moment.astimezone(UTC).date().replace(day=1)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import sys
-from datetime import date
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import click
 
-from catchment.core.times import period_text, read_period
+from catchment.core.errors import Invalid
+from catchment.core.metering.outcomes import OutcomeCount
+from catchment.core.origins import OriginRule
+from catchment.core.times import hour_of, period_text, read_period
 
 from .context import Context, command
 from .output import Output
@@ -25,6 +31,19 @@ class PeriodType(click.ParamType[date]):
 
 
 PERIOD = PeriodType()
+
+
+class DayType(click.ParamType[datetime]):
+    name = "yyyy-mm-dd"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            return value if isinstance(value, datetime) else datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            self.fail("expected a day, such as 2026-11-28", param, ctx)
+
+
+DAY = DayType()
 
 
 def add_metering(root: click.Group) -> None:
@@ -78,6 +97,44 @@ def add_metering(root: click.Group) -> None:
             f"No sender{f' of {project}' if project else ''} says that it lost an event.",
         )
 
+    @command(root, "outcomes")
+    @click.option("--project", help="Show this project alone, by id, account/name, or name.")
+    @click.option("--day", type=DAY, help="The day in UTC, such as 2026-11-28; else the last 24 hours.")
+    def outcomes(context: Context, output: Output, project: str | None, day: datetime | None) -> None:
+        """Show the outcomes of events: stored, duplicate, filtered, refused with the reason, lost by their sender.
+
+        It answers the question why nothing arrives. Only events with a key of a project are in it; servers write them
+        every few seconds. With --json there is a row for each hour in UTC.
+        """
+        until = day + timedelta(days=1) if day else datetime.now(UTC)
+        since = day or hour_of(until - timedelta(days=1))
+        counts, origins = context.run(
+            lambda management: management.reports.outcomes(project=project, since=since, until=until)
+        )
+        if output.as_json:
+            output.document([_outcome_row(one) for one in counts], None)
+            return
+        totals: Counter[tuple[str, str, str, str]] = Counter()
+        for one in counts:
+            totals[one.account, one.project, one.outcome, one.reason or ""] += one.events
+        columns = {
+            "account": "Account",
+            "project": "Project",
+            "outcome": "Outcome",
+            "reason": "Reason",
+            "events": "Events",
+        }
+        rows = [dict(zip(columns, (*key, events), strict=True)) for key, events in totals.items()]
+        when = f"on {day:%Y-%m-%d}" if day else "in the last 24 hours"
+        output.table(rows, columns, f"Nothing{f' of {project}' if project else ''} arrived {when}.")
+        names = {one.project_id: f"{one.account}/{one.project}" for one in counts}
+        for origin in origins:
+            name = names.get(origin.project_id, origin.project_id)
+            output.say(f"{name} refused the origin {origin.origin} at {origin.refused_at:%Y-%m-%d %H:%M} UTC.")
+            allowing = _allowing(origin.origin)
+            if allowing:
+                output.say(f"To allow it:\n  {shlex.join(['catchment', 'project', 'set', name, *allowing])}")
+
     @command(root, "audit")
     def audit(context: Context, output: Output) -> None:
         """Prove that usage equals stored rows, for every project and period. Exits with 1 if it does not."""
@@ -121,3 +178,22 @@ def add_metering(root: click.Group) -> None:
         periods = [period_text(one) for one in pushed.periods]
         document = {"backend": backend, "pushed": pushed.usages, "periods": periods}
         output.document(document, f"{backend} took {pushed.usages} usage(s), of {', '.join(periods) or 'no period'}.")
+
+
+def _allowing(origin: str) -> list[str]:
+    """Return the options that allow an origin; none if no rule can. A stranger has sent the text."""
+    if origin == "null":
+        return ["--allow-null-origin"]
+    with contextlib.suppress(Invalid):
+        return ["--add-origin", str(OriginRule.parse(origin))]
+    return []
+
+
+def _outcome_row(one: OutcomeCount) -> dict[str, Any]:
+    return {
+        "project_id": one.project_id,
+        "hour": f"{one.hour.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "outcome": one.outcome,
+        "reason": one.reason,
+        "events": one.events,
+    }

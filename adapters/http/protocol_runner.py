@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 
+from catchment.core.collecting.admission import rate_limited
 from catchment.core.collecting.charging import Charge
 from catchment.core.collecting.collect import Collect, unavailable
 from catchment.core.collecting.losses import LossReceipt, shown_reason
 from catchment.core.collecting.scheduler import Job
-from catchment.core.collecting.steps import rate_limited
 from catchment.core.collecting.submission import Answer, Submission, texts_of_headers
 from catchment.core.errors import Fault, Unavailable
 from catchment.core.keys import kind_of

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from catchment.core.collecting.losses import KNOWN_REASONS, OTHER_REASON, Loss, LossReport, Recorded
 from catchment.core.limits import Limits
+from catchment.core.metering.outcomes import LOST, Slot
 from catchment.core.project import KeyKind
+from catchment.core.times import hour_of
 
 from .store import Store
 
@@ -42,6 +44,8 @@ class MemoryLosses:
                 reason = OTHER_REASON
             counted = (project_id, day, reason)
             store.losses[counted] = store.losses.get(counted, 0) + events
+            slot = Slot(project_id, hour_of(received_at), LOST, reason)
+            store.outcomes[slot] = store.outcomes.get(slot, 0) + events
         return Recorded.NOW
 
     async def losses(self, *, project: str | None = None) -> Sequence[Loss]:

@@ -1,16 +1,19 @@
-"""Usage, the audit and quotas, in memory."""
+"""Usage, the audit, quotas and outcomes, in memory."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
 from catchment.core.metering.errors import NoSuchQuota, PeriodStillRuns
+from catchment.core.metering.outcomes import OutcomeCount, RefusedOrigin, Slot
 from catchment.core.metering.usage import Difference, Usage
+from catchment.core.outcomes import Outcome
 from catchment.core.ports import Clock
 from catchment.core.project import Quota
-from catchment.core.times import next_period, period_of
+from catchment.core.times import hour_of, next_period, period_of
 
 from .store import Store
 
@@ -95,3 +98,43 @@ class MemoryQuotas:
 
     async def all(self) -> Sequence[Quota]:
         return sorted(self._store.quotas.values(), key=lambda q: (q.scope, q.scope_id, q.window, q.keys or ""))
+
+
+class MemoryOutcomes:
+    """`catchment.core.metering.outcomes.OutcomeLedger` in memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def add(self, counts: dict[Slot, int], origins: Sequence[RefusedOrigin]) -> None:
+        if self._store.failing is not None:
+            raise self._store.failing
+        for slot, events in counts.items():
+            self._store.outcomes[slot] = self._store.outcomes.get(slot, 0) + events
+        for one in origins:
+            known = self._store.refused_origins.get(one.project_id)
+            if known is None or known.refused_at <= one.refused_at:
+                self._store.refused_origins[one.project_id] = one
+
+    async def outcomes(self, *, project: str | None = None, since: datetime, until: datetime) -> Sequence[OutcomeCount]:
+        counts = Counter(self._store.outcomes)
+        for event in self._store.events:
+            counts[Slot(event.project_id, hour_of(event.received_at), Outcome.STORED, "")] += 1
+        found = [
+            OutcomeCount(
+                account=self._store.projects[slot.project_id].account,
+                project=self._store.projects[slot.project_id].name,
+                project_id=slot.project_id,
+                hour=slot.hour,
+                outcome=slot.outcome,
+                reason=slot.reason or None,
+                events=events,
+            )
+            for slot, events in counts.items()
+            if project in (None, slot.project_id) and since <= slot.hour < until
+        ]
+        return sorted(found, key=lambda one: (one.account, one.project, one.hour, one.outcome, one.reason or ""))
+
+    async def refused_origins(self, *, project: str | None = None) -> Sequence[RefusedOrigin]:
+        found = self._store.refused_origins.values()
+        return sorted((one for one in found if project in (None, one.project_id)), key=lambda one: one.project_id)

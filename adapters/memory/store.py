@@ -11,6 +11,7 @@ from catchment.core.accounts.errors import KeyIsInUse, NoSuchAccount, NoSuchOrig
 from catchment.core.accounts.scripts import Script
 from catchment.core.errors import AlreadyExists, Invalid, Unavailable
 from catchment.core.event import Event
+from catchment.core.metering.outcomes import RefusedOrigin, Slot
 from catchment.core.origins import OriginRule, OriginRules
 from catchment.core.outcomes import OverQuota, StoreOutcome
 from catchment.core.ports import IdGenerator
@@ -50,6 +51,8 @@ class Store:
     losses: dict[tuple[str, date, str], int] = field(default_factory=dict)
     """By project, day and reason."""
     loss_reports: dict[tuple[str, KeyKind, str], date] = field(default_factory=dict)
+    outcomes: dict[Slot, int] = field(default_factory=dict)
+    refused_origins: dict[str, RefusedOrigin] = field(default_factory=dict)
     scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
     """By name and version."""
     failing: Unavailable | None = None

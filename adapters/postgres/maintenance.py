@@ -1,4 +1,4 @@
-"""The maintenance of an installation: it makes partitions ahead, and deletes old ids, salts and quota windows."""
+"""The maintenance of an installation: it makes partitions ahead, adds up usage, and deletes what is old."""
 
 from __future__ import annotations
 
@@ -106,6 +106,12 @@ class PostgresMaintenance:
                     ids += deleted
             with _noting(failed):
                 async for _ in _deleting(link, "forget_quota_windows", today=now.date()):
+                    pass
+            with _noting(failed):
+                async for _ in _deleting(link, "forget_outcomes", now=now):
+                    pass
+            with _noting(failed):
+                async for _ in _deleting(link, "fold_usage", now=now):
                     pass
             with _noting(failed):
                 misplaced = [month for (month,) in await link.run("misplaced_months")]

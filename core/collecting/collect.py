@@ -27,13 +27,14 @@ from ..ports import Clock, IdGenerator
 from ..project import Access, KeyKind, Scope
 from ..refusals import Reason, Refusal
 from ..times import UNIX_TIME, read_time, read_unix_time, window_end
+from .admission import REQUEST_STEPS, admit, find_project, rate_limited, refusal_of
 from .charging import Charge
 from .check import Sender
 from .findings import is_clean
-from .ports import EventSink, Extensions, LossLedger, ProjectRepository, RateLimiter, Salts
+from .ports import EventSink, Extensions, LossLedger, OutcomeCounter, ProjectRepository, RateLimiter, Salts
 from .record_losses import take_losses
 from .scheduler import FairSemaphore, Job, Scheduler
-from .steps import REQUEST_STEPS, Passage, StepResult, Visitor, admit, event_steps, find_project, rate_limited
+from .steps import Passage, StepResult, Visitor, event_steps
 from .submission import Answer, Receipt, Submission
 
 _VERDICTS = (Refusal, Filtered)
@@ -50,6 +51,7 @@ class Collect:
         projects: ProjectRepository,
         sink: EventSink,
         losses: LossLedger,
+        outcomes: OutcomeCounter,
         extensions: Extensions,
         salts: Salts,
         rate_limiter: RateLimiter,
@@ -60,6 +62,7 @@ class Collect:
         self.projects = projects
         self.sink = sink
         self.losses = losses
+        self.outcomes = outcomes
         self.extensions = extensions
         self.salts = salts
         self.rate_limiter = rate_limiter
@@ -79,26 +82,37 @@ class Collect:
         or the database did. `job` is the scheduler's, if it has read the request; `on_checked` is called when the
         payloads are not needed any more."""
         ids = self.ids_of(submission.payloads)
+        access: Access | Refusal | None = None
         try:
             access = await admit(self, submission)
             if isinstance(access, Refusal):
                 return Answer(refusal=access, names=_names(submission.payloads))
-            for step in REQUEST_STEPS:
-                refusal = step(self, submission, access)
-                if refusal is not None:
-                    return Answer(refusal=refusal, names=_names(submission.payloads), access=access)
             answer = await self._collect(submission, access, ids, job, on_checked)
             if submission.losses is not None and answer.refusal is None:
                 answer.losses = await take_losses(self, submission, access, answer.receipts)
-            return answer
         except Unavailable as error:
-            return Answer(refusal=replace(unavailable(error), event_ids=ids))
+            answer = Answer(refusal=replace(unavailable(error), event_ids=ids))
         except (Exception, asyncio.CancelledError) as error:  # a plugin can cancel the task that called it
+            if isinstance(access, Access) and not submission.dry_run:
+                self._count(submission, access, Answer(refusal=Refusal(reason=Reason.COMMIT_UNKNOWN)))
             raise Fault(ids) from error
+        if isinstance(access, Access) and not submission.dry_run:
+            self._count(submission, access, answer)
+        return answer
+
+    def _count(self, submission: Submission, access: Access, answer: Answer) -> None:
+        """Count what was not stored. The store counts the rest."""
+        project_id, at = access.project.id, submission.received_at
+        if answer.refusal is not None and submission.payloads:
+            self.outcomes.add(project_id, Outcome.REFUSED, answer.refusal.reason, at, len(submission.payloads))
+        for receipt in answer.receipts:
+            if receipt.outcome is not Outcome.STORED:
+                self.outcomes.add(project_id, receipt.outcome, receipt.reason, at)
 
     async def judge_key(self, key: str, charge: Charge) -> Access | Refusal:
         """Return what a key opens, before the body that comes with it is read. Raise `Unavailable`."""
-        return await find_project(self, key, charge)
+        access = await find_project(self, key, charge)
+        return access if isinstance(access, Refusal) else refusal_of(access) or access
 
     def ids_of(self, payloads: Sequence[object]) -> tuple[str, ...]:
         """Return the ids to send these events again with: their own, or new ones."""
@@ -112,6 +126,10 @@ class Collect:
         job: Job | None,
         on_checked: Callable[[], object],
     ) -> Answer:
+        for step in REQUEST_STEPS:
+            refusal = step(self, submission, access)
+            if refusal is not None:
+                return Answer(refusal=refusal, names=_names(submission.payloads), access=access)
         receipts = await self._check(submission, access, ids, job)
         on_checked()
         to_store = [r for r in receipts if r.outcome is Outcome.STORED]

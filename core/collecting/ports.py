@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from ..event import Enrichment, Event, Place, UserAgent
-from ..outcomes import EventWarning, Filtered, OverQuota, StoreOutcome
+from ..outcomes import EventWarning, Filtered, Outcome, OverQuota, StoreOutcome
 from ..project import Access, KeyKind, Quota
 from ..refusals import Refusal
 from .losses import Loss, LossReport, Recorded
@@ -110,6 +110,16 @@ class LossLedger(Protocol):
 
     async def losses(self, *, project: str | None = None) -> Sequence[Loss]:
         """Return the losses of senders: by account, project, day (newest first) and reason; of one project (its id)."""
+
+
+class OutcomeCounter(Protocol):
+    """Counts the events that were answered and not stored. It never waits and never fails."""
+
+    def add(self, project_id: str, outcome: Outcome, reason: str | None, at: datetime, events: int = 1) -> None:
+        """Count events that arrived at a moment."""
+
+    def refused_origin(self, project_id: str, origin: str, at: datetime) -> None:
+        """Note an origin that the project refused."""
 
 
 class Salts(Protocol):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..limits import Limits
 from ..ports import IdGenerator
-from .ports import Extensions, LossLedger, ProjectRepository, RateLimiter, Salts
+from .ports import Extensions, LossLedger, OutcomeCounter, ProjectRepository, RateLimiter, Salts
 
 
 class Services(Protocol):
@@ -15,6 +15,7 @@ class Services(Protocol):
 
     projects: ProjectRepository
     losses: LossLedger
+    outcomes: OutcomeCounter
     extensions: Extensions
     salts: Salts
     rate_limiter: RateLimiter

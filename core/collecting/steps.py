@@ -1,7 +1,7 @@
-"""The steps of collecting: for a request, for each event, and for each visitor.
+"""The steps of collecting after the request's own (`admission`): for each event, and for each visitor.
 
-Every step is a function with one job and one way to fail. `REQUEST_STEPS`, `EVENT_STEPS` and `VISITOR_STEPS` list them
-in order, with their conditions. `catchment.core.collecting.collect` runs them.
+Every step is a function with one job and one way to fail. `EVENT_STEPS` and `VISITOR_STEPS` list them in order, with
+their conditions. `catchment.core.collecting.collect` runs them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from .. import keys
 from ..event import NO_CAMPAIGN, NO_USER_AGENT, NOWHERE, Columns, Event, JsonObject, Place, UserAgent
-from ..origins import Origin, Url, host_of, read_origin_header
+from ..origins import Url, host_of
 from ..outcomes import EventWarning, Filtered
 from ..privacy import anonymize, visitor_of_day
 from ..project import Access, Bots, DoNotTrack, KeyKind, Privacy, Visitors
 from ..refusals import OriginPlace, Reason, Refusal
-from .charging import Charge
+from .admission import no_rule_allows
 from .check import Sender, check_event
 from .check_data import check_object
 from .findings import Findings
@@ -77,108 +77,6 @@ class Passage(Findings):
 StepResult = Refusal | Filtered | None
 
 
-# The steps of a request
-
-
-async def admit(services: Services, submission: Submission) -> Access | Refusal:
-    """Charge the address for the events, then find the project of the key. A request with a valid server key costs its
-    address nothing."""
-    charge, key = submission.charge, submission.key
-    if charge is None:
-        return await find_project(services, key)
-    wait = charge.count(len(submission.payloads))
-    if wait is not None and (key is None or keys.kind_of(key) is not KeyKind.SERVER):
-        return rate_limited(wait)
-    access = await find_project(services, key, charge)
-    return access if wait is None or isinstance(access, Access) else rate_limited(wait)
-
-
-def rate_limited(wait: int) -> Refusal:
-    return Refusal(reason=Reason.RATE_LIMITED, retry_after=wait)
-
-
-async def find_project(services: Services, key: str | None, charge: Charge | None = None) -> Access | Refusal:
-    """Find the project of the key. A text that can't be a key needs no look-up."""
-    if not key:
-        return Refusal(reason=Reason.MISSING_KEY)
-    access = None
-    if keys.kind_of(key) is not None:
-        fingerprint = keys.fingerprint(key)
-        if charge is None or services.projects.knows(fingerprint):
-            access = await services.projects.find(fingerprint)
-        else:
-            found = await _look_up(services, fingerprint, charge.share)
-            if isinstance(found, Refusal):
-                return found
-            access = found
-    if access is None:
-        return Refusal(reason=Reason.UNKNOWN_KEY)
-    if access.revoked:
-        return Refusal(reason=Reason.REVOKED_KEY)
-    if not access.project.settings.enabled:
-        return Refusal(reason=Reason.PROJECT_DISABLED)
-    if charge is not None and access.kind is KeyKind.SERVER:
-        charge.give_back()
-    return access
-
-
-async def _look_up(services: Services, fingerprint: bytes, share: str | None) -> Access | Refusal | None:
-    """Look up a key that is not known. Anybody can invent keys, and each costs a query, so each address may look
-    up only a few."""
-    wait = services.rate_limiter.take_look_up(share)
-    if wait is not None:
-        return rate_limited(wait)
-    unknown = False
-    try:
-        access = await services.projects.find(fingerprint)
-        unknown = access is None
-        return access
-    finally:
-        if not unknown:
-            services.rate_limiter.return_look_up(share)
-
-
-def match_origin_header(services: Services, submission: Submission, access: Access) -> Refusal | None:
-    """Refuse a browser key's request if its `Origin` header matches no rule of the project."""
-    sent = submission.origin
-    if access.kind is KeyKind.SERVER or sent is None:
-        return None
-    if sent == "null":
-        if access.project.settings.allow_null_origin:
-            return None
-        return Refusal(
-            reason=Reason.ORIGIN_NOT_ALLOWED,
-            detail="Origin: null is not allowed for this project.",
-            about=OriginPlace.NULL_HEADER,
-        )
-    origin = read_origin_header(sent)
-    if access.project.origins.allow(origin):
-        return None
-    return Refusal(
-        reason=Reason.ORIGIN_NOT_ALLOWED,
-        detail=f"The Origin header{_named(origin)} matches none of the project's origins.",
-        about=OriginPlace.HEADER,
-    )
-
-
-def _named(origin: Origin | None) -> str:
-    """Return the origin for a message, as a rule would name it; an empty text if it is none."""
-    return f" ({origin})" if origin is not None else ""
-
-
-def check_rate(services: Services, submission: Submission, access: Access) -> Refusal | None:
-    """Refuse more events of a key than the installation allows. The key is charged after the checks: see `Collect`."""
-    events = max(1, len(submission.payloads))  # one without events may report losses
-    wait = services.rate_limiter.key_wait(keys.fingerprint(submission.key or ""), events)
-    return None if wait is None else rate_limited(wait)
-
-
-REQUEST_STEPS: tuple[Callable[[Services, Submission, Access], Refusal | None], ...] = (
-    match_origin_header,
-    check_rate,
-)
-
-
 # The steps of an event
 
 
@@ -225,14 +123,13 @@ def check_signature(services: Services, passage: Passage) -> StepResult:
 
 def match_url(services: Services, passage: Passage) -> StepResult:
     """Refuse an event whose url matches no rule of the project."""
-    origin = passage.url.origin if passage.url is not None else None
-    if passage.access.project.origins.allow(origin):
+    origin = None if passage.url is None else passage.url.origin
+    project = passage.access.project
+    if project.origins.allow(origin):
         return None
-    return Refusal(
-        reason=Reason.ORIGIN_NOT_ALLOWED,
-        detail=f"The event's url{_named(origin)} matches none of the project's origins.",
-        about=OriginPlace.URL,
-    )
+    if origin is not None:
+        services.outcomes.refused_origin(project.id, str(origin), passage.sender.received_at)
+    return no_rule_allows("event's url", origin, OriginPlace.URL)
 
 
 def drop_do_not_track(services: Services, passage: Passage) -> StepResult:

@@ -266,16 +266,17 @@ COMMENT ON COLUMN catchment.quota_usage.events IS 'events that were stored in th
 
 CREATE TABLE catchment.usage_count (
     project_id  uuid NOT NULL,
-    period      date NOT NULL,
+    hour        timestamptz NOT NULL,
     slot        smallint NOT NULL,
     events      bigint NOT NULL,
-    PRIMARY KEY (project_id, period, slot)
+    PRIMARY KEY (project_id, hour, slot)
 ) WITH (fillfactor = 50);
+CREATE INDEX usage_count_hour ON catchment.usage_count (hour);
 COMMENT ON TABLE catchment.usage_count IS
     'events that were stored, by writer: no writer waits for another one''s row; catchment.usage adds them up';
 COMMENT ON COLUMN catchment.usage_count.project_id IS 'the project';
-COMMENT ON COLUMN catchment.usage_count.period IS 'the first day of a UTC month of received_at';
-COMMENT ON COLUMN catchment.usage_count.slot IS 'the writer, 0 to 15; -1 in a closed month, which has one row';
+COMMENT ON COLUMN catchment.usage_count.hour IS 'the beginning of the hour of received_at';
+COMMENT ON COLUMN catchment.usage_count.slot IS 'the writer, 0 to 15; -1: of all writers, when the hour is over';
 COMMENT ON COLUMN catchment.usage_count.events IS 'the number of events';
 
 CREATE TABLE catchment.deleted_count (
@@ -300,12 +301,13 @@ COMMENT ON COLUMN catchment.closed_period.closed_at IS 'when it was closed';
 
 CREATE VIEW catchment.usage AS
 SELECT account.id AS account_id, account.name AS account, project.id AS project_id, project.name AS project,
-       usage_count.period, sum(usage_count.events)::bigint AS events, account.demo,
+       date_trunc('month', usage_count.hour AT TIME ZONE 'UTC')::date AS period,
+       sum(usage_count.events)::bigint AS events, account.demo,
        project.deleted_at IS NOT NULL AS deleted
 FROM catchment.usage_count
 JOIN catchment.project ON project.id = usage_count.project_id
 JOIN catchment.account ON account.id = project.account_id
-GROUP BY account.id, account.name, project.id, project.name, usage_count.period;
+GROUP BY account.id, account.name, project.id, project.name, date_trunc('month', usage_count.hour AT TIME ZONE 'UTC');
 COMMENT ON VIEW catchment.usage IS 'events stored, by account, project and billing period';
 COMMENT ON COLUMN catchment.usage.account_id IS 'the account''s id';
 COMMENT ON COLUMN catchment.usage.account IS 'the account''s name';
@@ -315,6 +317,47 @@ COMMENT ON COLUMN catchment.usage.period IS 'the first day of a UTC month of rec
 COMMENT ON COLUMN catchment.usage.events IS 'the number of events';
 COMMENT ON COLUMN catchment.usage.demo IS 'whether the account is a demo, which is not billed';
 COMMENT ON COLUMN catchment.usage.deleted IS 'whether the project was deleted';
+
+-- Outcomes
+
+CREATE TABLE catchment.unstored_count (
+    project_id  uuid NOT NULL,
+    hour        timestamptz NOT NULL,
+    outcome     text COLLATE "C" NOT NULL CHECK (outcome IN ('duplicate', 'filtered', 'refused', 'lost')),
+    reason      text COLLATE "C" NOT NULL,
+    events      bigint NOT NULL,
+    PRIMARY KEY (project_id, hour, outcome, reason)
+) WITH (fillfactor = 50);
+CREATE INDEX unstored_count_hour ON catchment.unstored_count (hour);
+COMMENT ON TABLE catchment.unstored_count IS
+    'events that were answered and not stored; servers add them up and write them every few seconds';
+COMMENT ON COLUMN catchment.unstored_count.project_id IS 'the project of the key';
+COMMENT ON COLUMN catchment.unstored_count.hour IS 'the beginning of the hour of the arrival';
+COMMENT ON COLUMN catchment.unstored_count.outcome IS 'duplicate, filtered, refused, or lost: dropped by the sender, as it reports';
+COMMENT ON COLUMN catchment.unstored_count.reason IS 'the reason, such as origin_not_allowed; empty: a duplicate has none';
+COMMENT ON COLUMN catchment.unstored_count.events IS 'the number of events';
+
+CREATE TABLE catchment.refused_origin (
+    project_id  uuid PRIMARY KEY,
+    origin      text NOT NULL,
+    refused_at  timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE catchment.refused_origin IS 'the last origin that a project refused, which mostly answers why nothing arrives';
+COMMENT ON COLUMN catchment.refused_origin.project_id IS 'the project';
+COMMENT ON COLUMN catchment.refused_origin.origin IS 'the origin of the header or of the event''s url, cut';
+COMMENT ON COLUMN catchment.refused_origin.refused_at IS 'when it was refused';
+
+CREATE VIEW catchment.outcome_count AS
+SELECT project_id, hour, 'stored' AS outcome, NULL::text AS reason, sum(events)::bigint AS events
+FROM catchment.usage_count GROUP BY project_id, hour
+UNION ALL
+SELECT project_id, hour, outcome, nullif(reason, ''), events FROM catchment.unstored_count;
+COMMENT ON VIEW catchment.outcome_count IS 'every event that was answered with a project known, by hour';
+COMMENT ON COLUMN catchment.outcome_count.project_id IS 'the project';
+COMMENT ON COLUMN catchment.outcome_count.hour IS 'the beginning of the hour of the arrival';
+COMMENT ON COLUMN catchment.outcome_count.outcome IS 'stored (equal to usage), duplicate, filtered, refused, or lost';
+COMMENT ON COLUMN catchment.outcome_count.reason IS 'the reason; null: there is none';
+COMMENT ON COLUMN catchment.outcome_count.events IS 'the number of events';
 
 -- Losses
 

@@ -27,12 +27,9 @@ SELECT CASE
             WHERE known.project_id = stored.project_id AND known.key_kind = the_keys
               AND known.event_id = stored.event_id COLLATE "C"
               AND known.received_at >= (SELECT first FROM bounds) AND known.received_at < (SELECT past FROM bounds)))
-    WHEN the_window = 'month' THEN (
-        SELECT coalesce(sum(events), 0)::bigint FROM catchment.usage_count
-        WHERE period = starts AND project_id IN (SELECT id FROM projects))
     ELSE (
-        SELECT count(*) FROM catchment.event
-        WHERE received_at >= (SELECT first FROM bounds) AND received_at < (SELECT past FROM bounds)
+        SELECT coalesce(sum(events), 0)::bigint FROM catchment.usage_count
+        WHERE hour >= (SELECT first FROM bounds) AND hour < (SELECT past FROM bounds)
           AND project_id IN (SELECT id FROM projects))
 END
 $body$;
@@ -190,10 +187,72 @@ BEGIN
     INSERT INTO catchment.closed_period (period) VALUES (closing) ON CONFLICT DO NOTHING;
     IF FOUND THEN
         WITH folded AS (
-            DELETE FROM catchment.usage_count WHERE period = closing RETURNING project_id, events)
-        INSERT INTO catchment.usage_count (project_id, period, slot, events)
-        SELECT project_id, closing, -1, sum(events) FROM folded GROUP BY project_id;
+            DELETE FROM catchment.usage_count
+            WHERE hour >= closing::timestamp AT TIME ZONE 'UTC' AND hour < (closing + interval '1 month') AT TIME ZONE 'UTC'
+            RETURNING project_id, hour, events)
+        INSERT INTO catchment.usage_count (project_id, hour, slot, events)
+        SELECT project_id, hour, -1, sum(events) FROM folded GROUP BY project_id, hour;
     END IF;
+END
+$body$;
+
+CREATE FUNCTION catchment.fold_usage(ended_before timestamptz, at_most integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+-- Adds the writers' counts of hours that ended an hour before a time to one row for each project and hour, at most so many rows;
+-- returns how many. It waits for nobody: a row that a writer holds is left for the next time. One session does it at a
+-- time, under the lock of the maintenance.
+DECLARE
+    rows integer;
+BEGIN
+    WITH folding AS (
+        SELECT project_id, hour, slot FROM catchment.usage_count
+        WHERE hour < least(ended_before, catchment.clock()) - interval '2 hours' AND slot >= 0
+        ORDER BY hour LIMIT at_most FOR UPDATE SKIP LOCKED
+    ), folded AS (
+        DELETE FROM catchment.usage_count AS known USING folding
+        WHERE (known.project_id, known.hour, known.slot) = (folding.project_id, folding.hour, folding.slot)
+        RETURNING known.project_id, known.hour, known.events
+    ), added AS (
+        INSERT INTO catchment.usage_count AS known (project_id, hour, slot, events)
+        SELECT project_id, hour, -1, sum(events) FROM folded GROUP BY project_id, hour
+        ON CONFLICT (project_id, hour, slot) DO UPDATE SET events = known.events + excluded.events
+    )
+    SELECT count(*) INTO rows FROM folded;
+    RETURN rows;
+END
+$body$;
+
+CREATE FUNCTION catchment.add_outcomes(counts jsonb, origins jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
+#variable_conflict use_column
+-- Adds events that were not stored to their hours, and notes the last origins that were refused. An hour that is ahead, or
+-- a day old, by the database's clock is wrong: this hour counts instead. All sessions take locks in one order.
+--
+-- counts:  an array of objects {project_id, hour, outcome, reason, events}
+-- origins: an array of objects {project_id, origin, refused_at}, one for a project
+DECLARE
+    present   timestamptz := catchment.clock();
+    tolerance interval := catchment.clock_tolerance();
+BEGIN
+    INSERT INTO catchment.unstored_count AS known (project_id, hour, outcome, reason, events)
+    SELECT one.project_id,
+           date_trunc('hour', CASE WHEN one.hour BETWEEN present - interval '1 day' - tolerance AND present + tolerance
+                                   THEN one.hour ELSE present END, 'UTC') AS hour,
+           one.outcome, one.reason, sum(one.events)::bigint
+    FROM jsonb_to_recordset(counts) AS one (
+        project_id uuid, hour timestamptz, outcome text, reason text, events bigint)
+    JOIN catchment.project ON project.id = one.project_id AND project.deleted_at IS NULL
+    GROUP BY 1, 2, 3, 4
+    ORDER BY 1, 2, one.outcome COLLATE "C", one.reason COLLATE "C"
+    ON CONFLICT (project_id, hour, outcome, reason) DO UPDATE SET events = known.events + excluded.events;
+
+    INSERT INTO catchment.refused_origin AS known (project_id, origin, refused_at)
+    SELECT one.project_id, one.origin, least(one.refused_at, present + tolerance)
+    FROM jsonb_to_recordset(origins) AS one (project_id uuid, origin text, refused_at timestamptz)
+    JOIN catchment.project ON project.id = one.project_id AND project.deleted_at IS NULL
+    ORDER BY 1
+    ON CONFLICT (project_id) DO UPDATE SET origin = excluded.origin, refused_at = excluded.refused_at
+    WHERE known.refused_at <= excluded.refused_at;
 END
 $body$;
 

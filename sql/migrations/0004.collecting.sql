@@ -29,11 +29,11 @@ END
 $body$;
 
 CREATE FUNCTION catchment.store_rows(batch jsonb, numbers integer[])
-RETURNS TABLE (project_id uuid, period date, events bigint)
+RETURNS TABLE (project_id uuid, hour timestamptz, events bigint)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
 #variable_conflict use_column
 -- Stores the events of a batch that have these numbers (null: all of them). Returns how many rows were really inserted,
--- by project and UTC month of the arrival.
+-- by project and hour of the arrival.
 --
 -- This is the only function that knows the columns. A migration that adds one replaces it: a column that the events of a
 -- request share is a key of the request; another one is the next place in the array of the event. An older server leaves
@@ -66,7 +66,7 @@ BEGIN
         WHERE numbers IS NULL OR n = ANY (numbers)
         RETURNING project_id, received_at
     )
-    SELECT project_id, date_trunc('month', received_at AT TIME ZONE 'UTC')::date, count(*) FROM stored GROUP BY 1, 2;
+    SELECT project_id, date_trunc('hour', received_at, 'UTC'), count(*) FROM stored GROUP BY 1, 2;
 END
 $body$;
 
@@ -178,11 +178,11 @@ BEGIN
     END IF;
 
     -- (d) The events, and usage by the rows that were really inserted.
-    INSERT INTO catchment.usage_count AS known (project_id, period, slot, events)
-    SELECT project_id, period, pg_backend_pid() % 16, events
+    INSERT INTO catchment.usage_count AS known (project_id, hour, slot, events)
+    SELECT project_id, hour, pg_backend_pid() % 16, events
     FROM catchment.store_rows(batch, CASE WHEN cardinality(kept) < total THEN kept END)
     ORDER BY 1, 2
-    ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + excluded.events;
+    ON CONFLICT (project_id, hour, slot) DO UPDATE SET events = known.events + excluded.events;
 
     -- After usage: closing a month waits for all that have added to it, and whoever adds later sees here that it is closed.
     SELECT counted OR EXISTS (SELECT FROM catchment.quota_usage), EXISTS (
@@ -274,6 +274,9 @@ BEGIN
         INSERT INTO catchment.loss AS counted (project_id, day, reason, events)
         VALUES (the_project, the_day, lost.reason, lost.events)
         ON CONFLICT (project_id, day, reason) DO UPDATE SET events = counted.events + excluded.events;
+        INSERT INTO catchment.unstored_count AS counted (project_id, hour, outcome, reason, events)
+        VALUES (the_project, date_trunc('hour', arrival, 'UTC'), 'lost', lost.reason, lost.events)
+        ON CONFLICT (project_id, hour, outcome, reason) DO UPDATE SET events = counted.events + excluded.events;
     END LOOP;
     RETURN 'now';
 END

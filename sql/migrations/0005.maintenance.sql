@@ -128,4 +128,22 @@ BEGIN
 END
 $body$;
 
+CREATE FUNCTION catchment.forget_outcomes(older_than timestamptz, at_most integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+-- Deletes the counts of events that were not stored, and the refused origins, of hours before a time, at most so many
+-- rows; returns how many.
+DECLARE
+    bite    integer;
+    deleted integer;
+BEGIN
+    DELETE FROM catchment.unstored_count WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM catchment.unstored_count WHERE hour < older_than ORDER BY hour LIMIT at_most));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    DELETE FROM catchment.refused_origin WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM catchment.refused_origin WHERE refused_at < older_than LIMIT at_most - deleted));
+    GET DIAGNOSTICS bite = ROW_COUNT;
+    RETURN deleted + bite;
+END
+$body$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA catchment FROM PUBLIC;

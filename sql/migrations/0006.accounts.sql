@@ -79,7 +79,7 @@ BEGIN
     FOR part IN
         SELECT inhrelid FROM pg_inherits WHERE inhparent = 'catchment.event_id'::regclass
         UNION ALL VALUES ('catchment.loss_report'::regclass), ('catchment.loss'), ('catchment.loss_day'),
-                         ('catchment.quarantine')
+                         ('catchment.quarantine'), ('catchment.unstored_count'), ('catchment.refused_origin')
     LOOP
         EXIT WHEN events + others >= at_most;
         EXECUTE format(

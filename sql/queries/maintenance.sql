@@ -31,6 +31,14 @@ SELECT catchment.forget_loss_reports(catchment.present(%(now)s) - interval '32 d
 -- Delete a part of what was used of quotas' windows that ended 62 days ago or earlier.
 SELECT catchment.forget_quota_windows(catchment.today(%(today)s) - 62, %(at_most)s)
 
+-- name: forget_outcomes
+-- Delete a part of the counts of unstored events, and of the refused origins, that are 13 months old.
+SELECT catchment.forget_outcomes(catchment.present(%(now)s) - interval '13 months', %(at_most)s)
+
+-- name: fold_usage
+-- Add a part of the writers' counts of past hours up, to one row for each project and hour.
+SELECT catchment.fold_usage(catchment.present(%(now)s), %(at_most)s)
+
 -- name: forget_salts
 -- Delete the salts whose day began 48 hours ago or earlier. The database's clock decides: a server's may be wrong.
 DELETE FROM catchment.salt WHERE day <= catchment.today(%(today)s) - 2

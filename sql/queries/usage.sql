@@ -1,13 +1,22 @@
 -- name: usage
 -- Return usage by account, project and period, of all or of some.
-SELECT usage.account_id::text, usage.account, usage.project_id::text, usage.project,
-       usage.period, usage.events, closed_period.period IS NOT NULL AS closed, usage.demo, usage.deleted
-FROM catchment.usage
+WITH counted AS (
+    SELECT project_id, date_trunc('month', hour AT TIME ZONE 'UTC')::date AS period, sum(events)::bigint AS events
+    FROM catchment.usage_count
+    WHERE (%(project)s::uuid IS NULL OR project_id = %(project)s::uuid)
+      AND (%(period)s::date IS NULL OR hour >= %(period)s::date::timestamp AT TIME ZONE 'UTC'
+           AND hour < (%(period)s::date + interval '1 month') AT TIME ZONE 'UTC')
+    GROUP BY 1, 2
+)
+SELECT account.id::text AS account_id, account.name AS account, project.id::text AS project_id, project.name AS project,
+       counted.period, counted.events, closed_period.period IS NOT NULL AS closed, account.demo,
+       project.deleted_at IS NOT NULL AS deleted
+FROM counted
+JOIN catchment.project ON project.id = counted.project_id
+JOIN catchment.account ON account.id = project.account_id
 LEFT JOIN catchment.closed_period USING (period)
-WHERE (%(account)s::uuid IS NULL OR usage.account_id = %(account)s::uuid)
-  AND (%(project)s::uuid IS NULL OR usage.project_id = %(project)s::uuid)
-  AND (%(period)s::date IS NULL OR usage.period = %(period)s::date)
-ORDER BY usage.account, usage.project, usage.period
+WHERE %(account)s::uuid IS NULL OR account.id = %(account)s::uuid
+ORDER BY account.name, project.name, counted.period
 
 -- name: close_period
 -- Make a period final.
@@ -26,8 +35,8 @@ WITH stored AS (
     ) AS rows
     GROUP BY 1, 2
 ), counted AS (
-    SELECT project_id, period, sum(events)::bigint AS events FROM catchment.usage_count
-    WHERE %(project)s::uuid IS NULL OR project_id = %(project)s::uuid GROUP BY 1, 2
+    SELECT project_id, date_trunc('month', hour AT TIME ZONE 'UTC')::date AS period, sum(events)::bigint AS events
+    FROM catchment.usage_count WHERE %(project)s::uuid IS NULL OR project_id = %(project)s::uuid GROUP BY 1, 2
 )
 SELECT coalesce(account.name, '') AS account, coalesce(project.name, '') AS project, project_id::text, period,
        coalesce(counted.events, 0) AS usage, coalesce(stored.events, 0) AS stored

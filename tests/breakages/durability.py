@@ -74,11 +74,11 @@ DURABILITY = (
         (
             Change(
                 _PROCEDURE,
-                """    INSERT INTO catchment.usage_count AS known (project_id, period, slot, events)
-    SELECT project_id, period, pg_backend_pid() % 16, events
+                """    INSERT INTO catchment.usage_count AS known (project_id, hour, slot, events)
+    SELECT project_id, hour, pg_backend_pid() % 16, events
     FROM catchment.store_rows(batch, CASE WHEN cardinality(kept) < total THEN kept END)
     ORDER BY 1, 2
-    ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + excluded.events;
+    ON CONFLICT (project_id, hour, slot) DO UPDATE SET events = known.events + excluded.events;
 """,
                 "    PERFORM catchment.store_rows(batch, CASE WHEN cardinality(kept) < total THEN kept END);\n",
             ),
@@ -87,11 +87,11 @@ DURABILITY = (
                 "-- name: find_access\n",
                 """-- name: add_usage
 -- Adds what was stored a moment ago.
-INSERT INTO catchment.usage_count AS known (project_id, period, slot, events)
-SELECT project_id, date_trunc('month', received_at AT TIME ZONE 'UTC')::date, pg_backend_pid() %% 16, count(*)
+INSERT INTO catchment.usage_count AS known (project_id, hour, slot, events)
+SELECT project_id, date_trunc('hour', received_at, 'UTC'), pg_backend_pid() %% 16, count(*)
 FROM catchment.sent(%(batch)s::jsonb) AS sent
 WHERE (%(outcomes)s::text[])[n] = 'stored' GROUP BY 1, 2 ORDER BY 1, 2
-ON CONFLICT (project_id, period, slot) DO UPDATE SET events = known.events + excluded.events
+ON CONFLICT (project_id, hour, slot) DO UPDATE SET events = known.events + excluded.events
 
 -- name: find_access
 """,

@@ -15,7 +15,7 @@ from catchment.adapters.cli.actions import Management, Tag
 from catchment.adapters.cli.commands import build
 from catchment.adapters.http.tracker.tag import short_path, tag, versioned_path
 from catchment.adapters.memory.losses import MemoryLosses
-from catchment.adapters.memory.metering import MemoryMeter
+from catchment.adapters.memory.metering import MemoryMeter, MemoryOutcomes
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import MemoryRegistry, MemorySink, Store
@@ -112,7 +112,7 @@ class Commands:
             administer=Administer(registry, self.ids, ascii_origin),
             snippets=Snippets(registry, MemoryScripts(self.store)),
             quotas=memory_quotas(self.store, clock, self.ids),
-            reports=Reports(registry, meter, MemoryLosses(self.store, limits)),
+            reports=Reports(registry, meter, MemoryLosses(self.store, limits), MemoryOutcomes(self.store)),
             billing=Billing(meter, self),
             maintenance=self.maintenance,
         )

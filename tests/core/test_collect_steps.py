@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from catchment.core.collecting.steps import EVENT_STEPS, REQUEST_STEPS, VISITOR_STEPS
+from catchment.core.collecting.admission import REQUEST_STEPS
+from catchment.core.collecting.steps import EVENT_STEPS, VISITOR_STEPS
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent, row_of
 from catchment.core.outcomes import Outcome, WarningCode
 from catchment.core.project import Privacy, Visitors
@@ -259,7 +260,11 @@ def test_the_row_of_an_event_has_every_column_once() -> None:
 
 def test_the_steps_are_named_and_in_order() -> None:
     """The address is gone before plugins validate; origins are matched before the rate is counted."""
-    assert [step.__name__ for step in REQUEST_STEPS] == ["match_origin_header", "check_rate"]
+    assert [step.__name__ for step in REQUEST_STEPS] == [
+        "refuse_closed",
+        "match_origin_header",
+        "check_rate",
+    ]
     assert [step.run.__name__ for step in EVENT_STEPS] == [
         "refuse_unreadable",
         "refuse_another_key",

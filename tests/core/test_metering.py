@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from catchment.adapters.memory.losses import MemoryLosses
-from catchment.adapters.memory.metering import MemoryMeter
+from catchment.adapters.memory.metering import MemoryMeter, MemoryOutcomes
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.memory.store import MemoryRegistry, Store
 from catchment.core.accounts.administer import Administer
@@ -53,7 +53,7 @@ class Office:
         meter = MemoryMeter(self.store, self.clock)
         self.administer = Administer(registry, ids, str)
         self.quotas = memory_quotas(self.store, self.clock, ids)
-        self.reports = Reports(registry, meter, MemoryLosses(self.store, Limits()))
+        self.reports = Reports(registry, meter, MemoryLosses(self.store, Limits()), MemoryOutcomes(self.store))
         self.billing = Billing(meter, self)
         for name, demo in (("acme", False), ("demo", True)):
             await self.administer.create_account(name, demo=demo)

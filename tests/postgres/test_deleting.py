@@ -29,7 +29,7 @@ async def test_of_a_deleted_project_every_table_is_rid_except_what_is_billed(dat
             )
         }
         assert tables >= {"event", "event_id", "loss", "key", "usage_count"}
-        for table in ("loss_report", "quarantine"):
+        for table in FILL:
             database.execute(FILL[table], storage.project.id)
         await storage.administer.change_project("shop", changes=SettingsChange(enabled=False))
         await storage.administer.delete_project("shop")
@@ -39,6 +39,8 @@ async def test_of_a_deleted_project_every_table_is_rid_except_what_is_billed(dat
 
 FILL = {
     "loss_report": "INSERT INTO catchment.loss_report VALUES (%s, 'browser', 'r', now())",
+    "refused_origin": "INSERT INTO catchment.refused_origin VALUES (%s, 'https://a.example', now())",
+    "unstored_count": "INSERT INTO catchment.unstored_count VALUES (%s, now(), 'filtered', 'bot', 1)",
     "quarantine": "INSERT INTO catchment.quarantine (project_id, key_kind, name, fields, received_at) "
     "VALUES (%s, 'browser', 'n', '{}', now())",
 }
@@ -52,7 +54,7 @@ async def test_a_project_is_deleted_while_another_one_s_events_wait_for_their_co
         await storage.administer.change_project("shop", changes=SettingsChange(enabled=False))
         with database.connect() as storing, storing.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO catchment.usage_count VALUES (%s, '2026-11-01', 99, 0), (%s, '2026-11-01', 98, 0)",
+                "INSERT INTO catchment.usage_count VALUES (%s, now(), 99, 0), (%s, now(), 98, 0)",
                 (storage.project.id, blog.id),
             )
             gone = await storage.administer.delete_project("shop")

@@ -119,6 +119,39 @@ async def test_salts_are_forgotten_48_hours_after_their_day_began(database: Data
 
 
 @pytest.mark.gen_test
+async def test_outcomes_and_refused_origins_are_deleted_after_13_months(database: Database) -> None:
+    old, young = NOON - timedelta(days=400), NOON - timedelta(days=390)
+    for number, hour in enumerate((old, young)):
+        database.execute("INSERT INTO catchment.unstored_count VALUES (%s, %s, 'filtered', 'bot', 1)", PROJECT, hour)
+        database.execute(
+            "INSERT INTO catchment.refused_origin VALUES (%s, 'https://a.example', %s)", an_id(number), hour
+        )
+    async with open_link(database, "maintenance") as link:
+        await PostgresMaintenance(link, ToldClock(NOON)).once()
+    assert database.execute("SELECT hour FROM catchment.unstored_count") == [(young,)]
+    assert database.execute("SELECT refused_at FROM catchment.refused_origin") == [(young,)]
+
+
+@pytest.mark.gen_test
+async def test_hours_that_are_over_have_one_count_and_a_writer_holds_up_only_its_own(database: Database) -> None:
+    past, now = NOON.replace(minute=0) - timedelta(hours=3), NOON.replace(minute=0)
+    for hour in (past, now):
+        for slot in range(3):
+            database.execute("INSERT INTO catchment.usage_count VALUES (%s, %s, %s, 10)", PROJECT, hour, slot)
+    counts = "SELECT hour, slot, events FROM catchment.usage_count ORDER BY 1, 2"
+    running = [(now, slot, 10) for slot in range(3)]
+    async with open_link(database, "maintenance") as link:
+        maintenance = PostgresMaintenance(link, ToldClock(NOON))
+        with database.connect() as storing, storing.cursor() as cursor:
+            cursor.execute("UPDATE catchment.usage_count SET events = 11 WHERE slot = 1 AND hour = %s", (past,))
+            await maintenance.once()
+            storing.commit()
+        assert database.execute(counts) == [(past, -1, 20), (past, 1, 11), *running]
+        await maintenance.once()
+    assert database.execute(counts) == [(past, -1, 31), *running]
+
+
+@pytest.mark.gen_test
 async def test_quota_windows_are_deleted_62_days_after_their_end(database: Database) -> None:
     starts = [
         ("day", date(2026, 8, 31)),
@@ -351,7 +384,7 @@ async def test_an_audit_may_take_its_time(database: Database) -> None:
     database.execute(
         "CREATE FUNCTION catchment.slow() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint FROM pg_sleep(1.5)';"
         "ALTER TABLE catchment.usage_count RENAME TO counted;"
-        "CREATE VIEW catchment.usage_count AS SELECT project_id, period, slot, events + catchment.slow() AS events"
+        "CREATE VIEW catchment.usage_count AS SELECT project_id, hour, slot, events + catchment.slow() AS events"
         " FROM catchment.counted"
     )
     async with open_links(database, count=1, timeout=1.0) as links:
@@ -368,7 +401,10 @@ async def test_closing_a_period_folds_the_writers_counts(database: Database) -> 
     for n in range(4):
         await store(database, *events(PROJECT, 3, f"request-{n}"))
     await store(database, an_event(PROJECT, "december", received_at=datetime(2026, 12, 1, tzinfo=UTC)))
-    counts = "SELECT period, sum(events), count(*) FROM catchment.usage_count GROUP BY 1 ORDER BY 1"
+    counts = (
+        "SELECT date_trunc('month', hour, 'UTC')::date, sum(events), count(*) FROM catchment.usage_count"
+        " GROUP BY 1 ORDER BY 1"
+    )
     for _ in range(2):
         database.execute("SELECT catchment.close_period('2026-11-01')")
         assert database.execute(counts) == [(date(2026, 11, 1), 12, 1), (date(2026, 12, 1), 1, 1)]

@@ -190,10 +190,9 @@ async def test_a_quota_that_is_set_twice_is_counted_once(database: Database) -> 
         (found,) = await storage.quota_store.all()
         assert found in quotas
         # counted anew, the row would say less than what was used
-        database.execute("DELETE FROM catchment.event")
+        database.execute("DELETE FROM catchment.event; DELETE FROM catchment.usage_count")
         await storage.quota_store.set(a_quota(storage.project, 4, Window.DAY))
         assert used(database, quotas[0]) == 3
-        database.execute("DELETE FROM catchment.usage_count")
 
 
 async def test_a_writer_that_does_not_end_is_said(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,10 @@ class House:
         assert answer.receipts == []
         return answer.refusal
 
+    def counted(self) -> dict[tuple[str, str], int]:
+        """Return the outcomes that were counted beside the stored ones, by outcome and reason."""
+        return {(slot.outcome, slot.reason): events for slot, events in self.collect.outcomes._counts.items()}  # type: ignore[attr-defined]
+
     async def change(self, **settings: Any) -> None:
         """Changes the project's settings."""
         await self.administer.change_project(self.project.id, changes=SettingsChange(**settings))

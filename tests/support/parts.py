@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from catchment.adapters.memory.losses import MemoryLosses
-from catchment.adapters.memory.metering import MemoryMeter, MemoryQuotas
+from catchment.adapters.memory.metering import MemoryMeter, MemoryOutcomes, MemoryQuotas
 from catchment.adapters.memory.parts import CountingIds, NoExtensions, NoRateLimit, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import MemoryProjects, MemoryRegistry, MemorySalts, MemorySink, Store
 from catchment.config.parts import Parts
 from catchment.core.limits import Limits
+from catchment.core.metering.outcomes import OutcomeTally
 from catchment.core.metering.quotas import Quotas
 from catchment.core.ports import Clock, IdGenerator
 
@@ -30,6 +31,7 @@ def memory_parts(store: Store, limits: Limits, **others: Any) -> Parts:
         projects=MemoryProjects(store),
         sink=MemorySink(store),
         losses=MemoryLosses(store, limits),
+        outcomes=OutcomeTally(MemoryOutcomes(store)),
         salts=MemorySalts(ids),
         archive=MemoryScripts(store),
         rate_limiter=NoRateLimit(),

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from catchment.adapters.memory.losses import MemoryLosses
-from catchment.adapters.memory.metering import MemoryMeter, MemoryQuotas
+from catchment.adapters.memory.metering import MemoryMeter, MemoryOutcomes, MemoryQuotas
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import (
@@ -26,6 +26,7 @@ from catchment.adapters.postgres.link import Link, Links
 from catchment.adapters.postgres.losses import PostgresLosses
 from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.meter import PostgresMeter
+from catchment.adapters.postgres.outcomes import PostgresOutcomes
 from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.quotas import PostgresQuotas
 from catchment.adapters.postgres.registry import PostgresRegistry
@@ -38,6 +39,7 @@ from catchment.core.collecting.ports import EventSink, LossLedger, ProjectReposi
 from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.event import Event
 from catchment.core.limits import Limits
+from catchment.core.metering.outcomes import OutcomeLedger
 from catchment.core.metering.ports import QuotaStore, UsageMeter
 from catchment.core.metering.quotas import Quotas
 from catchment.core.outcomes import OverQuota, StoreOutcome
@@ -86,6 +88,7 @@ class Storage:
     quota_store: QuotaStore
     salts: Salts
     losses: LossLedger
+    outcomes: OutcomeLedger
     archive: ScriptArchive
     administer: Administer
     quotas: Quotas
@@ -137,6 +140,7 @@ async def memory_storage() -> AsyncIterator[Storage]:
         projects=MemoryProjects(store),
         sink=MemorySink(store),
         meter=MemoryMeter(store, clock),
+        outcomes=MemoryOutcomes(store),
         quota_store=MemoryQuotas(store),
         salts=MemorySalts(CountingIds()),
         losses=MemoryLosses(store, FEW),
@@ -240,5 +244,6 @@ async def postgres_storage(database: Database) -> AsyncIterator[Storage]:
             quota_store=PostgresQuotas(links),
             salts=PostgresSalts(links, CountingIds()),
             losses=PostgresLosses(links, clock=clock, limits=FEW),
+            outcomes=PostgresOutcomes(links),
             archive=PostgresScripts(links),
         )

@@ -16,8 +16,8 @@ from importlib import resources
 
 from catchment.core.accounts.ports import ScriptArchive
 from catchment.core.accounts.scripts import NAMES, Script, is_version
+from catchment.core.collecting.admission import rate_limited
 from catchment.core.collecting.ports import RateLimiter
-from catchment.core.collecting.steps import rate_limited
 from catchment.core.errors import Unavailable
 from catchment.core.ports import Clock
 from catchment.core.refusals import Reason, Refusal
