@@ -45,7 +45,13 @@ async def test_a_server_key_is_known_once(administer: Administer) -> None:
     assert shown == [new.text[:9] + "…"]
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a/b", "a\nb", "a\x00b", "\ud800", "x" * 101, "\u202eb"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "  ", " \t ", "a/b", "a\nb", "a\r\nb", "a\rb", "a\x00b", "\x1b[2J", "\x9b31m", "\ud800", "a\udc80",
+        "x" * 101, "\u202eb", "a\u200bb",
+    ],
+)  # fmt: skip
 async def test_a_name_must_be_one(administer: Administer, name: str) -> None:
     with pytest.raises(Invalid, match="can't be the name"):
         await administer.create_account(name)
