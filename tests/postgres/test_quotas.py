@@ -216,11 +216,18 @@ async def test_a_new_day_costs_what_the_day_has(database: Database) -> None:
             " timestamptz '2026-11-01 00:00Z' + n * interval '1 minute' FROM generate_series(1, 20000) AS n",
             storage.project.id,
         )
-        database.execute("VACUUM ANALYZE catchment.event")
+        database.execute(
+            "INSERT INTO catchment.event_id (project_id, key_kind, event_id, received_at)"
+            " SELECT project_id, 'browser', event_id, received_at FROM catchment.event;"
+            "INSERT INTO catchment.usage_count (project_id, hour, slot, events)"
+            " SELECT project_id, date_trunc('hour', received_at, 'UTC'), 0, count(*) FROM catchment.event GROUP BY 1, 2"
+        )
+        database.execute("VACUUM ANALYZE")
         for scope, scope_id in (("project", storage.project.id), ("account", storage.project.account_id)):
-            for day, count in (("2026-11-13", 1440), ("2026-11-15", 0)):
-                call = f"SELECT catchment.window_usage('{scope}', '{scope_id}', 'day', '{day}')"
-                assert database.one(call) == count
-                read, _ = reads(database, "^event_", call)
-                assert read <= count + 10
-        database.execute("DELETE FROM catchment.event")
+            for day, count, hours in (("2026-11-13", 1440, 24), ("2026-11-15", 0, 0)):
+                for keys, most in (("both", hours), ("browser", 2 * count)):
+                    call = f"SELECT catchment.window_usage('{scope}', '{scope_id}', 'day', '{day}', '{keys}')"
+                    assert database.one(call) == count
+                    read, _ = reads(database, "^(event_|usage_count)", call)
+                    assert read <= most + 10
+        database.execute("DELETE FROM catchment.event; DELETE FROM catchment.usage_count")
