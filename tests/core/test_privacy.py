@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catchment.core.privacy import VISITOR_BYTES, anonymize, canonical, keyed_hash, mask, read_address, visitor_of_day
+from catchment.core.privacy import (
+    VISITOR_BYTES,
+    anonymize,
+    canonical,
+    keyed_hash,
+    mask,
+    packed_address,
+    read_address,
+    visitor_of_day,
+)
 from catchment.core.project import Privacy
 
 addresses = st.ip_addresses().map(str)
@@ -57,6 +66,16 @@ def test_the_canonical_form_is_the_same_address(address: str) -> None:
     mapped = getattr(ip_address(address), "ipv4_mapped", None)
     assert ip_address(read) == (mapped or ip_address(address))
     assert canonical(read) == read
+
+
+@given(addresses)
+def test_the_bytes_of_an_address_are_the_same_in_every_spelling(address: str) -> None:
+    read = read_address(address)
+    assert read is not None
+    spellings = [address, address.upper(), f" {address}"]
+    if read.version == 4:
+        spellings.append(f"::ffff:{read}")
+    assert {packed_address(text) for text in spellings} == {read.packed}
 
 
 @given(addresses, addresses, st.binary(min_size=16, max_size=32))
