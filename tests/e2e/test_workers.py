@@ -136,7 +136,7 @@ def test_a_server_that_is_told_to_end_while_it_starts_ends(installation: Install
 
 def test_a_server_that_ends_says_so_to_kept_connections(installation: Installation, project: Project) -> None:
     body = json.dumps(project.event()).encode()
-    with installation.serving() as server:
+    with installation.serving(HTTP__BODY_SECONDS="120", HTTP__DRAIN_SECONDS="120") as server:
         kept, slow = server.connect(), server.connect()
         assert ask(kept, "GET", "/healthz").status == 200
         slow.putrequest("POST", "/v1/events")

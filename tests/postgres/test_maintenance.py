@@ -367,27 +367,27 @@ async def test_maintenance_that_fails_says_what_helps_and_goes_on(
 
 @pytest.mark.gen_test
 async def test_what_is_done_by_hand_may_take_its_time(database: Database) -> None:
-    """The session allows a second for a statement."""
+    """The session allows three seconds for a statement."""
     await store(database, an_event(PROJECT, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC)))
     database.execute(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(1.5); RETURN OLD; END';"
+        " 'BEGIN PERFORM pg_sleep(3.5); RETURN OLD; END';"
         "CREATE TRIGGER slow BEFORE DELETE ON catchment.event_default FOR EACH ROW EXECUTE FUNCTION slow()"
     )
-    async with open_link(database, timeout=1.0) as link:
+    async with open_link(database, timeout=3.0) as link:
         assert await PostgresMaintenance(link, ToldClock()).place(date(2030, 5, 1)) == 1
-        assert await link.run("setting", name="statement_timeout") == [("900ms",)]
+        assert await link.run("setting", name="statement_timeout") == [("2700ms",)]
 
 
 @pytest.mark.gen_test
 async def test_an_audit_may_take_its_time(database: Database) -> None:
     database.execute(
-        "CREATE FUNCTION catchment.slow() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint FROM pg_sleep(1.5)';"
+        "CREATE FUNCTION catchment.slow() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint FROM pg_sleep(3.5)';"
         "ALTER TABLE catchment.usage_count RENAME TO counted;"
         "CREATE VIEW catchment.usage_count AS SELECT project_id, hour, slot, events + catchment.slow() AS events"
         " FROM catchment.counted"
     )
-    async with open_links(database, count=1, timeout=1.0) as links:
+    async with open_links(database, count=1, timeout=3.0) as links:
         database.execute("INSERT INTO catchment.counted VALUES (%s, '2026-11-01', 0, 1)", PROJECT)
         (difference,) = await PostgresMeter(links, ToldClock()).audit()
         assert (difference.usage, difference.stored) == (1, 0)
