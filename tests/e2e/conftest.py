@@ -1,10 +1,8 @@
-"""Installations on every PostgreSQL there is, and servers on them."""
+"""Installations, and servers on them."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,29 +22,12 @@ class Shared:
 
 
 @pytest.fixture(scope="session")
-def shared_by_all(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Shared]]:
-    """Starts what is shared on one PostgreSQL when the first test asks for it."""
-    for name in ("embedded", "system"):  # started first, so that they end last
-        with contextlib.suppress(pytest.skip.Exception):
-            request.getfixturevalue(f"{name}_server")
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def start(name: str) -> Shared:
-            postgres: Server = request.getfixturevalue(f"{name}_server")
-            database = stack.enter_context(postgres.copy())
-            installation = Installation(database.dsn, tmp_path_factory.mktemp("shared"))
-            return Shared(database, installation, stack.enter_context(installation.serving()))
-
-        yield start
-
-
-@pytest.fixture(params=["embedded", "system"])
-def shared_parts(request: pytest.FixtureRequest, shared_by_all: Callable[[str], Shared]) -> Shared:
-    """What is shared, on every PostgreSQL there is."""
-    return shared_by_all(request.param)
+def shared_parts(embedded_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """What is shared. On one PostgreSQL: what differs between two is tried by the tests of the adapter."""
+    with embedded_server.copy() as database:
+        installation = Installation(database.dsn, tmp_path_factory.mktemp("shared"))
+        with installation.serving() as server:
+            yield Shared(database, installation, server)
 
 
 @pytest.fixture

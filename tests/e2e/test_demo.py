@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support.database import Database, Server
+from ..support.database import Database
 from ..support.running import COMMAND, Installation
 from ..support.waiting import wait_until
 
@@ -140,36 +140,34 @@ def rows_of(database: Database) -> dict[str, int]:
 
 @pytest.mark.parametrize("ending", [None, signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=str)
 def test_a_check_leaves_nothing_behind_however_it_ends(
-    server: Server, tmp_path: Path, ending: signal.Signals | None
+    embedded_database: Database, tmp_path: Path, ending: signal.Signals | None
 ) -> None:
-    with server.copy() as database:
-        installation = Installation(database.dsn, tmp_path)
-        installation.json("account", "create", "acme")
-        before = rows_of(database)
-        if ending is not None:
-            with subprocess.Popen(
-                [*COMMAND, "demo", "--check"], env=installation.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            ) as process:
-                wait_until(lambda: database.one("SELECT count(*) FROM catchment.event") > 0, "it has stored something")
-                process.send_signal(ending)
-                said, _ = process.communicate(timeout=60)
-                assert process.returncode == (128 + ending if ending is not signal.SIGKILL else -ending)
-                assert b"Traceback" not in said
-        if ending in (None, signal.SIGKILL):  # the next check takes away what a killed one left
-            assert installation.json("demo", "--check")["ok"] is True
-        after = rows_of(database)
-        left = {name: count for name, count in after.items() if before.get(name, 0) != count}
-        left.pop("salt", None)  # the day's, for all projects; maintenance deletes it
-        assert left == {}
-        assert installation.json("billing", "push", "--backend", "csv")["pushed"] == 0
+    database = embedded_database
+    installation = Installation(database.dsn, tmp_path)
+    installation.json("account", "create", "acme")
+    before = rows_of(database)
+    if ending is not None:
+        with subprocess.Popen(
+            [*COMMAND, "demo", "--check"], env=installation.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            wait_until(lambda: database.one("SELECT count(*) FROM catchment.event") > 0, "it has stored something")
+            process.send_signal(ending)
+            said, _ = process.communicate(timeout=60)
+            assert process.returncode == (128 + ending if ending is not signal.SIGKILL else -ending)
+            assert b"Traceback" not in said
+    if ending in (None, signal.SIGKILL):  # the next check takes away what a killed one left
+        assert installation.json("demo", "--check")["ok"] is True
+    after = rows_of(database)
+    left = {name: count for name, count in after.items() if before.get(name, 0) != count}
+    left.pop("salt", None)  # the day's, for all projects; maintenance deletes it
+    assert left == {}
+    assert installation.json("billing", "push", "--backend", "csv")["pushed"] == 0
 
 
-def test_an_account_of_this_name_that_is_not_the_demo_s_is_left_alone(server: Server, tmp_path: Path) -> None:
-    with server.copy() as database:
-        installation = Installation(database.dsn, tmp_path)
-        installation.json("account", "create", "demo")
-        for words in (["demo", "--port", "0", "--site-port", "0"], ["demo", "--remove"]):
-            done = installation.run(*words)
-            assert done.returncode == 1
-            assert "demo did not make" in done.stderr or "not made by the demo" in done.stderr
-        assert installation.json("project", "list") == []
+def test_an_account_of_this_name_that_is_not_the_demo_s_is_left_alone(installation: Installation) -> None:
+    installation.json("account", "create", "demo")
+    for words in (["demo", "--port", "0", "--site-port", "0"], ["demo", "--remove"]):
+        done = installation.run(*words)
+        assert done.returncode == 1
+        assert "demo did not make" in done.stderr or "not made by the demo" in done.stderr
+    assert installation.json("project", "list") == []
