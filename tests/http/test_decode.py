@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import re
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -261,3 +262,14 @@ def test_whatever_the_fields_hold_every_event_has_its_outcome(
         kept = [event.data, event.name, event.event_id, event.session_id, event.url, event.page_title, event.user_id]
         text = json.dumps(kept, ensure_ascii=False).encode()  # fails where half a surrogate pair is left
         assert b"\\u0000" not in text
+
+
+def test_a_million_lines_take_no_memory_before_they_are_refused() -> None:
+    body = b"11\n" * 700_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge, match="more than 1000 events"):
+            read_lines(body, Limits())
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
