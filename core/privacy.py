@@ -81,15 +81,17 @@ def anonymize(address: str, mode: Privacy, salt: bytes) -> str | None:
 
 
 def mask(text: str) -> str | None:
-    """Return the address without its last part: IPv4 without the last octet (`81.2.69.0`), IPv6 only the /48. None if
-    it is not an address."""
+    """Return the address without its last part: IPv4 without the last octet (`81.2.69.0`), IPv6 only the /48, or the
+    /40 of an address that holds an IPv4 one (6to4, `2002:5102:4500::`). None if it is not an address."""
     plain = _IPV4.fullmatch(text)
     if plain is not None:
         return f"{plain[1]}.0"
     address = read_address(text)
     if address is None:
         return None
-    dropped = 8 if isinstance(address, IPv4Address) else 80
+    dropped = 8
+    if isinstance(address, IPv6Address):
+        dropped = 80 if address.sixtofour is None else 88
     return str(type(address)(int(address) >> dropped << dropped))
 
 

@@ -35,6 +35,8 @@ addresses = st.ip_addresses().map(str)
         ("::ffff:81.2.69.142", "81.2.69.0"),
         ("::ffff:5102:458e", "81.2.69.0"),
         ("fe80::1%eth0", "fe80::"),
+        ("2002:5102:458e::1", "2002:5102:4500::"),
+        ("64:ff9b::81.2.69.142", "64:ff9b::"),
         (" 81.2.69.142 ", "81.2.69.0"),
     ],
 )
@@ -53,7 +55,8 @@ def test_a_text_that_is_no_address_is_kept_in_no_form(text: str) -> None:
 def test_a_mask_tells_no_more_than_a_network(address: str) -> None:
     read = read_address(address)
     assert read is not None
-    network = ip_network(f"{read}/{24 if read.version == 4 else 48}", strict=False)
+    bits = 24 if read.version == 4 else 40 if getattr(read, "sixtofour", None) else 48
+    network = ip_network(f"{read}/{bits}", strict=False)
     masked = mask(address)
     assert masked == str(network.network_address)
     assert mask(masked) == masked

@@ -234,3 +234,16 @@ async def test_what_is_kept_of_an_address_is_the_project_s_to_say(
     await site.change(privacy=privacy)
     check_receipt(await site.post(site.event(), X_Forwarded_For="198.51.100.1"), "stored")
     assert site.storage.events[0].ip == kept
+
+
+@pytest.mark.parametrize(
+    ("address", "share"),
+    [
+        ("81.2.69.160", "81.2.69.160"),
+        ("::ffff:81.2.69.160", "81.2.69.160"),
+        ("64:ff9b::81.2.69.160", "81.2.69.160"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+    ],
+)
+def test_an_address_is_charged_as_its_subscriber(address: str, share: str) -> None:
+    assert read(address).share == share

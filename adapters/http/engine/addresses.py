@@ -25,6 +25,8 @@ Network = IPv4Network | IPv6Network
 _HOPS = 32
 """So many proxies may stand between a client and this server."""
 _PEERS = 1024
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as a translator hands them on (RFC 6052): all of IPv4 is in one /64."""
 _SHARE_BITS = 64
 """Bits of the network that an IPv6 subscriber has at least. Any address in it is the same subscriber."""
 
@@ -148,4 +150,6 @@ def share_of(address: Address) -> str:
     """Return the share that an address is charged to."""
     if isinstance(address, IPv4Address):
         return str(address)
+    if address in _TRANSLATED:
+        return str(IPv4Address(int(address) & 0xFFFFFFFF))
     return str(IPv6Network((int(address) >> _SHARE_BITS << _SHARE_BITS, _SHARE_BITS)))
