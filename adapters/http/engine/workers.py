@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from .listening import stop_handshakes
+from .logs import RateLimitedLog
 from .pulse import STILL_SECONDS, Pulse
 from .signals import ending
 
@@ -58,6 +59,9 @@ class Workers:
         self._stopping_for = 0.0
         self._pause = _BACKOFF[0]
         self._wakes: tuple[int, int] = (-1, -1)
+        self._missing: list[int] = []
+        """Numbers of workers that could not be forked."""
+        self._warnings = RateLimitedLog()
 
     def run(self) -> int:
         """Run until a signal that ends a server, or until it gives up. Return the exit code."""
@@ -71,10 +75,13 @@ class Workers:
         for number in range(self._count):
             self._fork(number)
         code = 0
-        while self._alive:
+        while self._alive or (self._missing and not self._stopping):
             ended = self._reap()
             if ended is None:
                 self._look()
+                missing, self._missing = self._missing, []
+                for number in missing:
+                    self._fork(number)
                 self._sleep(_LOOK_SECONDS)
                 continue
             pid, status = ended
@@ -150,7 +157,13 @@ class Workers:
         self._pulse.begin(number)
         # A signal between the fork and the new handlers would be taken by the wrong one, or by none.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._handled)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # too many processes, or no memory: this passes
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handled)
+            self._missing.append(number)
+            self._warnings.warn("worker %d can't be started (%s): trying again", number, error.strerror)
+            return
         if pid:
             self._alive[pid] = (number, time.monotonic())
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handled)
@@ -187,5 +200,7 @@ class Workers:
 
 def _how(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
+        number = os.WTERMSIG(status)
+        names = {one.value: one.name for one in signal.Signals}  # those of real time have none
+        return names.get(number, f"signal {number}")
     return f"exit code {os.WEXITSTATUS(status)}"
