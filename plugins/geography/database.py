@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable
@@ -116,7 +117,9 @@ def _open(path: Path) -> Reading:
     """Return a look-up in a copy of the file. The fast reader maps the file into memory. If a mapped file is cut off,
     reading beyond its end kills the process. So the reader gets a private copy, which lives as long as the map. If
     there is no space for a copy, the file is read into memory, and look-ups are slower."""
-    with open(path, "rb") as source:
+    with open(path, "rb", opener=_at_once) as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise OSError("no regular file")
         try:
             with tempfile.NamedTemporaryFile(prefix="catchment-", suffix=".mmdb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
@@ -124,6 +127,11 @@ def _open(path: Path) -> Reading:
                 return _lookup_in(path, copy.name, maxminddb.MODE_AUTO)
         except OSError:
             return _lookup_in(path, path, maxminddb.MODE_MEMORY)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file, and wait for nobody: to open a pipe takes until somebody writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _lookup_in(path: Path, file: str | Path, mode: int) -> Reading:

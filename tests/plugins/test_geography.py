@@ -217,7 +217,15 @@ def turn_into_another_kind(path: Path) -> None:
     write(path, "GeoLite2-ASN", {"autonomous_system_number": 1})
 
 
-@pytest.mark.parametrize("breaks", [truncate, empty, remove, garbage, turn_into_another_kind])
+def turn_into_a_pipe_that_nobody_fills(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+BREAKS = [truncate, empty, remove, garbage, turn_into_another_kind, turn_into_a_pipe_that_nobody_fills]
+
+
+@pytest.mark.parametrize("breaks", BREAKS)
 def test_a_file_that_breaks_while_running(
     city: Path, breaks: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
