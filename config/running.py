@@ -29,6 +29,7 @@ from .database import refuse_shared_sessions
 from .plugins import try_plugins
 from .server import CollectingServer
 from .settings import EMBEDDED, Settings
+from .stderr import never_block_prints
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,10 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def prepare() -> None:
-    """Prepare the process of a server: ignore signals that mean nothing, and raise the limit of open files as far as
-    the system lets it."""
+    """Prepare the process of a server: ignore signals that mean nothing, let nothing that is printed wait for a reader,
+    and raise the limit of open files as far as the system lets it."""
     ignore_others()
+    never_block_prints()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with suppress(OSError, ValueError):  # some systems have a lower bound of their own

@@ -1,14 +1,15 @@
-"""Standard error as a log. If nobody reads the pipe, lines are lost, but never an event."""
+"""Standard error as a log, and what others print. If nobody reads the pipe, lines are lost, but never an event."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import select
 import stat
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 
 class NeverBlocks(logging.StreamHandler[TextIO]):
@@ -45,6 +46,40 @@ class NeverBlocks(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         return
+
+
+class _DropsTheRest(io.RawIOBase):
+    """Writes to a descriptor what it takes at once, and drops the rest."""
+
+    def __init__(self, descriptor: int, shown: int) -> None:
+        self._descriptor = descriptor
+        self._shown = shown
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._shown
+
+    def isatty(self) -> bool:
+        return os.isatty(self._shown)
+
+    def write(self, data: Any) -> int:
+        with contextlib.suppress(OSError):
+            if _takes_more(self._descriptor):
+                os.write(self._descriptor, data)
+        return len(data)
+
+
+def never_block_prints() -> None:
+    """Let `print`, in a plugin perhaps, and Python's own complaints never wait for a pipe that nobody reads."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        descriptor = _own_descriptor(stream)
+        if descriptor is not None and descriptor != stream.fileno():  # a pipe
+            stream.flush()
+            raw: Any = _DropsTheRest(descriptor, stream.fileno())
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace", write_through=True))
 
 
 def _own_descriptor(stream: TextIO | None) -> int | None:

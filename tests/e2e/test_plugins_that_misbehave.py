@@ -27,6 +27,9 @@ def catchment_validate(event):
     if event.name == "blocks":
         print("blocks", file=sys.stderr)
         time.sleep(3600)
+    if event.name == "prints":
+        for _ in range(100):
+            print(1000 * "x")
     if event.name == "exits in a task":
         loop.create_task(leave())
     if event.name == "exits in a callback":
@@ -67,6 +70,13 @@ def test_a_plugin_that_ends_the_event_loop_does_not_end_the_server(
         assert server.post(project.event(event_name=name)).code == "stored"
         assert server.post(project.event()).code == "stored"
         wait_until(lambda: "it goes on" in server.log.read_text(), "the log says it")
+        assert server.stop() == 0
+
+
+def test_a_plugin_that_prints_waits_for_nobody_who_reads_it(misbehaving: Installation, project: Project) -> None:
+    with misbehaving.serving() as server:  # whose standard output is a pipe that nobody reads here
+        assert server.post(project.event(event_name="prints")).code == "stored"
+        assert server.post(project.event()).code == "stored"
         assert server.stop() == 0
 
 
