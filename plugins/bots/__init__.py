@@ -40,10 +40,11 @@ CORRECTIONS: Mapping[str, str | None] = {
 """By expression of the list: the expression to use instead; None: none."""
 
 _ANDROID = re.compile(
-    r"(Mozilla/5\.0 \((?=[^()]*\))(?:Linux|X11|U|Android|Mobile)[^()]*?Android[^;()]*)((?:;[^;()]*)+)\)"
+    r"(Mozilla/5\.0 \((?=[^()]*\))(?>(?:Linux|X11|U|Android|Mobile)[^()]*?Android)[^;()]*+)((?:;[^;()]*+)++)\)"
 )
-"""Looks for the closing bracket first. Without one, each `Android` in a made-up text would start a search."""
-_DEVICE = re.compile(r"; *(?:[^;/]*|[^;]* build/[^;]*)(?=;|$)", re.IGNORECASE)
+"""Looks for the closing bracket first, and only at the first `Android`: each one in a made-up text would start a
+search."""
+_DEVICE = re.compile(r";(?:[^;/]*|[^;]* build/[^;]*)(?=;|$)", re.IGNORECASE)
 _ROBOTS_WORD = re.compile("bot|spider|crawl|compatible", re.IGNORECASE)
 
 
