@@ -169,8 +169,8 @@ RULES = (
         (
             Change(
                 "core/privacy.py",
-                "8 if isinstance(address, IPv4Address) else 80",
-                "8 if isinstance(address, IPv4Address) else 64",
+                "80 if address.sixtofour is None else 88",
+                "64 if address.sixtofour is None else 88",
             ),
         ),
         {"core/test_privacy.py::test_an_address_is_masked[2001:db8:1:2:3:4:5:6-2001:db8:1::]": "2001:db8:1:2::"},
