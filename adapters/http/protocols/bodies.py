@@ -26,8 +26,8 @@ _ENVELOPE = ("projectKey", "sentAt", "events", "losses")
 _KEY_NAMES = ("project_key", "ProjectKey", "projectkey", "project-key", "key", "apiKey", "api_key")
 _ENVELOPE_SPELLINGS = {spelling(name): name for name in _ENVELOPE} | {"key": "projectKey", "batch": "events"}
 _NO_FIELD = "not a field of a batch; it was left out"
-_LINE = re.compile(rb"\S[^\n]*")
-"""A line that is not blank, from its first letter on."""
+_LINE = re.compile(rb"^[^\S\n]*\S[^\n]*", re.MULTILINE)
+"""A line that is not blank."""
 _SERVER_KEY = re.compile(rb'"projectKey"\s*:\s*"(sk_[0-9A-Za-z]{1,77})"')
 
 
