@@ -161,7 +161,7 @@ RULES = (
         "tracker_sends_what_is_too_old",
         "the tracker sends events that the server would date wrong",
         (Change("clients/js/src/outbox.js", "(Date.now() - 258e6)", "(Date.now() - 258e7)"),),
-        {f"{_TOO_OLD}[chromium]": "/before'), ('Waited', "},
+        {f"{_TOO_OLD}[chromium]": "/before'), ('"},
     ),
     Breakage(
         "mask_of_a_64",
