@@ -37,7 +37,7 @@ from .scheduler import FairSemaphore, Job, Scheduler
 from .steps import Passage, StepResult, Visitor, event_steps
 from .submission import Answer, Receipt, Submission
 
-_VERDICTS = (Refusal, Filtered)
+_NOT_ACCEPTED = (Refusal, Filtered)
 _NAMES = 3
 _NAME_CHARACTERS = 120
 
@@ -177,7 +177,7 @@ class Collect:
                 found = step(self, passage)
                 if found is None:
                     continue
-                verdict = found if isinstance(found, _VERDICTS) else await found
+                verdict = found if isinstance(found, _NOT_ACCEPTED) else await found
                 if verdict is not None:
                     break
             receipts.append(_receipt(passage, verdict))
