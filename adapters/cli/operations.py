@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from catchment.core.maintenance import maintain
 from catchment.core.times import period_text
 
 from .context import Context, command
@@ -39,7 +40,7 @@ def add_operations(root: click.Group) -> None:
         output.document({"applied": applied}, words)
 
     @command(root, "maintain")
-    def maintain(context: Context, output: Output) -> None:
+    def maintain_now(context: Context, output: Output) -> None:
         """Do now what servers do every hour, and put events into their month's partition.
 
         Makes partitions three months ahead, forgets ids of over 32 days, and moves events that had to go into the

@@ -11,7 +11,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from catchment.adapters.cli.actions import Management, Tag
+from catchment.adapters.cli.actions import FindingAbout, Management, Tag
 from catchment.adapters.cli.commands import build
 from catchment.adapters.http.tracker.tag import short_path, tag, versioned_path
 from catchment.adapters.memory.losses import MemoryLosses
@@ -51,6 +51,16 @@ class About:
     order: Mapping[str, int] = field(default_factory=lambda: {"a": 2, "b": 1})
     settings: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """`catchment.adapters.cli.actions.FindingAbout`."""
+
+    name: str
+    level: str
+    message: str
+    advice: str = ""
 
 
 @dataclass(slots=True)
@@ -135,6 +145,9 @@ class Commands:
             ),
             About(name="given", distribution=None, version=None, module="given", hooks=("a",)),
         ]
+
+    def check(self) -> Sequence[FindingAbout]:
+        return [Found(name="python", level="ok", message="3.11")]
 
     async def bill(self, backend: str, usages: Sequence[Usage]) -> int:
         if backend != "csv":

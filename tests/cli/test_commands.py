@@ -268,3 +268,22 @@ def test_billing_of_one_period(commands: Commands) -> None:
 def test_billing_by_nobody_is_refused(commands: Commands) -> None:
     used(commands)
     assert "stripe" in commands.refusal("billing", "push", "--backend", "stripe")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [words for words, command in LEAVES.items() if not any(parameter.required for parameter in command.params)],
+    ids=" ".join,
+)
+def test_a_command_that_needs_no_argument_ends_without_a_traceback(commands: Commands, words: tuple[str, ...]) -> None:
+    for option in ([], ["--json"]):
+        result = commands.run(*words, *option)
+        assert result.exception is None or isinstance(result.exception, SystemExit), words
+
+
+def test_maintaining_by_hand_tells_what_was_done(commands: Commands) -> None:
+    commands.maintenance.misplaced = {OCTOBER.date().replace(day=1): 1500}
+    done = commands.json("maintain")
+    assert done == {"partitions": ["event_2026_12"], "ids_forgotten": 1200, "moved": {"2026-10": 1500}}
+    assert commands.json("maintain")["moved"] == {}
+    assert commands.run("maintain").stdout == "made event_2026_12\nforgot 1,200 ids\n"
