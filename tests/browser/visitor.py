@@ -71,11 +71,15 @@ class Visitor:
         return page
 
     async def until_rows(self, count: int, name: str | None = None) -> list[dict[str, Any]]:
-        """The rows, once there are so many. More than that is an error."""
+        """The rows in the order of their ids, once there are so many. More than that is an error.
+
+        The tracker's ids begin with its time. The times of rows are no order for events of two requests: each
+        request's are corrected by its own way through the network.
+        """
 
         async def enough() -> list[dict[str, Any]] | None:
             rows = await asyncio.to_thread(self.collector.rows, name)
-            return rows if len(rows) >= count else None
+            return sorted(rows, key=lambda row: row["event_id"]) if len(rows) >= count else None
 
         rows: list[dict[str, Any]] = await eventually(enough, f"there are {count} rows", ARRIVES)
         assert len(rows) == count, [(row["name"], row["url"]) for row in rows]
