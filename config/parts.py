@@ -150,6 +150,7 @@ def plug_http(
         clients=clients,
         clock=parts.clock,
         metrics=metrics,
+        rates=protocol_runner.rates,
         receive_bytes=settings.http.receive_bytes,
     )
     return Http(

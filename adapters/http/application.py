@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 
+from catchment.core.collecting.steps import rate_limited
 from catchment.core.ports import Clock
 from catchment.core.refusals import Reason, Refusal
 
@@ -17,6 +18,7 @@ from .engine.exchange import Engine
 from .engine.logs import log_fault
 from .engine.message import Cors, Request, Response, Route, Routes
 from .operations.metrics import Metrics
+from .request_rates import RequestRates
 
 _CORS = Cors()
 """For paths that do not exist: their answers are readable too."""
@@ -37,8 +39,18 @@ class PlainHeaders(dict[str, str]):
 class Application(Engine):
     """Answers requests by a table of routes."""
 
-    def __init__(self, routes: Routes, *, clients: Clients, clock: Clock, metrics: Metrics, receive_bytes: int) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        *,
+        clients: Clients,
+        clock: Clock,
+        metrics: Metrics,
+        rates: RequestRates,
+        receive_bytes: int,
+    ) -> None:
         super().__init__(clients=clients, clock=clock, receive_bytes=receive_bytes)
+        self._rates = rates
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._patterns = [(_pattern(path), methods) for path, methods in routes.items() if "{" in path]
         self._metrics = metrics
@@ -55,6 +67,10 @@ class Application(Engine):
 
     async def respond(self, request: Request) -> Response:
         route = request.route
+        wait = self._charge(request)
+        if wait is not None:
+            await self._rates.slow_down(request)
+            return problem(rate_limited(wait), request)
         if request.method == "OPTIONS":
             return Response(204, headers=self._preflight(request))
         if route is None:
@@ -66,6 +82,13 @@ class Application(Engine):
         except (Exception, asyncio.CancelledError) as error:  # the sender is told to send again, with the same ids
             log_fault(request, error)
             return self._refuse(request, Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5))
+
+    def _charge(self, request: Request) -> int | None:
+        """Charge the address, unless the handler does it. Return the seconds to wait if it is over its rate."""
+        route = request.route
+        if route is not None and (route.charges or (route.free_for is not None and route.free_for(request))):
+            return None
+        return self._rates.charge(request)
 
     def _preflight(self, request: Request) -> tuple[tuple[str, str], ...]:
         """Return the headers of the answer to a CORS preflight."""

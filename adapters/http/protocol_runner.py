@@ -6,7 +6,6 @@ charges the client's address, unpacks the body within bounds, schedules batches,
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -31,6 +30,7 @@ from .operations.metrics import Metrics
 from .protocols.decode import MOST_PACKED, count_values, said_size, unpack
 from .protocols.not_readable import NotReadable, Refused, TooLarge
 from .protocols.wire_protocol import Sent, WireProtocol
+from .request_rates import RequestRates
 
 _NO_MEMORY = "too many bodies are being received"
 _NOT_READ = "The body was not read, and nothing of it was stored: {}. Send it again as it is."
@@ -38,9 +38,6 @@ _VALUE_BYTES = 100
 """The memory that a JSON value takes, about: an empty object and its place in an array take 88 bytes."""
 _SMALL = 64 * 1024
 """A batch that unpacks to more is a large one, which small ones overtake."""
-_LATEST = 1.0
-"""Seconds that a sender over its rate waits for its answer, at most."""
-_REFUSED_A_SECOND = 250
 
 
 class ProtocolRunner:
@@ -60,7 +57,7 @@ class ProtocolRunner:
         self._deadline = deadline
         self._metrics = metrics
         self._watch = watch
-        self._waiting_refusals = 0
+        self.rates = RequestRates(collect.rate_limiter)
         self._warnings = RateLimitedLog()
 
     def routes(self, protocols: Iterable[WireProtocol]) -> Routes:
@@ -74,26 +71,28 @@ class ProtocolRunner:
                     label=path,
                     cors=protocol.cors,
                     refuse=protocol.refuse,
+                    charges=True,
                 )
                 table.setdefault(path, {}).update(dict.fromkeys(protocol.methods, route))
         return table
 
     async def answer(self, protocol: WireProtocol, request: Request) -> Response:
         """Return the answer to a request in this protocol."""
-        at_once = protocol.answer_at_once(request)
-        if at_once is not None:
-            return at_once
         dry_run = protocol.dry_run(request)
         charge = Charge(self._collect.rate_limiter, request.client.share)
         try:
             await self._enter(protocol, request, charge)
+            at_once = protocol.answer_at_once(request)
+            if at_once is not None:
+                return at_once
             job = self._job(request, charge) if protocol.scheduled else None
             sent = await self._read(protocol, request, charge, job)
         except NotReadable as error:
             answer = Answer(refusal=error.refusal)
         else:
             answer = await self._collected(request, sent, protocol.key(request) or sent.key, dry_run, charge, job)
-        await self._delay_refusal(request, answer)
+        if answer.refusal is not None and answer.refusal.reason is Reason.RATE_LIMITED:
+            await self.rates.slow_down(request)
         self._count(answer, dry_run)
         if self._watch is not None:
             self._watch(answer, dry_run)
@@ -114,19 +113,6 @@ class ProtocolRunner:
             if isinstance(access, Access):
                 return
         raise Refused(rate_limited(wait))
-
-    async def _delay_refusal(self, request: Request, answer: Answer) -> None:
-        """Let a sender over its rate wait for its refusal, longer if there are many: a sender without pauses would keep
-        the server busy with refusals."""
-        if answer.refusal is None or answer.refusal.reason is not Reason.RATE_LIMITED:
-            return
-        request.body = b""
-        request.memory.release()
-        self._waiting_refusals += 1
-        try:
-            await asyncio.sleep(min(_LATEST, self._waiting_refusals / _REFUSED_A_SECOND))
-        finally:
-            self._waiting_refusals -= 1
 
     async def _judge_key(self, key: str, charge: Charge) -> Access | Refusal:
         try:

@@ -23,14 +23,15 @@ def wire_protocols(limits: Limits) -> tuple[WireProtocol, ...]:
 
 def routes(protocol_runner: ProtocolRunner, operations: Operations, tracker: Tracker, limits: Limits) -> Routes:
     """Return all routes of a server."""
+    operators = operations.asked_by_operator
     return {
         **protocol_runner.routes(wire_protocols(limits)),
         "/catchment.js": {"GET": Route(tracker.short, cache=FOR_NOW)},
         "/catchment.plus.js": {"GET": Route(tracker.short, cache=FOR_NOW)},
         **{path: {"GET": Route(tracker.versioned, label=path, cache=FOR_GOOD)} for path in _VERSIONED},
         "/": {"GET": Route(front.page)},
-        "/healthz": {"GET": Route(operations.healthz)},
-        "/readyz": {"GET": Route(operations.readyz)},
-        "/metrics": {"GET": Route(operations.metrics, allowed=operations.asked_by_operator)},
+        "/healthz": {"GET": Route(operations.healthz, free_for=operators)},
+        "/readyz": {"GET": Route(operations.readyz, free_for=operators)},
+        "/metrics": {"GET": Route(operations.metrics, free_for=operators, allowed=operators)},
         "/openapi.json": {"GET": Route(operations.openapi)},
     }

@@ -75,6 +75,49 @@ async def test_rubbish_is_charged_to_the_address_and_never_to_the_key(make_site:
     check_problem(await post(site, site.event(), "/v1/events", address="2.2.2.2"), 429, "rate_limited")
 
 
+WITHOUT_EVENTS = [
+    ("GET", "/"),
+    ("GET", "/openapi.json"),
+    ("GET", "/catchment.js"),
+    ("GET", "/healthz"),
+    ("GET", "/nothing"),
+    ("HEAD", "/v1/pixel.gif"),
+    ("DELETE", "/v1/events"),
+    ("OPTIONS", "/v1/batch"),
+    ("OPTIONS", "/nothing"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), WITHOUT_EVENTS)
+async def test_a_request_without_events_costs_its_address_one(make_site: MakeSite, method: str, path: str) -> None:
+    site = await limited(make_site, rate_per_address=2)
+
+    async def ask(address: str) -> Answer:
+        return await site.ask(method, path, headers={"X-Forwarded-For": address})
+
+    usual = await ask("2.2.2.2")
+    for _ in range(20):
+        assert (await ask("81.2.69.142")).status == usual.status
+    over = await ask("81.2.69.142")
+    if path == "/v1/pixel.gif":  # a picture, whatever became of it
+        assert over.headers["X-Catchment-Reason"] == "rate_limited"
+    elif method != "HEAD":
+        check_problem(over, 429, "rate_limited")
+    check_problem(await post(site, [site.event()], "/v1/batch"), 429, "rate_limited")
+    assert (await ask("2.2.2.2")).status == usual.status
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_operators_probes_cost_nothing(make_site: MakeSite, path: str) -> None:
+    site = await limited(make_site, rate_per_address=1)
+    for _ in range(15):
+        assert (await site.ask("GET", path)).status == 200
+    for _ in range(10):
+        await site.ask("GET", "/nothing")
+    assert (await site.ask("GET", "/nothing")).status == 429
+    assert (await site.ask("GET", path)).status == 200
+
+
 async def test_a_stranger_can_not_lock_a_key(make_site: MakeSite) -> None:
     site = await limited(make_site, rate_per_key=1)
     for _ in range(5):

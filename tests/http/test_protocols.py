@@ -44,6 +44,7 @@ async def capturing(site: Site, protocol: type[Capture] | type[Beacon] = Capture
         clients=site.http.clients,
         clock=site.clock,
         metrics=site.metrics,
+        rates=site.protocol_runner.rates,
         receive_bytes=site.receive_bytes,
     )
     sockets = bind("127.0.0.1", 0)

@@ -71,6 +71,7 @@ LOOPS: dict[str, tuple[int, Request]] = {
     ),
     "blanks": (60, lambda key: _BLANKS),
     "numbers out of range, as dry runs": (60, _numbers),
+    "requests without events": (200, lambda key: b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"),
     "keys that nobody has": (200, lambda key: _post("/v1/events", b'{"projectKey":"%s"}' % _key().encode())),
     "long keys": (20, lambda key: _long_key()),
     "long fields and headers": (20, _long_fields),

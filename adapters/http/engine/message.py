@@ -92,6 +92,10 @@ class Route:
     allowed: Callable[[Request], bool] | None = None
     """Return True if the sender may use the route. Everybody else gets the 404 of a path that does not exist. None:
     everybody may."""
+    charges: bool = False
+    """True if the handler charges the address itself. Any other request costs its address one event."""
+    free_for: Callable[[Request], bool] | None = None
+    """Return True if the sender is not charged. None: everybody is."""
     refuse: Callable[[Request, Refusal, int], Response] | None = None
     """Write a refusal that the handler could not write itself, with this status (0: the usual one of its reason): the
     body came too slowly, or the handler failed. None: a problem document."""

@@ -79,8 +79,7 @@ class WireProtocol(ABC):
         return self.write(request, Answer(refusal=refusal))
 
     def answer_at_once(self, request: Request) -> Response | None:
-        """Return an answer that needs no events; None: go on and collect. `HEAD` never stores (RFC 9110, 9.2.1).
-        Nobody is charged for this answer, so it does no work."""
+        """Return an answer that needs no events; None: go on and collect. `HEAD` never stores (RFC 9110, 9.2.1)."""
         return Response(204) if request.method == "HEAD" else None
 
     def key(self, request: Request) -> str | None:
