@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 
-from catchment.core.collecting.steps import rate_limited
+from catchment.core.collecting.admission import rate_limited
 from catchment.core.ports import Clock
 from catchment.core.refusals import Reason, Refusal
 
