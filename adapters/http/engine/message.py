@@ -93,7 +93,7 @@ class Route:
     """Return True if the sender may use the route. Everybody else gets the 404 of a path that does not exist. None:
     everybody may."""
     charges: bool = False
-    """True if the handler charges the address itself. Any other request costs its address one event."""
+    """True if the handler charges the address itself. Any other request is charged by `RequestRates`."""
     free_for: Callable[[Request], bool] | None = None
     """Return True if the sender is not charged. None: everybody is."""
     refuse: Callable[[Request, Refusal, int], Response] | None = None
