@@ -25,8 +25,15 @@ _AT_ONCE = 10_000
 """Rows that one statement deletes at most."""
 
 
+_LOCK = "catchment maintenance"
+
+
 class Busy(Unavailable):
-    """Another session does the maintenance."""
+    """Another session has the lock of the maintenance. `foreign` if it is a session of another role."""
+
+    def __init__(self, holder: str, *, foreign: bool) -> None:
+        super().__init__(f"{holder} does the maintenance at this moment: try again when it has ended")
+        self.foreign = foreign
 
 
 class PostgresMaintenance:
@@ -74,8 +81,9 @@ class PostgresMaintenance:
                 done = await self.once()
                 if done.misplaced:
                     log.warning("%d months are in the default partition: run `catchment maintain`", len(done.misplaced))
-            except Busy:
-                pass
+            except Busy as busy:
+                if busy.foreign:  # as a rule it is another server of ours
+                    log.warning("maintenance is tried again in an hour: %s", busy)
             except DatabaseError as error:
                 log.warning(
                     "maintenance failed, and is tried again in an hour; `catchment maintain` does it by hand: %s", error
@@ -127,13 +135,20 @@ class PostgresMaintenance:
         try:
             async with self._link.one_session():
                 until = self._clock.monotonic() + self._wait
-                while not (await self._link.run("maintenance_lock"))[0][0]:
+                while not (await self._link.run("try_lock", name=_LOCK))[0][0]:
                     if self._clock.monotonic() >= until:
-                        raise Busy("another session does the maintenance at this moment: try again when it has ended")
+                        raise await self._busy()
                     await asyncio.sleep(_LOOK_SECONDS)
                 yield self._link
         finally:
             self._link.drop()
+
+    async def _busy(self) -> Busy:
+        holders = await self._link.run("lock_holder", name=_LOCK)
+        if not holders:  # it has just ended
+            return Busy("another session", foreign=False)
+        ((role, process, foreign),) = holders
+        return Busy(f"the process {process} of the role {role}", foreign=foreign)
 
     async def place(self, month: date) -> int:
         """Move a month's events out of the default partition, and return how many. Writers wait for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from datetime import date
@@ -17,6 +18,9 @@ from catchment.core.errors import Invalid, Unavailable
 from catchment.core.maintenance import MONTHS_AHEAD
 
 from .schema import connect, open_session
+
+log = logging.getLogger(__name__)
+_LOCK = "catchment migrate"
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]
@@ -56,6 +60,14 @@ def _check(cursor: Any) -> None:
         )
 
 
+def _lock(cursor: Any) -> None:
+    """Take the lock of migrations, however long another session has it."""
+    cursor.execute(sql.query("lock_holder"), {"name": _LOCK})
+    if (row := cursor.fetchone()) is not None:
+        log.warning("waiting for the process %d of the role %s, which has the lock of migrations", row[1], row[0])
+    cursor.execute(sql.query("migrate_lock"), {"name": _LOCK})
+
+
 def migrate(dsn: str, today: date | None = None, said: Callable[[str], None] = lambda _: None) -> list[str]:
     """Apply the missing migrations, each in a transaction, and make the partitions from `today` on. Return the names of
     the migrations that were applied.
@@ -65,7 +77,7 @@ def migrate(dsn: str, today: date | None = None, said: Callable[[str], None] = l
     """
     with closing(connect(dsn)) as connection, connection.cursor() as cursor:
         _check(cursor)
-        cursor.execute(sql.query("migrate_lock"))
+        _lock(cursor)
         cursor.execute(sql.query("make_schema"))
         backend = _Backend(dsn)
         with closing(backend.connection):

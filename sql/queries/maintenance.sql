@@ -1,7 +1,3 @@
--- name: maintenance_lock
--- Take the lock of the maintenance, until the end of the session; false if another session has it.
-SELECT pg_try_advisory_lock(hashtext('catchment maintenance'))
-
 -- name: has_partition
 -- True if the month of a day has its partition.
 SELECT to_regclass('catchment.event_' || to_char(catchment.today(%(today)s), 'YYYY_MM')) IS NOT NULL

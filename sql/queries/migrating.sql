@@ -9,7 +9,7 @@ SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '
 
 -- name: migrate_lock
 -- Take the lock of migrations, until the end of the session: one at a time.
-SELECT pg_advisory_lock(hashtext('catchment migrate'))
+SELECT pg_advisory_lock(hashtext(%(name)s))
 
 -- name: encoding
 -- Return how this database stores text.

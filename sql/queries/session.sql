@@ -64,3 +64,12 @@ SELECT pg_try_advisory_lock(hashtext(%(name)s))
 -- name: let_go
 -- Release all locks of this session.
 SELECT pg_advisory_unlock_all()
+
+-- name: lock_holder
+-- Return the role and the process that have the lock of this name, and whether that is another role. Any role that may
+-- connect to this database can take it.
+SELECT usename, pid, usename <> session_user
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pg_locks.database = pg_stat_activity.datid
+  AND datname = current_database() AND (classid::bigint << 32) | objid::bigint = hashtext(%(name)s)
+LIMIT 1

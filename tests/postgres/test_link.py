@@ -277,7 +277,7 @@ async def test_what_needs_one_session_does_not_go_on_in_another(database: Databa
 
     async def interrupted(link: Link, within_transaction: bool) -> None:
         async with link.one_session():
-            await link.run("maintenance_lock")
+            await link.run("try_lock", name="catchment maintenance")
             terminate(database)
             await eventually(lambda: not link.connected, "the end is noticed")
             if within_transaction:
@@ -298,7 +298,7 @@ async def test_what_one_session_locked_is_let_go_at_its_end(database: Database) 
     async with open_link(database) as link, open_link(database) as other:
         for one in (link, other, link):
             async with one.one_session():
-                assert await one.run("maintenance_lock") == [(True,)]
+                assert await one.run("try_lock", name="catchment maintenance") == [(True,)]
 
 
 async def test_patience_is_for_one_transaction(database: Database) -> None:

@@ -258,7 +258,7 @@ async def test_of_several_servers_one_does_it(database: Database) -> None:
 async def test_by_hand_one_waits_for_another(database: Database) -> None:
     async with open_link(database) as link, open_link(database, "other") as other:
         async with other.one_session():
-            assert await other.run("maintenance_lock") == [(True,)]
+            assert await other.run("try_lock", name="catchment maintenance") == [(True,)]
             by_hand = asyncio.create_task(PostgresMaintenance(link, SystemClock(), wait=30).once())
             await eventually(lambda: sessions(database, "test") == 1, "it waits")
         assert isinstance(await by_hand, MaintenanceResult)

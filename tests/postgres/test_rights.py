@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -11,7 +13,7 @@ import psycopg2
 import pytest
 
 from catchment.adapters.memory.parts import ToldClock
-from catchment.adapters.postgres.maintenance import PostgresMaintenance
+from catchment.adapters.postgres.maintenance import Busy, PostgresMaintenance
 from catchment.adapters.postgres.migrate import migrate
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
@@ -24,6 +26,7 @@ from catchment.core.project import Account, KeyKind, Project, Window
 from ..support.database import TODAY, Database, Server
 from ..support.events import NOON, an_event, an_id, events, kind_quota, project_quota
 from ..support.storage import Storage, open_link, open_links, postgres_storage
+from ..support.waiting import eventually
 
 PLAIN, MALLORY = "catchment_server", "catchment_mallory"
 RUNNING = Path(__file__).resolve().parents[2] / "docs" / "running.md"
@@ -218,6 +221,36 @@ async def test_changes_are_announced_whatever_the_role_says(database: Database, 
 
 
 # migrating
+
+
+@contextlib.contextmanager
+def holding(database: Database, lock: str) -> Iterator[None]:
+    """Let a session of this role have one of our locks, as any role can."""
+    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (lock,))
+        yield
+
+
+@pytest.mark.gen_test
+async def test_a_role_that_keeps_the_maintenance_waiting_is_named(plain: Database, mallory: Database) -> None:
+    async with open_link(plain, "maintenance") as link:
+        maintenance = PostgresMaintenance(link, ToldClock())
+        with holding(mallory, "catchment maintenance"), pytest.raises(Busy, match=f"of the role {MALLORY}") as raised:
+            await maintenance.once()
+        assert raised.value.foreign
+        with holding(plain, "catchment maintenance"), pytest.raises(Busy, match=f"of the role {PLAIN}") as raised:
+            await maintenance.once()
+        assert not raised.value.foreign
+
+
+@pytest.mark.gen_test
+async def test_a_role_that_keeps_a_migration_waiting_is_named(
+    database: Database, mallory: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    with holding(mallory, "catchment migrate"):
+        migrating = asyncio.create_task(asyncio.to_thread(migrate, database.dsn, TODAY))
+        await eventually(lambda: f"of the role {MALLORY}" in caplog.text, "it says what it waits for")
+    assert await migrating == []
 
 
 def test_a_database_that_can_not_hold_every_text_is_refused(server: Server) -> None:
