@@ -100,6 +100,16 @@ def number(least: float, most: float | None = None) -> fields.Float:
     return Number(validate=_within(least, most))
 
 
+def rate() -> fields.Float:
+    """A number a second; 0 is no limit."""
+    return Number(validate=_check_rate)
+
+
+def _check_rate(value: float) -> None:
+    if value != 0 and not 0.001 <= value <= 1e9:
+        raise ValidationError("expected 0 (no limit), or a number from 0.001 to 1,000,000,000")
+
+
 def seconds(least: float = 0.1, most: float = 600) -> fields.Float:
     """A number of seconds."""
     return Number(

@@ -30,6 +30,7 @@ from .fields import (
     check_host,
     check_public_url,
     number,
+    rate,
     seconds,
     whole,
 )
@@ -190,6 +191,14 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
+_TEN_YEARS = 10 * 365 * 86400
+_MOST_OF = {
+    **dict.fromkeys(("event_id", "loss_id", "loss_reason"), 500),  # a row of an index of PostgreSQL's holds no more
+    "json_depth": 500,  # Python's own stack ends at a thousand
+    "data_depth": 100,
+    **dict.fromkeys(("browser_past", "future"), _TEN_YEARS),  # no calendar reaches further than the year 9999
+}
+"""The greatest values of limits; all others may be as large as a number of 31 bits."""
 _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
     "database": {
         "url": fields.String(validate=check_database_url),
@@ -217,10 +226,10 @@ _FIELDS: dict[str, dict[str, fields.Field[Any]]] = {
         "group_bytes": whole(1),
     },
     "limits": {
-        **{name: whole(1) for name in Limits().by_name()},
-        "rate_per_key": number(0),
-        "rate_per_address": number(0),
-        "burst_per_address": number(0),
+        **{name: whole(1, _MOST_OF.get(name, 2**31 - 1)) for name in Limits().by_name()},
+        "rate_per_key": rate(),
+        "rate_per_address": rate(),
+        "burst_per_address": number(0, 1e9),
     },
     "log": {"level": fields.String(validate=validate.OneOf(["debug", "info", "warning", "error"]))},
 }
