@@ -9,6 +9,7 @@ from email.utils import formatdate
 from functools import lru_cache
 
 from catchment.core.collecting.admission import rate_limited
+from catchment.core.errors import Fault
 from catchment.core.ports import Clock
 from catchment.core.refusals import Reason, Refusal
 
@@ -80,8 +81,9 @@ class Application(Engine):
         try:
             return await route.handler(request)
         except (Exception, asyncio.CancelledError) as error:  # the sender is told to send again, with the same ids
+            ids = error.event_ids if isinstance(error, Fault) else ()
             log_fault(request, error)
-            return self._refuse(request, Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5))
+            return self._refuse(request, Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5, event_ids=ids))
 
     def _charge(self, request: Request) -> int | None:
         """Charge the address, unless the handler does it. Return the seconds to wait if it is over its rate."""
@@ -128,7 +130,7 @@ class Application(Engine):
                 return request.route.refuse(request, refusal, status)
             except Exception as error:  # the protocol cannot write its own refusal
                 log_fault(request, error)
-        return problem(refusal, request, status=status)
+        return problem(refusal, request, status=status, batch=len(refusal.event_ids) > 1)
 
     def _no_route(self, request: Request) -> Response:
         methods = self._methods(request.path)

@@ -77,7 +77,7 @@ class ProtocolRunner:
         return table
 
     async def answer(self, protocol: WireProtocol, request: Request) -> Response:
-        """Return the answer to a request in this protocol."""
+        """Return the answer to a request in this protocol. Raise `Fault` if the protocol can't write it."""
         dry_run = protocol.dry_run(request)
         charge = Charge(self._collect.rate_limiter, request.client.share)
         try:
@@ -96,7 +96,10 @@ class ProtocolRunner:
         self._count(answer, dry_run)
         if self._watch is not None:
             self._watch(answer, dry_run)
-        return protocol.write(request, answer)
+        try:
+            return protocol.write(request, answer)
+        except Exception as error:  # events may be stored: the sender is told their ids
+            raise Fault(tuple(receipt.event_id for receipt in answer.receipts if receipt.event_id)) from error
 
     async def _enter(self, protocol: WireProtocol, request: Request, charge: Charge) -> None:
         """Charge the address for a request before anything is done with its body. Raise `Refused` if the address is
@@ -211,7 +214,7 @@ class ProtocolRunner:
         try:
             answer = await self._collect(submission, job=job, on_checked=request.memory.release)
         except Fault as fault:  # the sender is told to send again, with the same ids
-            log_fault(request, fault.__cause__ or fault)
+            log_fault(request, fault)
             return Answer(refusal=Refusal(reason=Reason.COMMIT_UNKNOWN, retry_after=5, event_ids=fault.event_ids))
         answer.warnings = sent.warnings
         if answer.losses is not None:

@@ -218,8 +218,11 @@ async def test_a_protocol_that_cannot_write_leaves_no_sender_without_an_answer(
 ) -> None:
     async with capturing(site, Broken) as application:
         answer = await capture(site, form(event()), "/broken/shop")
+        two = await capture(site, form(event(), event()), "/broken/shop")
         assert application.in_flight == 0
     assert (answer.status, answer.json["code"], answer.headers["Retry-After"]) == (503, "commit_unknown", "5")
+    # they are stored: the sender learns the ids that make them duplicates
+    assert [answer.json["event_id"], *two.json["event_ids"]] == [one.event_id for one in site.storage.events]
     assert "RuntimeError" in caplog.text
     assert SECRET not in caplog.text
 

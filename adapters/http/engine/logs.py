@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from catchment.core.errors import Fault
+
 from .message import Request
 
 log = logging.getLogger(__name__)
@@ -16,6 +18,8 @@ _SECONDS = 60.0
 def log_fault(request: Request, error: BaseException) -> None:
     """Log where a request failed by a fault of ours. The error's text is left out: it may hold an event."""
     where = []
+    if isinstance(error, Fault):
+        error = error.__cause__ or error
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
