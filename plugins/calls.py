@@ -10,6 +10,7 @@ from typing import Any
 
 from catchment.core.outcomes import EventWarning, WarningCode
 
+from .interrupting import TooLong, interrupted_after
 from .loading import Plugins
 
 logger = logging.getLogger("catchment.plugins")
@@ -68,6 +69,19 @@ async def outcome_of(function: Callable[[Any], Any], argument: object) -> tuple[
 async def finished(result: Any) -> Any:
     """Return the result, awaited if it can be."""
     return await result if inspect.isawaitable(result) else result
+
+
+async def finished_within(seconds: float, function: Callable[[Any], Any], argument: object) -> None:
+    """Call a function that may be asynchronous. Raise `TooLong` if it does not return in time."""
+    with interrupted_after(seconds):
+        result = function(argument)
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            await finished(result)
+    except TimeoutError as error:
+        if limit.expired():
+            raise TooLong from error
+        raise
 
 
 def pass_cancellation(error: BaseException) -> None:

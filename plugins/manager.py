@@ -38,7 +38,7 @@ from catchment.core.outcomes import EventWarning, Filtered
 from catchment.core.refusals import Reason, Refusal
 from catchment.core.times import period_text
 
-from .calls import Call, calls_of, finished, line_of, outcome_of, pass_cancellation
+from .calls import Call, calls_of, finished, finished_within, line_of, outcome_of, pass_cancellation
 from .errors import BillingFailed, PluginErrors, UnknownBackend
 from .failures import Failures
 from .hooks import Filter, Refuse
@@ -46,6 +46,8 @@ from .interrupting import TooLong, interrupted_after
 from .loading import Plugins, hook_names
 from .results import BadResult, check_agent, check_enrichment, check_place, copy_json
 
+CONFIGURE = 60.0
+"""Seconds in which a plugin must start."""
 BUDGET = 0.5
 """Seconds that one call may take."""
 OVERRUNS = 3
@@ -105,10 +107,15 @@ class PluginExtensions:
     # The start, and commands
 
     async def configure(
-        self, settings: Mapping[str, Mapping[str, Any]], *, only: Collection[str] | None = None
+        self,
+        settings: Mapping[str, Mapping[str, Any]],
+        *,
+        only: Collection[str] | None = None,
+        within: float = CONFIGURE,
     ) -> None:
-        """Give every plugin, or `only` the named ones, its own section. If a plugin can't work with it, or no plugin
-        takes a section, close the other plugins and raise `PluginErrors` with a line for each mistake."""
+        """Give every plugin, or `only` the named ones, its own section. If a plugin can't work with it, does not return
+        `within` seconds, or if no plugin takes a section, close the other plugins and raise `PluginErrors` with a line
+        for each mistake."""
         errors = []
         raised: list[BaseException] = []
         failed = set()
@@ -123,7 +130,7 @@ class PluginExtensions:
             if only is not None and call.plugin not in only:
                 continue
             try:
-                await finished(call.function(settings.get(call.plugin, {})))
+                await finished_within(within, call.function, settings.get(call.plugin, {}))
             except BaseException as error:
                 pass_cancellation(error)
                 failed.add(call.plugin)
@@ -132,7 +139,10 @@ class PluginExtensions:
                     errors.append(f"plugins.{call.plugin}: {line_of(error)}")
                     continue
                 self.failures.note(call.plugin, call.hook, type(error).__qualname__, error)
-                errors.append(f"plugins.{call.plugin}: failed to start: {type(error).__name__}: {line_of(error)}")
+                why = f"{type(error).__name__}: {line_of(error)}"
+                if isinstance(error, TooLong):
+                    why = f"it did not return within {within:g} s"
+                errors.append(f"plugins.{call.plugin}: failed to start: {why}")
         self._started = {name for name in self.plugins.loaded if only is None or name in only} - failed
         if errors:
             await self.close()

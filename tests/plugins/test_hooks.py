@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,6 +66,28 @@ def test_hook_configure_shows_all_errors_at_once() -> None:
         "plugins.bug: failed to start: KeyError: 'size'",
         "plugins.paint: colour is not one of its settings; it takes color",
     )
+
+
+def test_hook_configure_says_which_plugin_does_not_return() -> None:
+    async def waits_for_nobody(settings: Mapping[str, Any]) -> None:
+        await asyncio.Event().wait()
+
+    def sleeps(settings: Mapping[str, Any]) -> None:
+        time.sleep(3600)
+
+    async def fails(settings: Mapping[str, Any]) -> None:
+        raise TimeoutError("no answer from the registry")
+
+    all_of_them = extensions(
+        {"a": plugin(configure=waits_for_nobody), "b": plugin(configure=sleeps), "c": plugin(configure=fails)}
+    )
+    with pytest.raises(PluginErrors) as caught:
+        run(all_of_them.configure({}, within=0.1))
+    assert sorted(caught.value.errors) == [
+        "plugins.a: failed to start: it did not return within 0.1 s",
+        "plugins.b: failed to start: it did not return within 0.1 s",
+        "plugins.c: failed to start: TimeoutError: no answer from the registry",
+    ]
 
 
 def test_hook_configure_only_of_those_named() -> None:
