@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from catchment.adapters.http.engine.logs import RateLimitedLog
 from catchment.adapters.http.engine.server import ConnectionLimits, Server
 from catchment.adapters.http.operations.metrics import Metrics
 from catchment.adapters.postgres.errors import Failure
@@ -17,7 +18,7 @@ from catchment.adapters.system.ids import SystemIds
 from catchment.core.collecting.submission import Answer
 from catchment.core.errors import Invalid, Unavailable
 from catchment.core.ports import Clock
-from catchment.core.tasks import end
+from catchment.core.tasks import end, regularly
 
 from .database import Database
 from .health import Health
@@ -28,6 +29,7 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 _QUIET_GRACE = 0.5
+_BEAT_SECONDS = 1.0
 _SURVEY_SECONDS = 60.0
 
 
@@ -65,6 +67,8 @@ class CollectingServer:
         self.health = Health(self.database, self.http, self.extensions)
         self._told_failures: dict[tuple[str, str], int] = {}
         self._upkeep: list[asyncio.Task[None]] = []
+        self._beaten_at = 0.0
+        self._warnings = RateLimitedLog()
 
     async def _readiness(self) -> tuple[bool, dict[str, Any]]:
         return self.health.render()
@@ -105,9 +109,10 @@ class CollectingServer:
         except BaseException:
             await self.extensions.close()
             raise
+        self._beaten_at = loop.time()
         self._upkeep = [
-            loop.create_task(self._beat(), name="pulse"),
-            loop.create_task(self._survey_regularly(), name="survey"),
+            loop.create_task(regularly(self._beat, _BEAT_SECONDS, failed=self._warn), name="pulse"),
+            loop.create_task(regularly(self.database.survey, _SURVEY_SECONDS, failed=self._warn), name="survey"),
         ]
 
     async def close(self) -> None:
@@ -120,20 +125,17 @@ class CollectingServer:
         self.database.drop()
         self.metrics.flush()
 
-    async def _survey_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(_SURVEY_SECONDS)
-            await self.database.survey()
+    def _warn(self, error: Exception) -> None:
+        self._warnings.warn("upkeep failed, and goes on: %s", type(error).__name__)
 
     async def _beat(self) -> None:
-        """Once a second, set the gauges, hand over the counts, and measure how late the event loop is."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + 1.0
-            await asyncio.sleep(1.0)
-            self.health.lag = max(0.0, loop.time() - due)
-            self._measure()
-            await self._revive_database()
+        """Set the gauges, hand over the counts, and measure how late the event loop is."""
+        now = asyncio.get_running_loop().time()
+        self.health.lag = max(0.0, now - self._beaten_at - _BEAT_SECONDS)
+        self._beaten_at = now
+        self._measure()
+        await self._revive_database()
+        self._beaten_at = asyncio.get_running_loop().time()
 
     def _measure(self) -> None:
         sink = self.database.sink

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 
-from catchment.core.tasks import end
+from catchment.core.tasks import end, regularly
 
 from .errors import DatabaseError
 from .link import Links
@@ -35,7 +35,9 @@ class KeyUses:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="key uses")
+        self._task = asyncio.get_running_loop().create_task(
+            regularly(self.flush, self._every, failed=_warn), name="key uses"
+        )
 
     async def close(self) -> None:
         """Writes down what was gathered, as far as the database answers."""
@@ -43,11 +45,6 @@ class KeyUses:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_SECONDS):
                 await self.flush()
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._every)
-            await self.flush()
 
     async def flush(self) -> None:
         """Writes down what was gathered. What can't be written is kept for the next time, up to a bound."""
@@ -61,3 +58,7 @@ class KeyUses:
             log.debug("when keys were used was not written down: %s", error)
         finally:
             self._gathered.update(gathered[: max(0, _MOST - len(self._gathered))])
+
+
+def _warn(error: Exception) -> None:
+    log.warning("when keys were used was not written down: %s", type(error).__name__)

@@ -84,9 +84,10 @@ class PostgresMaintenance:
             except Busy as busy:
                 if busy.foreign:  # as a rule it is another server of ours
                     log.warning("maintenance is tried again in an hour: %s", busy)
-            except DatabaseError as error:
+            except Exception as error:  # the next hour must come
                 log.warning(
-                    "maintenance failed, and is tried again in an hour; `catchment maintain` does it by hand: %s", error
+                    "maintenance failed, and is tried again in an hour; `catchment maintain` does it by hand: %s",
+                    error if isinstance(error, Unavailable) else type(error).__name__,
                 )
             await asyncio.sleep(_EVERY_SECONDS)
 

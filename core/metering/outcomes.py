@@ -140,9 +140,12 @@ class OutcomeTally:
             await self._ledger.add(counts, tuple(origins.values()))
         except CommitUnknown:
             log.warning("it is not known if the outcomes of the last seconds were written; they are not written again")
-        except Unavailable as error:
+        except Exception as error:  # the next time must come
             if not self._failing:
-                log.warning("outcomes are not written now, and are tried again until they are: %s", error)
+                log.warning(
+                    "outcomes are not written now, and are tried again until they are: %s",
+                    error if isinstance(error, Unavailable) else type(error).__name__,
+                )
             self._failing = True
             return
         self._failing = False
