@@ -23,7 +23,7 @@ from .wire_protocol import Sent
 
 _PEEKED = 512
 _ENVELOPE = ("projectKey", "sentAt", "events", "losses")
-_KEY_NAMES = ("project_key", "ProjectKey", "projectkey", "project-key", "key", "apiKey", "api_key")
+_KEY_NAMES = frozenset(("project_key", "ProjectKey", "projectkey", "project-key", "key", "apiKey", "api_key"))
 _ENVELOPE_SPELLINGS = {spelling(name): name for name in _ENVELOPE} | {"key": "projectKey", "batch": "events"}
 _NO_FIELD = "not a field of a batch; it was left out"
 _LINE = re.compile(rb"^[^\S\n]*\S[^\n]*", re.MULTILINE)
@@ -77,7 +77,7 @@ def _unknown_fields(envelope: dict[str, Any], limits: Limits) -> list[EventWarni
 
 def _misnamed_key(value: object) -> str | None:
     """Return the field of an event or an envelope that its sender took for `projectKey`; None if there is none."""
-    return next((name for name in _KEY_NAMES if name in value), None) if isinstance(value, dict) else None
+    return min(_KEY_NAMES.intersection(value), default=None) if isinstance(value, dict) else None
 
 
 def read_lines(body: bytes, limits: Limits) -> Sent:
