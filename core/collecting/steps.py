@@ -184,20 +184,23 @@ async def enrich(services: Services, passage: Passage) -> StepResult:
     found = await services.extensions.enrich(passage.anonymized, passage.warnings)
     if not found:
         return None
-    changes: dict[str, Any] = {}
+    columns: list[Any] = [*passage.anonymized]  # `_replace` takes three times as long
     properties: JsonObject = {}
     for enrichment in found:
         if enrichment.campaign is not None:
-            changes["campaign"] = enrichment.campaign
+            columns[_CAMPAIGN] = enrichment.campaign
         if enrichment.is_bot is not None:
-            changes["is_bot"] = enrichment.is_bot
+            columns[_IS_BOT] = enrichment.is_bot
         properties.update(enrichment.properties)
     if properties:
         # A public key is told nothing about them: plugins may add what they know of a person.
         findings = passage if passage.access.kind is KeyKind.SERVER else Findings(services.limits)
-        changes["properties"] = check_object(properties, "properties", services.limits, findings)
-    passage.event = passage.anonymized._replace(**changes)
+        columns[_PROPERTIES] = check_object(properties, "properties", services.limits, findings)
+    passage.event = Event._make(columns)
     return None
+
+
+_CAMPAIGN, _IS_BOT, _PROPERTIES = map(Event._fields.index, ("campaign", "is_bot", "properties"))
 
 
 def drop_bots(services: Services, passage: Passage) -> StepResult:
