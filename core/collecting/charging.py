@@ -4,6 +4,8 @@ A request is charged before anything is spent on it: for the bytes that came, th
 for the events. Requests that cannot be read, wait in vain or are refused cost the same, and so do dry runs. A request
 with a good server key gets everything back.
 
+A request to another route costs more: `adapters/http/request_rates.py`.
+
 A key is charged only for events that passed the checks (`collect.py`). So nobody can use up the rate of a key by
 posting rubbish to it.
 """

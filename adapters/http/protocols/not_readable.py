@@ -1,4 +1,5 @@
-"""The reasons why a request is not read. Each carries the refusal that the sender gets.
+"""The reasons why a request is not read. Each carries the refusal that the sender gets. Their texts are where they are
+raised: `decode.py`, `bodies.py`, `headers.py`.
 
 ::
 
