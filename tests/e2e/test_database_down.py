@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import psycopg2
 import pytest
 
@@ -35,18 +33,6 @@ class Mortal:
     start: Callable[[], None]
 
 
-def kill_all(data: Path) -> None:
-    """kill -9 of the postmaster and everything it started."""
-    postmaster = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-    postmaster.suspend()
-    family = [postmaster, *postmaster.children(recursive=True)]
-    for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=30)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
-
-
 @contextlib.contextmanager
 def embedded() -> Iterator[Mortal]:
     """The embedded one, killed with kill -9."""
@@ -63,7 +49,7 @@ def embedded() -> Iterator[Mortal]:
             with running._lock:
                 running.ensure_postgres_running()
 
-        yield Mortal(server, lambda: kill_all(data), start)
+        yield Mortal(server, lambda: databases.kill_all(data), start)
 
 
 @contextlib.contextmanager
@@ -171,7 +157,7 @@ def test_an_embedded_database_that_is_killed_is_started_again_by_its_server(tmp_
             made = installation.json("project", "create", "shop", "--account", "acme", "--origin", ORIGIN)
             project = Project(id=made["id"], name="shop", browser_key=made["browser_key"], server_key="")
             assert server.post(project.event()).code == "stored"
-            kill_all(data)
+            databases.kill_all(data)
             wait_until(lambda: server.post(project.event(eventId="after")).status == 200, "it is back", 60)
             assert server.post(project.event(eventId="after")).code == "duplicate"
         assert not (data / "postmaster.pid").exists(), "who ends last stops it"

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
@@ -23,7 +22,7 @@ from catchment.adapters.postgres.embedded import start_embedded
 from catchment.adapters.postgres.embedded_folders import UNFINISHED, move_out, socket_folder
 from catchment.core.errors import Invalid
 
-from ..support.database import Server
+from ..support.database import Server, kill_all
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user for a while")
 
@@ -102,12 +101,8 @@ def test_a_server_that_was_killed_is_started_whatever_it_left_in_its_file(left: 
         folder = home / "postgresql"
         user = pwd.getpwuid(os.geteuid()).pw_name
         file = folder / "postmaster.pid"
-        with started(folder, user) as (_, _socket):
-            server = psutil.Process(int(file.read_text().splitlines()[0]))
-            everybody = [server, *server.children()]
-            for one in everybody:
-                one.kill()
-            psutil.wait_procs(everybody, timeout=30)
+        with started(folder, user):
+            kill_all(folder)
             lines = file.read_text().splitlines(keepends=True)
         lines[0] = f"{os.getpid()}\n"
         file.write_text("".join({"half": lines[:5], "nothing": []}.get(left, lines)))

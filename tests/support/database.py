@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
@@ -33,6 +34,10 @@ TODAY = date(2026, 11, 2)
 _TEMPLATE = "catchment_template"
 _SOCKET_LIMIT = 80
 """A folder with a longer path can't hold a Unix socket."""
+_MEMORY = Path("/dev/shm")
+"""A folder in memory. A disk spends most of the tests' time on the thousand files of each database."""
+_MEMORY_BYTES = 4 * 1024**3
+"""The free space that the servers of all test processes may need together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,7 @@ class Database:
 class Server:
     """A running PostgreSQL, reached by its socket.
 
-    A thread drops a test's database and makes the next one's, while others use another server. In this order: dropping
-    writes out what is new in all databases, and of the next one that is everything.
+    A thread drops a test's database and makes the next one's, while others use another server.
     """
 
     def __init__(self, socket_folder: str) -> None:
@@ -125,7 +129,8 @@ class Server:
 
     def _make(self, template: str) -> str:
         name = f"test_{next(self._numbers)}"
-        self.database("postgres").execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # This strategy copies files. The default also writes each page into the log.
+        self.database("postgres").execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
     @contextlib.contextmanager
@@ -140,8 +145,8 @@ class Server:
 def embedded_postgres() -> Iterator[Server]:
     """The embedded PostgreSQL on a folder that is thrown away.
 
-    Run by root it makes every folder above its own readable, so that this is one directly in the system's temporary
-    folder, which is readable anyway.
+    If root starts it, it makes every folder above its own readable. So its folder lies directly in one that everybody
+    can read anyway.
     """
     folder = _short_folder()
     try:
@@ -161,6 +166,18 @@ def embedded_postgres() -> Iterator[Server]:
             atexit.unregister(running._cleanup)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def kill_all(data: Path) -> None:
+    """Kill a server and all processes that it started, with SIGKILL. `data`: its folder."""
+    postmaster = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    postmaster.suspend()  # it starts no more, and its processes end with it
+    family = [postmaster, *postmaster.children(recursive=True)]
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,10 +292,18 @@ def as_ordinary_user() -> list[str]:
 
 
 def _short_folder() -> Path:
-    """A new temporary folder whose path leaves room for a socket's name."""
-    temporary = tempfile.gettempdir()
-    folder = tempfile.mkdtemp(prefix="catchment-", dir=temporary if len(temporary) < _SOCKET_LIMIT else "/tmp")
+    """Return a new temporary folder for a server's data, in memory if there is room. Its path is short enough for the
+    name of a socket."""
+    folder = tempfile.mkdtemp(prefix="catchment-", dir=_short_parent())
     return Path(folder).resolve()
+
+
+def _short_parent() -> str:
+    with contextlib.suppress(OSError):
+        if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES:
+            return str(_MEMORY)
+    temporary = tempfile.gettempdir()
+    return temporary if len(temporary) < _SOCKET_LIMIT else "/tmp"
 
 
 def _run(as_user: Sequence[str], program: Path, *arguments: object) -> None:
