@@ -372,8 +372,10 @@ async def test_a_session_is_free_again_after_an_error(database: Database) -> Non
 
 async def test_nobody_hangs_when_all_busy_sessions_end(database: Database) -> None:
     async with open_links(database, count=2) as links:
-        tasks = [asyncio.create_task(links.run("sleep", seconds=0.2)) for _ in range(6)]
+        tasks = [asyncio.create_task(links.run("sleep", seconds=FOREVER)) for _ in range(2)]
         await busy(database, count=2)
+        tasks += [asyncio.create_task(links.run("sleep", seconds=0)) for _ in range(4)]
+        await asyncio.sleep(0)  # they wait now
         terminate(database)
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(one) for one in ended} <= {list, DatabaseError}
