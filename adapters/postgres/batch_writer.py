@@ -16,7 +16,7 @@ from catchment.core.project import Quota
 from . import culprits
 from .errors import DatabaseError, Failure, as_outcome
 from .link import Link
-from .rows import NotJson, batch_of, quota_met, quota_rows, rows_of
+from .rows import JsonLiteral, NotJson, batch_of, quota_met, quota_rows, rows_of
 
 _RETRIED_AT_ONCE = frozenset({"40001", "40P01", "55P03"})
 """A serialization failure, a deadlock, a lock that was not free in time."""
@@ -86,7 +86,7 @@ class PostgresWriter:
             start = end
         return answers
 
-    async def _call(self, batch: str, quotas: str, deadline: float) -> list[str]:
+    async def _call(self, batch: JsonLiteral, quotas: str, deadline: float) -> list[str]:
         """Call the procedure, and return the outcome of each event. Tries again what can be tried at once."""
         while True:
             left = max(_SHORTEST_TIMEOUT, deadline - self._clock.monotonic())

@@ -50,9 +50,26 @@ def rows_of(events: Sequence[Event]) -> bytes:
         raise NotJson from error
 
 
-def batch_of(rows: Iterable[bytes]) -> str:
+class JsonLiteral:
+    """JSON as a parameter of a query. psycopg2's own way decodes, encodes and lets libpq look at each byte: three
+    times the work. `E'…'` means the same whatever `standard_conforming_strings` says, and in UTF-8, which every session
+    of ours speaks, no letter has a backslash or a quote in it."""
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, encoded: bytes) -> None:
+        self.encoded = encoded
+
+    def __conform__(self, protocol: object) -> JsonLiteral:
+        return self
+
+    def getquoted(self) -> bytes:
+        return b"E'" + self.encoded.replace(b"\\", b"\\\\").replace(b"'", b"''") + b"'"
+
+
+def batch_of(rows: Iterable[bytes]) -> JsonLiteral:
     """Return the argument of `log_events`: what `rows_of` returned for several requests."""
-    return (b"[" + b",".join(rows) + b"]").decode()
+    return JsonLiteral(b"[" + b",".join(rows) + b"]")
 
 
 def _encode_exact(values: object) -> bytes:

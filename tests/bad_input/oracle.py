@@ -62,7 +62,7 @@ class StrictSink:
 
 def check_storable(event: Event) -> None:
     """Every field is within its limit, and all of it is text and numbers that `jsonb` holds."""
-    check_jsonb(json.loads(batch_of([rows_of([event])]), parse_constant=_no_constant))
+    check_jsonb(json.loads(batch_of([rows_of([event])]).encoded, parse_constant=_no_constant))
     assert 0 < len(event.event_id) <= LIMITS.texts["event_id"]
     assert 0 < len(event.name) <= LIMITS.texts["event_name"]
     assert event.name.strip()

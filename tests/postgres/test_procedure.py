@@ -217,6 +217,30 @@ async def test_a_duplicate_writes_nothing_where_there_is_no_standby(database: Da
             )
 
 
+@pytest.mark.parametrize("conforming", ["on", "off"])
+async def test_no_text_ends_the_literal_that_it_is_in(database: Database, conforming: str) -> None:
+    hostile = [
+        "'",
+        "\\'",
+        "''",
+        "\\",
+        "\\\\'",
+        "\\047",
+        "';DROP TABLE x;--",
+        "$$'$$",
+        "%s %(batch)s",
+        "\u00e9\\",
+        "\u5c5c'",
+    ]
+    name = database.one("SELECT current_database()")
+    database.execute(f"ALTER DATABASE {name} SET standard_conforming_strings = {conforming}")
+    async with postgres_storage(database) as storage, open_link(database) as link:
+        sent = [an_event(storage.project, str(n), label=text, data={text: text}) for n, text in enumerate(hostile)]
+        assert await call(link, sent) == ["stored"] * len(sent)
+    rows = database.execute("SELECT label, data FROM catchment.event ORDER BY event_id::integer")
+    assert rows == [(text, {text: text}) for text in hostile]
+
+
 async def test_an_ordinary_role_may_wait_for_a_standby(database: Database) -> None:
     database.execute("DROP ROLE IF EXISTS ordinary")
     database.execute("CREATE ROLE ordinary LOGIN")
