@@ -172,6 +172,23 @@ async def test_a_client_that_leaves_before_its_request_is_whole_leaves_nothing_b
     check_receipt(await site.post(site.event()), "stored")
 
 
+async def test_little_is_read_ahead_of_the_present_request(site: Site) -> None:
+    site.sink.gate.clear()
+    wire = await site.connect()
+    requests = [posting(site, eventId=f"e-{n}", page_title="x" * 1000) for n in range(200)]
+    sent = asyncio.ensure_future(wire.send(b"".join(requests)))
+    await eventually(lambda: site.sink.waiting, "the first event waits to be stored")
+    (connection,) = site.application.connections
+    for _ in range(100):
+        assert connection.stream._read_buffer_size <= 64 * 1024 + 4096
+        await asyncio.sleep(0)
+    site.sink.gate.set()
+    for _ in requests:
+        check_receipt(await wire.answer(), "stored")
+    await sent
+    assert [one.event_id for one in site.storage.events] == [f"e-{n}" for n in range(200)]
+
+
 async def test_a_client_that_leaves_before_its_answer_has_its_event_stored_once(site: Site) -> None:
     site.sink.gate.clear()
     wire = await site.connect()

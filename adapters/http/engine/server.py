@@ -11,13 +11,12 @@ import socket
 from dataclasses import dataclass
 
 from tornado.http1connection import HTTP1ConnectionParameters, HTTP1ServerConnection
-from tornado.iostream import IOStream
 
 from .connections import Peer
 from .exchange import Engine, Phase
 from .listening import HANDSHAKE_SECONDS, stop_handshakes
 from .logs import RateLimitedLog
-from .wire import forget_header_names
+from .wire import RequestStream, forget_header_names
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +27,6 @@ _LEAVING_SECONDS = 2.0
 """For taking the answer to a request that was not whole."""
 _AT_ONCE = 8
 """An eighth of the idle connections is closed at once."""
-
-
-class _Stream(IOStream):
-    """A stream without Nagle's delay: one system call a connection instead of two a request."""
-
-    def __init__(self, connection: socket.socket, max_buffer_size: int) -> None:
-        super().__init__(connection, max_buffer_size=max_buffer_size)
-        with contextlib.suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def set_nodelay(self, value: bool) -> None:
-        return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +146,7 @@ class Server:
             if counts.full(peer) and not self._close_idle(peer.share) and counts.overfull(peer):
                 connection.close()
                 continue
-            stream = _Stream(connection, max_buffer_size=_BUFFER)
+            stream = RequestStream(connection, max_buffer_size=_BUFFER)
             counts.add(peer)
             HTTP1ServerConnection(stream, self._parameters, peer).start_serving(self._engine)
         return True

@@ -4,20 +4,28 @@
   may read in another way; who tells the two apart can hide a second request in the first. They are refused here.
 - `HTTP1Connection._disconnect_on_finish`, `_pending_write`: an answer is written whole, at once. `write_headers` looks
   at every line again, which is a tenth of a request's whole cost.
+- `BaseIOStream._handle_read`, `_read_to_buffer`, `_read_buffer_size`, `_read_future`: a stream listens all the time.
+  Tornado takes the descriptor out of the selector for every request, and puts it back: a twentieth of a request's whole
+  cost.
 - `httputil._normalize_header` is a cache that keeps header names of any length. It is emptied when it has grown.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 from asyncio import Future
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPInputError, _normalize_header
+from tornado.iostream import IOStream
 
 _HEADER_NAMES = 200
 _HEADERS = 256
 """In a request. Each takes time before anybody knows whose request it is: 1,500 of them as much as 30 events."""
+_AHEAD = 4096
+"""Bytes that nobody has asked for yet. The body of an event is shorter, and comes with its headers."""
 _HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+;=:\[\]-]*")
 
 
@@ -42,6 +50,29 @@ class StrictConnection(HTTP1Connection):
         if hosts and not _HOST.fullmatch(hosts[0]):
             raise HTTPInputError("Host is not a host")
         return start_line, headers
+
+
+class RequestStream(IOStream):
+    """A client's stream. It listens all the time, but reads little ahead: a chunk of 64 KiB if it holds less than
+    `_AHEAD` bytes. It does without Nagle's delay: one system call a connection instead of two a request."""
+
+    def __init__(self, connection: socket.socket, max_buffer_size: int) -> None:
+        super().__init__(connection, max_buffer_size=max_buffer_size)
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def set_nodelay(self, value: bool) -> None:
+        return
+
+    def reading(self) -> bool:
+        return self._read_future is not None or self._read_buffer_size < _AHEAD
+
+    def _handle_read(self) -> None:
+        if self._read_future is not None:
+            super()._handle_read()
+        elif self._read_buffer_size < _AHEAD:
+            with contextlib.suppress(OSError):  # the stream is closed then
+                self._read_to_buffer()
 
 
 def be_strict(connection: object) -> None:
