@@ -23,6 +23,12 @@ CHROMIUM = [
 ]
 """As root in a container, and without a word to anybody else."""
 
+_FIREFOX = {
+    "app.update.enabled": False,
+    "network.captive-portal-service.enabled": False,
+    "dom.ipc.processPrelaunch.enabled": False,  # processes for pages that no test opens
+}
+
 _WITH_WINDOWS = ("chromium", "chromium-browser", "google-chrome")
 _PROGRAMS = {
     "chromium": ("chromium-headless-shell", *_WITH_WINDOWS),
@@ -54,7 +60,7 @@ async def launched(kind: str, program: str, folder: Path) -> AsyncIterator[Brows
             browser = await playwright.firefox.launch(
                 executable_path=str(bridged(program, folder)),
                 channel="moz-firefox",
-                firefox_user_prefs={"network.captive-portal-service.enabled": False, "app.update.enabled": False},
+                firefox_user_prefs=_FIREFOX,
             )
         try:
             yield browser

@@ -56,6 +56,10 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+IN_ONE_BROWSER = pytest.mark.parametrize("kind", ["chromium"])
+"""For a test of what the tracker reads and decides, by script alone. What browsers do differently is tested in all."""
+
+
 @pytest.fixture(scope="package")
 def browsers(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Browser]]:
     """Starts a browser when the first test asks for it. Each runs until the last test with browsers: an idle one, too,

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from ..support.waiting import eventually
+from .conftest import IN_ONE_BROWSER
 from .site import Said
 from .visitor import ARRIVES, Visitor
 
@@ -36,6 +37,7 @@ async def test_a_pinned_tag_with_its_integrity_works(visitor: Visitor, installat
     await visitor.until_rows(1)
 
 
+@IN_ONE_BROWSER
 @pytest.mark.parametrize(
     "said",
     [
@@ -66,6 +68,7 @@ async def test_an_answer_that_is_not_the_server_s_is_none(visitor: Visitor, said
         assert line.startswith(f"catchment: {said.status}: {visitor.site.origin}/stats/v1/batch")
 
 
+@IN_ONE_BROWSER
 @pytest.mark.parametrize("status", [403, 413])
 async def test_an_event_that_something_on_the_way_does_not_like_holds_up_no_other(
     visitor: Visitor, status: int
@@ -121,6 +124,7 @@ async def test_a_network_that_comes_back_lifts_no_pause_that_the_server_asked_fo
     assert asked[1] - asked[0] >= 4
 
 
+@IN_ONE_BROWSER
 async def test_a_pause_without_measure_is_cut_short(visitor: Visitor) -> None:
     visitor.site.gate = lambda body: _later(10**9)
     visitor.site.page("/", visitor.own_tag())

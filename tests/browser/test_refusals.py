@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ..support.waiting import eventually
+from .conftest import IN_ONE_BROWSER
 from .visitor import ARRIVES, Visitor
 
 
@@ -36,6 +37,7 @@ async def test_a_website_that_is_not_allowed_is_told_so_once(visitor: Visitor) -
     await eventually(lambda: lost().get("origin_not_allowed") == 2, "losses are recorded", ARRIVES)
 
 
+@IN_ONE_BROWSER
 async def test_a_wrong_key_is_said_once(visitor: Visitor) -> None:
     visitor.site.page("/", visitor.tag(key="pk_wrong"))
     page = await visitor.open("/")
@@ -45,6 +47,7 @@ async def test_a_wrong_key_is_said_once(visitor: Visitor) -> None:
     await once(visitor, "unknown_key")
 
 
+@IN_ONE_BROWSER
 async def test_a_key_that_was_forgotten_is_said(visitor: Visitor) -> None:
     tag = visitor.tag().replace(f'data-key="{visitor.collector.project.browser_key}"', "")
     visitor.site.page("/", tag)
@@ -54,6 +57,7 @@ async def test_a_key_that_was_forgotten_is_said(visitor: Visitor) -> None:
     assert visitor.sent == []
 
 
+@IN_ONE_BROWSER
 async def test_a_second_tag_and_a_value_that_is_no_number_are_said(visitor: Visitor) -> None:
     body = '<button data-catchment-event="Buy" data-catchment-value="11,5">buy</button>'
     visitor.site.page("/", visitor.tag() + visitor.tag(), body)
@@ -65,6 +69,7 @@ async def test_a_second_tag_and_a_value_that_is_no_number_are_said(visitor: Visi
     assert "11,5" in await once(visitor, "data-catchment-value")
 
 
+@IN_ONE_BROWSER
 async def test_under_debug_each_warning_is_said_by_itself(visitor: Visitor) -> None:
     visitor.site.page("/", visitor.tag("catchment.plus.js", debug=""))
     page = await visitor.open("/")
@@ -74,6 +79,7 @@ async def test_under_debug_each_warning_is_said_by_itself(visitor: Visitor) -> N
     await once(visitor, "catchment: wrong_type event_data.value")
 
 
+@IN_ONE_BROWSER
 @pytest.mark.parametrize("slip", ["//", "/v1/batch", "/v1/batch/"])
 async def test_an_endpoint_with_a_slip_is_understood(visitor: Visitor, slip: str) -> None:
     visitor.site.page("/", visitor.tag(endpoint=visitor.collector.address + slip))
@@ -90,6 +96,7 @@ async def test_events_wait_while_the_endpoint_leads_to_another_page_of_the_serve
     await visitor.until_rows(2)
 
 
+@IN_ONE_BROWSER
 async def test_one_bad_event_is_refused_with_its_reason_and_hurts_no_other(visitor: Visitor) -> None:
     visitor.site.page("/", visitor.tag())
     page = await visitor.open("/")
