@@ -115,10 +115,16 @@ class SettingsActions:
                 yield management
 
     def migrate(self, say: Callable[[str], None]) -> list[str]:
+        import asyncio
+
         from catchment.adapters.postgres.migrate import migrate
 
+        from .database import refuse_shared_sessions
+
         with self._named():
-            return migrate(self._dsn(make=False), said=say)
+            dsn = self._dsn(make=False)
+            asyncio.run(refuse_shared_sessions(dsn))
+            return migrate(dsn, said=say)
 
     def serve(
         self, *, host: str | None, port: int | None, workers: int | None, listening: Callable[[str, int, int], None]

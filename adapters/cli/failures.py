@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from catchment.core.errors import (
     NotPossible,
     Unavailable,
 )
-from catchment.core.plain import plain, plain_json
+from catchment.core.plain import plain, plain_json, plain_lines
 
 from .advice import with_advice
 
@@ -93,7 +94,7 @@ class Root(click.Group):
                 _say([], {"code": "interrupted", "message": "interrupted"})
         except click.ClickException as error:
             with contextlib.suppress(OSError):
-                error.show()
+                _show(error)
             code = error.exit_code
             if as_json:
                 _say([], {"code": "usage", "message": error.format_message()})
@@ -106,6 +107,13 @@ class Root(click.Group):
         finally:
             _let_go()
         sys.exit(code)
+
+
+def _show(error: click.ClickException) -> None:
+    """Print an error of the arguments, which may come from a script that passes on a stranger's text."""
+    text = io.StringIO()
+    error.show(text)
+    click.echo(plain_lines(text.getvalue()), err=True, nl=False)
 
 
 def _say(lines: list[str], about: dict[str, Any] | None) -> None:

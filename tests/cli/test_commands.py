@@ -270,6 +270,14 @@ def test_billing_by_nobody_is_refused(commands: Commands) -> None:
     assert "stripe" in commands.refusal("billing", "push", "--backend", "stripe")
 
 
+def test_an_argument_that_is_refused_does_not_control_the_terminal(commands: Commands) -> None:
+    for words in (["usage", "a\x07\u202eb"], ["--a\x07\u202eb"], ["a\x07\u202eb"]):
+        result = commands.run(*words)
+        assert result.exit_code == 2
+        assert all(line.isprintable() for line in result.stderr.splitlines())
+        assert "b" in result.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "words",
     [words for words, command in LEAVES.items() if not any(parameter.required for parameter in command.params)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import pwd
 import shutil
@@ -29,6 +30,7 @@ from catchment.core.errors import Invalid, Unavailable
 
 from ..support.database import Database, Server, TwoPrimaries, as_ordinary_user, two_primaries
 from ..support.events import an_event, an_id
+from ..support.running import environment, run
 from ..support.sessions import terminate
 from ..support.storage import Notes, sink_on
 from ..support.waiting import eventually
@@ -276,11 +278,12 @@ async def _answers(dsn: str) -> bool:
 @pytest.mark.parametrize(
     "mode",
     [
+        ("pool_mode = statement",),
         ("pool_mode = transaction",),
         ("pool_mode = transaction", "server_round_robin = 1"),
         ("pool_mode = transaction", "server_reset_query = DISCARD ALL", "server_reset_query_always = 1"),
     ],
-    ids=["plain", "in turn", "reset"],
+    ids=["statements", "plain", "in turn", "reset"],
 )
 async def test_a_pooler_of_transactions_is_noticed(
     system_server: Server, tmp_path: Path, mode: tuple[str, ...]
@@ -300,6 +303,10 @@ async def test_a_pooler_of_transactions_is_noticed(
             assert raised.value.sqlstate == "CA004"
         with pytest.raises(Invalid, match=r"database\.url: .*pool_mode = session"):
             await refuse_shared_sessions(dsn)
+        done = await asyncio.to_thread(run, environment(dsn), "migrate")
+        assert done.returncode == 1
+        assert "pool_mode = session" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 async def test_a_pooler_of_sessions_is_fine(system_server: Server, tmp_path: Path) -> None:
