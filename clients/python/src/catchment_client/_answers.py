@@ -12,6 +12,8 @@ from .receipts import EventWarning, Receipt
 
 NOT_UNDERSTOOD = "not_understood"
 _OUTCOMES = frozenset({"stored", "duplicate", "filtered", "refused", "dry_run"})
+LONGEST_TEXT = 1000
+"""Characters. The server's own texts are shorter."""
 _PASSING = frozenset({"unavailable", "commit_unknown", "rate_limited"})
 """Codes that mean: send it again."""
 _PROBLEM = "urn:catchment:problem:"
@@ -148,7 +150,12 @@ def _receipt(said: Mapping[str, Any], event_id: str) -> Receipt:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    """Return a text of an answer, without characters that control a terminal: it gets into logs and tracebacks. Any
+    server may have sent it, so it is cut as well."""
+    if not isinstance(value, str):
+        return None
+    text = value[:LONGEST_TEXT]
+    return text if text.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def _warnings(said: object) -> tuple[EventWarning, ...]:
@@ -156,11 +163,15 @@ def _warnings(said: object) -> tuple[EventWarning, ...]:
         return ()
     objects = (one for one in said if isinstance(one, dict))
     return tuple(
-        EventWarning(str(one.get("code", "")), str(one.get("field", "")), str(one.get("detail", ""))) for one in objects
+        EventWarning(*(_text(str(one.get(name, ""))) or "" for name in ("code", "field", "detail"))) for one in objects
     )
 
 
 def _errors(said: object) -> dict[str, tuple[str, ...]]:
     if not isinstance(said, dict):
         return {}
-    return {str(name): tuple(map(str, what)) for name, what in said.items() if isinstance(what, list)}
+    return {
+        _text(name) or "": tuple(_text(str(one)) or "" for one in what)
+        for name, what in said.items()
+        if isinstance(what, list)
+    }

@@ -6,6 +6,7 @@ callback is called and nothing is logged while the lock is held.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -184,12 +185,15 @@ class Background:
             self._thread = None
 
     def _run(self) -> None:
+        process = os.getpid()
         while True:
             try:
                 part = self._next()
                 if part is None:
                     break
                 self._deliver(part)
+                if os.getpid() != process:
+                    return  # a callback has forked: the child has begun anew, and starts its own thread
             except Exception as error:  # a bug here must not end the deliveries
                 log.error("a fault in the sending thread: %s; it goes on", type(error).__name__)
                 with self._lock:
@@ -285,7 +289,7 @@ class Background:
             self._transport = self._connect()
         timeout = max(0.05, min(self._settings.timeout, self._deadline - time.monotonic()))
         try:
-            reply = self._transport.post(self._path, body, timeout)
+            reply = self._transport.post(self._path, body, timeout, len(part))
         except Unreachable as error:
             return Verdict(again=Again(error.reason, detail=error.detail))
         verdict = _answers.read_batch(reply, [one.item.event_id for one in part])
@@ -305,12 +309,13 @@ class Background:
             self._last_again = verdict.again
             self._buffer.release(answered)
             self._plan(part, answered, verdict)
+            flushes = self._flushes  # a callback may fork, and the child has its own
         self._telling.answer(part, verdict, failures)
         try:
             self._telling.receipts([receipt for receipt in receipts if receipt is not None])
         finally:
             with self._lock:
-                self._flushes.settle(answered)
+                flushes.settle(answered)
 
     def _plan(self, part: list[Pending], answered: Sequence[Pending], verdict: Verdict) -> None:
         """Decide by the answer what is sent next. The lock is held."""
@@ -370,8 +375,9 @@ class Background:
             self._losses.add(reason, len(lost))
 
     def _tell_lost(self, lost: Sequence[Pending], reason: str) -> None:
+        flushes = self._flushes  # a callback may fork, and the child has its own
         try:
             self._telling.lost(reason, [one.item.event_id for one in lost], self._last_again)
         finally:
             with self._lock:
-                self._flushes.settle(lost, lost=True)
+                flushes.settle(lost, lost=True)

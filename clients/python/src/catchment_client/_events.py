@@ -75,7 +75,17 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def build(name: object, data: object, fields: Mapping[str, Any]) -> Item:
-    """Return the event of these arguments. Raise `InvalidEvent`."""
+    """Return the event of these arguments. Raise `InvalidEvent`, also if reading a value raises something else: a lazy
+    text, a mapping of a database, a time zone."""
+    try:
+        return _build(name, data, fields)
+    except InvalidEvent:
+        raise
+    except Exception as error:  # its text may hold data
+        raise InvalidEvent("data", f"reading a value raised {type(error).__name__}") from error
+
+
+def _build(name: object, data: object, fields: Mapping[str, Any]) -> Item:
     if not isinstance(name, str) or not name.strip():
         raise InvalidEvent("name", "expected a text that is not blank")
     event: dict[str, Any] = {"event_name": name}

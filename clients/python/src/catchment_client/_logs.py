@@ -20,7 +20,8 @@ log = logging.getLogger("catchment_client")
 QUIET = 60.0
 """Seconds between two lines about the same thing."""
 KINDS = 100
-"""Things that are logged separately. Further ones are logged together."""
+"""Things that are logged or counted separately. Further ones are taken together."""
+OTHERS = "other reasons"
 _handler: logging.Handler | None = None
 
 
@@ -71,7 +72,7 @@ class Tally:
         now = time.monotonic()
         with self._lock:
             if (what, why) not in self._next and len(self._next) >= KINDS:
-                why = "other reasons"
+                why = OTHERS
             self._unsaid[what, why] += count
             if now < self._next.get((what, why), 0.0):
                 return

@@ -10,7 +10,7 @@ from typing import Any
 from ._answers import Again, Verdict
 from ._buffer import Pending
 from ._events import WIRE_NAMES
-from ._logs import Tally, log
+from ._logs import KINDS, OTHERS, Tally, log
 from ._losses import EXPIRED, GAVE_UP
 from ._settings import Settings
 from .errors import Lost, Refused
@@ -50,7 +50,10 @@ class Telling:
         for why, count in refused.items():
             self.tally.warn("refused", why, count)
         with self._lock:
-            self.refused.update(str(receipt.reason) for receipt in receipts if receipt.outcome == "refused")
+            for receipt in receipts:
+                if receipt.outcome == "refused":
+                    code = str(receipt.reason)
+                    self.refused[code if code in self.refused or len(self.refused) < KINDS else OTHERS] += 1
         warned = Counter(_what(warning) for receipt in receipts for warning in receipt.warnings)
         for what, count in warned.items():
             self.tally.warn("taken with a warning", what, count)

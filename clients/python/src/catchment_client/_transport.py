@@ -26,6 +26,9 @@ GZIP_FROM = 4096
 """Larger bodies are compressed."""
 LONGEST_ANSWER = 32 * 1024 * 1024
 """The most bytes of an answer. A thousand receipts with all their warnings have less."""
+LONGEST_RECEIPT = 256 * 1024
+"""The most bytes of an answer for each event, and once more for the rest. A dry run shows the event's row. Decoded, an
+answer may take thirty times its size, so a small batch gets a small one."""
 TIMEOUT = "timeout"
 """The reason if there was no answer in time."""
 _USER_AGENT = f"catchment-client/{VERSION} python/{sys.version_info[0]}.{sys.version_info[1]}"
@@ -57,8 +60,10 @@ class Transport:
         self._prefix = address.path
         self._proxy_headers: dict[str, str] = {}
 
-    def post(self, path: str, body: bytes, timeout: float) -> Reply:
-        """Return the answer. `timeout`: seconds for each step, and for the whole answer. Raise `Unreachable`."""
+    def post(self, path: str, body: bytes, timeout: float, events: int = 1) -> Reply:
+        """Return the answer. `timeout`: seconds for each step, and for the whole answer. `events`: their number, which
+        bounds the answer. Raise `Unreachable`."""
+        longest = min(LONGEST_ANSWER, (1 + events) * LONGEST_RECEIPT)
         headers = dict(self._headers)
         if len(body) >= GZIP_FROM:
             body = gzip.compress(body, 5)
@@ -66,7 +71,7 @@ class Transport:
         while True:
             is_kept = self._connection is not None
             try:
-                return self._exchange(path, body, headers, timeout)
+                return self._exchange(path, body, headers, timeout, longest)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.close()
                 if not (is_kept and isinstance(error, ConnectionError)):  # else the server closed it while idle
@@ -91,7 +96,7 @@ class Transport:
 
     __del__ = close  # no ResourceWarning for a client that was dropped instead of closed
 
-    def _exchange(self, path: str, body: bytes, headers: dict[str, str], timeout: float) -> Reply:
+    def _exchange(self, path: str, body: bytes, headers: dict[str, str], timeout: float, longest: int) -> Reply:
         self._limit.at = time.monotonic() + timeout
         is_new = self._connection is None
         connection = self._connection = self._connection or self._connect(timeout)
@@ -106,7 +111,7 @@ class Transport:
                 raise
             # a server that answers before the whole body has come (413, say) may close the connection
         response = connection.getresponse()
-        content = _read(response)
+        content = _read(response, longest)
         reply = Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
         if response.will_close:
             self.close()
@@ -177,11 +182,11 @@ def _answer(limit: _Limit, sock: socket.socket, *arguments: Any, **more: Any) ->
     return response
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
+def _read(response: http.client.HTTPResponse, longest: int) -> bytes:
     """Return the body of an answer."""
-    most = LONGEST_ANSWER + 1
+    most = longest + 1
     content = response.read(most if response.length is None else min(most, response.length))
-    if len(content) > LONGEST_ANSWER:
+    if len(content) > longest:
         raise http.client.HTTPException("the answer is too long")
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
