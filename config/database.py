@@ -16,12 +16,15 @@ from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.maintenance import PostgresMaintenance
 from catchment.adapters.postgres.outcomes import PostgresOutcomes
 from catchment.adapters.postgres.projects import CachedProjects
+from catchment.adapters.postgres.samples import PostgresSamples
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
 from catchment.core.collecting.group_commit import GroupCommit
 from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.errors import Invalid
+from catchment.core.metering.flushing import Flushing
 from catchment.core.metering.outcomes import OutcomeTally
-from catchment.core.ports import Clock
+from catchment.core.metering.sampling import InboxSampler
+from catchment.core.ports import Clock, IdGenerator
 
 from .settings import Settings
 
@@ -42,6 +45,7 @@ class Database:
         dsn: str,
         *,
         clock: Clock,
+        ids: IdGenerator,
         metrics: Metrics,
         on_death: Callable[[BaseException], None],
         primary: PrimaryMemory | None = None,
@@ -92,22 +96,28 @@ class Database:
         )
         self.losses = PostgresLosses(self.aside, clock=clock, limits=settings.limits)
         self.outcomes = OutcomeTally(PostgresOutcomes(self.aside))
+        self.sampler = InboxSampler(PostgresSamples(self.aside), clock, ids)
+        self._flushing = Flushing(self.outcomes.flush, self.sampler.flush)
         # A session of its own as well: deleting a month's ids takes minutes.
         self._maintenance = PostgresMaintenance(link(name="maintenance", timeout=_SLOW_MAINTENANCE), clock)
 
     async def start(self) -> None:
         """Make the first sessions, and start what runs beside the requests. Raises `Unavailable` if the database does
         not answer."""
-        await self._meet()
+        await self.meet()
         await self._maintenance.begin()
         self.projects.start()
         await self.projects.wait_until_listening(within=SLOW_LOOKUP)
-        self.sink.start()
-        self._key_uses.start()
-        self.outcomes.start()
+        self.start_storing()
         self._maintenance.start()
 
-    async def _meet(self) -> None:
+    def start_storing(self) -> None:
+        """Start what writes events and the facts about them. A command that stores events needs no more."""
+        self.sink.start()
+        self._key_uses.start()
+        self._flushing.start()
+
+    async def meet(self) -> None:
         """Make the first session. A fault that may heal (a wrong clock, another primary) does not end the server:
         nothing is stored, and `/readyz` says why."""
         await self.survey()
@@ -126,7 +136,7 @@ class Database:
         await self.sink.close()
         await self._maintenance.close()
         await self._key_uses.close()
-        await self.outcomes.close()
+        await self._flushing.close()
         await self.projects.close()
 
     def drop(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from catchment.adapters.cli.actions import Management
 from catchment.adapters.postgres.link import SLOW_LOOKUP, Link, Links, survey
@@ -14,6 +15,7 @@ from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.outcomes import PostgresOutcomes
 from catchment.adapters.postgres.quotas import PostgresQuotas
 from catchment.adapters.postgres.registry import PostgresRegistry
+from catchment.adapters.postgres.samples import PostgresSamples
 from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.adapters.postgres.session_checks import SessionChecks
 from catchment.adapters.system.clock import SystemClock
@@ -23,6 +25,7 @@ from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.snippets import Snippets
 from catchment.core.metering.billing import Billing
 from catchment.core.metering.quotas import Quotas
+from catchment.core.metering.replaying import Collecting, Inbox
 from catchment.core.metering.reports import Reports
 
 from .billing import PluginBackends
@@ -53,6 +56,7 @@ async def open_management(settings: Settings, dsn: str) -> AsyncIterator[Managem
                 PostgresLosses(links, clock=clock, limits=settings.limits),
                 PostgresOutcomes(links),
             ),
+            inbox=Inbox(registry, PostgresSamples(links), partial(_open_collecting, settings, dsn), clock),
             billing=Billing(meter, PluginBackends(settings)),
             maintenance=PostgresMaintenance(maintaining, clock, wait=_COMMAND_WAIT),
         )
@@ -60,3 +64,9 @@ async def open_management(settings: Settings, dsn: str) -> AsyncIterator[Managem
         links.close()
         maintaining.drop()
         descriptors.close()
+
+
+def _open_collecting(settings: Settings, dsn: str) -> AbstractAsyncContextManager[Collecting]:
+    from .replaying import open_collecting  # the parts of a server take long to import
+
+    return open_collecting(settings, dsn)

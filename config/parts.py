@@ -34,6 +34,7 @@ from catchment.core.collecting.ports import (
     RateLimiter,
     Salts,
 )
+from catchment.core.collecting.sampling import Sampler
 from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
 from catchment.core.ports import Clock, IdGenerator
@@ -54,6 +55,7 @@ class Parts:
     sink: EventSink
     losses: LossLedger
     outcomes: OutcomeCounter
+    sampler: Sampler
     salts: Salts
     archive: ScriptArchive
     rate_limiter: RateLimiter
@@ -71,6 +73,7 @@ def postgres_parts(
         sink=database.sink,
         losses=database.losses,
         outcomes=database.outcomes,
+        sampler=database.sampler,
         salts=PostgresSalts(database.readers, ids),
         archive=PostgresScripts(database.aside),
         rate_limiter=TokenBuckets(
@@ -90,6 +93,7 @@ def plug_collect(parts: Parts, limits: Limits) -> Collect:
         sink=parts.sink,
         losses=parts.losses,
         outcomes=parts.outcomes,
+        sampler=parts.sampler,
         extensions=parts.extensions,
         salts=parts.salts,
         rate_limiter=parts.rate_limiter,

@@ -57,7 +57,7 @@ class CollectingServer:
         self.clock, self.ids = clock or SystemClock(), SystemIds()
         self.metrics = Metrics()
         self.database = Database(
-            settings, dsn, clock=self.clock, metrics=self.metrics, on_death=on_death, primary=primary
+            settings, dsn, clock=self.clock, ids=self.ids, metrics=self.metrics, on_death=on_death, primary=primary
         )
         self.extensions = plugin_extensions(settings)
         parts = postgres_parts(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from catchment.core.maintenance import Maintenance
     from catchment.core.metering.billing import Billing
     from catchment.core.metering.quotas import Quotas
+    from catchment.core.metering.replaying import Inbox
     from catchment.core.metering.reports import Reports
 
 
@@ -79,6 +80,7 @@ class Management:
     snippets: Snippets
     quotas: Quotas
     reports: Reports
+    inbox: Inbox
     billing: Billing
     maintenance: Maintenance
 

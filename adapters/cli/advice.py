@@ -13,7 +13,7 @@ from catchment.core.accounts.errors import (
     ProjectIsEnabled,
 )
 from catchment.core.errors import CatchmentError
-from catchment.core.metering.errors import NoSuchQuota
+from catchment.core.metering.errors import NoSuchQuota, NoSuchSample
 
 
 def with_advice(error: CatchmentError) -> str:
@@ -25,6 +25,8 @@ def with_advice(error: CatchmentError) -> str:
             return f"{error}; `catchment project list` shows those there are"
         case NoSuchQuota():
             return f"{error}; `catchment quota list` shows those there are"
+        case NoSuchSample():
+            return f"{error}; `catchment inbox list PROJECT` shows those of a project, from the last 7 days"
         case NoSuchKey():
             return f"{error}; `catchment key list PROJECT` shows those of a project"
         case NoSuchOrigin():

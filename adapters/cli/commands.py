@@ -9,6 +9,7 @@ import click
 from .accounts import add_accounts
 from .context import Context
 from .failures import Root
+from .inbox import add_inbox
 from .installation import add_installation
 from .keys import add_keys
 from .metering import add_metering
@@ -48,4 +49,5 @@ def build(actions_of: ActionsOf, version: str | None = None) -> click.Group:
     add_keys(root)
     add_quotas(root)
     add_metering(root)
+    add_inbox(root)
     return root

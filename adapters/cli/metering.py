@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 from collections import Counter
@@ -11,12 +10,12 @@ from typing import Any
 
 import click
 
-from catchment.core.errors import Invalid
 from catchment.core.metering.outcomes import OutcomeCount
-from catchment.core.origins import OriginRule
+from catchment.core.outcomes import Outcome
 from catchment.core.times import hour_of, period_text, read_period
 
 from .context import Context, command
+from .hints import allowing
 from .output import Output
 
 
@@ -44,6 +43,8 @@ class DayType(click.ParamType[datetime]):
 
 
 DAY = DayType()
+_INBOXES = 3
+"""Projects whose inbox `outcomes` names."""
 
 
 def add_metering(root: click.Group) -> None:
@@ -131,9 +132,14 @@ def add_metering(root: click.Group) -> None:
         for origin in origins:
             name = names.get(origin.project_id, origin.project_id)
             output.say(f"{name} refused the origin {origin.origin} at {origin.refused_at:%Y-%m-%d %H:%M} UTC.")
-            allowing = _allowing(origin.origin)
-            if allowing:
-                output.say(f"To allow it:\n  {shlex.join(['catchment', 'project', 'set', name, *allowing])}")
+            options = allowing(origin.origin)
+            if options:
+                output.say(f"To allow it:\n  {shlex.join(['catchment', 'project', 'set', name, *options])}")
+        sampled = sorted(
+            {names[one.project_id] for one in counts if one.outcome in (Outcome.REFUSED, Outcome.FILTERED)}
+        )
+        for name in sampled[:_INBOXES]:
+            output.say(f"Samples of the events:\n  {shlex.join(['catchment', 'inbox', 'list', name])}")
 
     @command(root, "audit")
     def audit(context: Context, output: Output) -> None:
@@ -178,15 +184,6 @@ def add_metering(root: click.Group) -> None:
         periods = [period_text(one) for one in pushed.periods]
         document = {"backend": backend, "pushed": pushed.usages, "periods": periods}
         output.document(document, f"{backend} took {pushed.usages} usage(s), of {', '.join(periods) or 'no period'}.")
-
-
-def _allowing(origin: str) -> list[str]:
-    """Return the options that allow an origin; none if no rule can. A stranger has sent the text."""
-    if origin == "null":
-        return ["--allow-null-origin"]
-    with contextlib.suppress(Invalid):
-        return ["--add-origin", str(OriginRule.parse(origin))]
-    return []
 
 
 def _outcome_row(one: OutcomeCount) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from catchment.core.accounts.errors import KeyIsInUse, NoSuchAccount, NoSuchOrig
 from catchment.core.accounts.scripts import Script
 from catchment.core.errors import AlreadyExists, Invalid, Unavailable
 from catchment.core.event import Event
+from catchment.core.metering.inbox import Sample
 from catchment.core.metering.outcomes import RefusedOrigin, Slot
 from catchment.core.origins import OriginRule, OriginRules
 from catchment.core.outcomes import OverQuota, StoreOutcome
@@ -53,6 +54,8 @@ class Store:
     loss_reports: dict[tuple[str, KeyKind, str], date] = field(default_factory=dict)
     outcomes: dict[Slot, int] = field(default_factory=dict)
     refused_origins: dict[str, RefusedOrigin] = field(default_factory=dict)
+    samples: dict[str, Sample] = field(default_factory=dict)
+    """By id."""
     scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
     """By name and version."""
     failing: Unavailable | None = None
@@ -263,6 +266,9 @@ class MemoryRegistry:
             counted = (project_id, period_of(event.received_at))
             store.deleted_events[counted] = store.deleted_events.get(counted, 0) + 1
         others = 0
+        for sample in [one for one in store.samples.values() if one.project_id == project_id][: at_most - len(gone)]:
+            others += 1
+            del store.samples[sample.id]
         rows: Any
         for rows in (store.ids, store.loss_reports, store.losses):
             for row in [row for row in rows if row[0] == project_id][: max(0, at_most - len(gone) - others)]:

@@ -120,6 +120,9 @@ class PostgresMaintenance:
                 async for _ in _deleting(link, "forget_outcomes", now=now):
                     pass
             with _noting(failed):
+                async for _ in _deleting(link, "forget_samples", now=now):
+                    pass
+            with _noting(failed):
                 async for _ in _deleting(link, "fold_usage", now=now):
                     pass
             with _noting(failed):

@@ -21,6 +21,9 @@ async def admit(services: Services, submission: Submission) -> Access | Refusal:
     """Charge the address for the events, then find the project of the key. A request with a valid server key costs its
     address nothing."""
     charge, key = submission.charge, submission.key
+    if submission.key_fingerprint is not None:
+        known = await services.projects.find(submission.key_fingerprint)
+        return Refusal(reason=Reason.UNKNOWN_KEY) if known is None else known
     if charge is None:
         return await find_project(services, key)
     wait = charge.count(len(submission.payloads))
@@ -116,7 +119,7 @@ def no_rule_allows(what: str, origin: Origin | None, about: OriginPlace) -> Refu
 def check_rate(services: Services, submission: Submission, access: Access) -> Refusal | None:
     """Refuse more events of a key than the installation allows. The key is charged after the checks: see `Collect`."""
     events = max(1, len(submission.payloads))  # one without events may report losses
-    wait = services.rate_limiter.key_wait(keys.fingerprint(submission.key or ""), events)
+    wait = services.rate_limiter.key_wait(submission.fingerprint, events)
     return None if wait is None else rate_limited(wait)
 
 

@@ -20,7 +20,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ..errors import CommitUnknown, Fault, Unavailable
-from ..keys import fingerprint
 from ..limits import Limits
 from ..outcomes import Filtered, Outcome, OverQuota, StoreOutcome, WarningCode
 from ..ports import Clock, IdGenerator
@@ -33,6 +32,7 @@ from .check import Sender
 from .findings import is_clean
 from .ports import EventSink, Extensions, LossLedger, OutcomeCounter, ProjectRepository, RateLimiter, Salts
 from .record_losses import take_losses
+from .sampling import Sampler, offer_all
 from .scheduler import FairSemaphore, Job, Scheduler
 from .steps import Passage, StepResult, Visitor, event_steps
 from .submission import Answer, Receipt, Submission
@@ -52,6 +52,7 @@ class Collect:
         sink: EventSink,
         losses: LossLedger,
         outcomes: OutcomeCounter,
+        sampler: Sampler,
         extensions: Extensions,
         salts: Salts,
         rate_limiter: RateLimiter,
@@ -63,6 +64,7 @@ class Collect:
         self.sink = sink
         self.losses = losses
         self.outcomes = outcomes
+        self.sampler = sampler
         self.extensions = extensions
         self.salts = salts
         self.rate_limiter = rate_limiter
@@ -129,14 +131,17 @@ class Collect:
         for step in REQUEST_STEPS:
             refusal = step(self, submission, access)
             if refusal is not None:
+                offer_all(self.sampler, submission, access, zip(submission.payloads, ids, strict=True), refusal)
                 return Answer(refusal=refusal, names=_names(submission.payloads), access=access)
         receipts = await self._check(submission, access, ids, job)
         on_checked()
         to_store = [r for r in receipts if r.outcome is Outcome.STORED]
         if to_store and not submission.dry_run:
-            wait = self.rate_limiter.take_key(fingerprint(submission.key or ""), len(to_store))
+            wait = self.rate_limiter.take_key(submission.fingerprint, len(to_store))
             if wait is not None:
-                return Answer(refusal=rate_limited(wait), access=access)
+                refusal = rate_limited(wait)
+                offer_all(self.sampler, submission, access, ((one.event, one.event_id) for one in to_store), refusal)
+                return Answer(refusal=refusal, access=access)
             await self._store(submission, access, to_store)
         return Answer(receipts=receipts, access=access)
 
@@ -181,6 +186,8 @@ class Collect:
                 if verdict is not None:
                     break
             receipts.append(_receipt(passage, verdict))
+            if verdict is not None:
+                self.sampler.offer(submission, access, payload, verdict, event_id)
             to_say -= len(passage.warnings) + passage.refused
         self._in_time(submission)
         return receipts
@@ -197,15 +204,18 @@ class Collect:
         share = charge.share if charge is not None and access.kind is KeyKind.BROWSER else None
         outcomes = await self.sink.store(events, access.project.quotas, deadline=submission.deadline, share=share)
         for receipt, outcome in zip(receipts, outcomes, strict=True):
+            if outcome is StoreOutcome.STORED:
+                continue
             if outcome is StoreOutcome.DUPLICATE:
                 receipt.outcome = Outcome.DUPLICATE
-            elif isinstance(outcome, OverQuota):
-                receipt.outcome, receipt.reason = Outcome.REFUSED, Reason.QUOTA_EXCEEDED
-                receipt.refusal = over_quota(outcome, access, submission)
-            elif outcome is not StoreOutcome.STORED:
-                receipt.outcome = Outcome.REFUSED
-                receipt.reason = Reason(outcome.value)
-                receipt.refusal = Refusal(reason=Reason(outcome.value))
+                continue
+            refusal = (
+                over_quota(outcome, access, submission)
+                if isinstance(outcome, OverQuota)
+                else Refusal(reason=Reason(outcome.value))
+            )
+            receipt.outcome, receipt.reason, receipt.refusal = Outcome.REFUSED, refusal.reason, refusal
+            self.sampler.offer(submission, access, receipt.event, refusal, receipt.event_id)
 
 
 def over_quota(met: OverQuota, access: Access, submission: Submission) -> Refusal:

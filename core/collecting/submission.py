@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from .. import keys
 from ..event import TEXTS, Event
 from ..limits import Limits
 from ..outcomes import EventWarning, Outcome
@@ -24,6 +25,8 @@ class Submission:
     what waits for the database is what will be stored, and no more."""
     key: str | None = None
     """`Authorization`'s, else the envelope's, else the first event's."""
+    key_fingerprint: bytes | None = None
+    """With an event of the inbox, instead of `key`: the key's fingerprint."""
     sent_at: object = None
     """The sender's clock when it sent, as it came."""
     losses: object = None
@@ -44,6 +47,11 @@ class Submission:
     received_at: datetime
     deadline: float
     """The time by which the answer must be given, by `Clock.monotonic`."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The fingerprint of its key."""
+        return self.key_fingerprint or keys.fingerprint(self.key or "")
 
 
 _HEADERS = [

@@ -16,6 +16,14 @@ class NoSuchQuota(NotFound):
         self.quota_id = quota_id
 
 
+class NoSuchSample(NotFound):
+    """The inbox has no sample of this id."""
+
+    def __init__(self, sample_id: str) -> None:
+        super().__init__(f"the inbox has no event {sample_id}")
+        self.sample_id = sample_id
+
+
 class PeriodStillRuns(Invalid):
     """Only a period that is over can be closed. `words`: more about it, such as when it can be closed."""
 

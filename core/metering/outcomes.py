@@ -6,8 +6,6 @@ every few seconds and at the end: a server that is killed loses the last seconds
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +22,6 @@ log = logging.getLogger(__name__)
 LOST = "lost"
 """The outcome of an event that its sender dropped, as the sender reports it."""
 
-_FLUSH_SECONDS = 5.0
 _ENTRIES = 10_000
 """Counts that are kept between two writes. A stranger can't make more: each needs a key of a project."""
 _PROJECT_ENTRIES = 200
@@ -87,8 +84,6 @@ class OutcomeTally:
         self._counts: Counter[Slot] = Counter()
         self._of_project: Counter[str] = Counter()
         self._origins: dict[str, RefusedOrigin] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
         self._failing = False
         self._dropped = 0
 
@@ -109,26 +104,7 @@ class OutcomeTally:
                 project_id=project_id, origin=origin[:_ORIGIN_CHARACTERS], refused_at=at
             )
 
-    def start(self) -> None:
-        """Write every few seconds from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="outcomes")
-
-    async def close(self) -> None:
-        """Write what is left, once, and end."""
-        self._closing.set()
-        if self._task is not None:
-            await self._task
-
-    async def _run(self) -> None:
-        ending = False
-        while not ending:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH_SECONDS):
-                    await self._closing.wait()
-            ending = self._closing.is_set()
-            await self._flush()
-
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
         """Write the counts. If the database does not take them, they stay for the next time."""
         if self._dropped:
             log.warning("%d events have no count of their outcome: too many different ones at a time", self._dropped)

@@ -359,6 +359,53 @@ COMMENT ON COLUMN catchment.outcome_count.outcome IS 'stored (equal to usage), d
 COMMENT ON COLUMN catchment.outcome_count.reason IS 'the reason; null: there is none';
 COMMENT ON COLUMN catchment.outcome_count.events IS 'the number of events';
 
+CREATE TABLE catchment.inbox_sample (
+    id               text COLLATE "C" PRIMARY KEY,
+    project_id       uuid NOT NULL,
+    reason           text COLLATE "C" NOT NULL,
+    outcome          text COLLATE "C" NOT NULL CHECK (outcome IN ('filtered', 'refused')),
+    hint             jsonb NOT NULL,
+    payload          json NOT NULL CHECK (octet_length(payload::text) <= 8192),
+    taken            jsonb NOT NULL,
+    replay           text COLLATE "C" NOT NULL,
+    obstacle         text COLLATE "C",
+    event_id         text COLLATE "C",
+    key_kind         text COLLATE "C" NOT NULL,
+    key_fingerprint  bytea NOT NULL,
+    origin           text,
+    headers          jsonb NOT NULL,
+    do_not_track     boolean NOT NULL,
+    clock_offset     interval NOT NULL,
+    sender           integer NOT NULL,
+    received_at      timestamptz NOT NULL,
+    replayed_at      timestamptz
+);
+CREATE INDEX inbox_sample_project ON catchment.inbox_sample (project_id, reason);
+CREATE INDEX inbox_sample_age ON catchment.inbox_sample (received_at);
+COMMENT ON TABLE catchment.inbox_sample IS
+    'samples of refused and filtered events without personal data: 20 for a project and reason, for 7 days';
+COMMENT ON COLUMN catchment.inbox_sample.id IS 'eight letters and digits that people can type';
+COMMENT ON COLUMN catchment.inbox_sample.project_id IS 'the project of the key';
+COMMENT ON COLUMN catchment.inbox_sample.reason IS 'the reason, such as origin_not_allowed';
+COMMENT ON COLUMN catchment.inbox_sample.outcome IS 'filtered or refused';
+COMMENT ON COLUMN catchment.inbox_sample.hint IS 'what to do, as data';
+COMMENT ON COLUMN catchment.inbox_sample.payload IS
+    'the event as it came, cut, with placeholders such as [email]; a JSON null: it could not be read';
+COMMENT ON COLUMN catchment.inbox_sample.taken IS 'the kinds of data that were taken out, by field';
+COMMENT ON COLUMN catchment.inbox_sample.replay IS 'whether it can be sent again: whole, reduced or no';
+COMMENT ON COLUMN catchment.inbox_sample.obstacle IS 'why it can''t be sent again';
+COMMENT ON COLUMN catchment.inbox_sample.event_id IS 'the id to send it again with';
+COMMENT ON COLUMN catchment.inbox_sample.key_kind IS 'the kind of key that it came with';
+COMMENT ON COLUMN catchment.inbox_sample.key_fingerprint IS 'the SHA-256 of the key that it came with';
+COMMENT ON COLUMN catchment.inbox_sample.origin IS 'the Origin header, with a browser key';
+COMMENT ON COLUMN catchment.inbox_sample.headers IS 'user agent and language of the request, with a browser key';
+COMMENT ON COLUMN catchment.inbox_sample.do_not_track IS 'whether the visitor asked not to be tracked';
+COMMENT ON COLUMN catchment.inbox_sample.clock_offset IS 'how much the sender''s clock was behind';
+COMMENT ON COLUMN catchment.inbox_sample.sender IS
+    'a number of the sender''s network, made with a random key that only the server''s process had';
+COMMENT ON COLUMN catchment.inbox_sample.received_at IS 'when it arrived';
+COMMENT ON COLUMN catchment.inbox_sample.replayed_at IS 'when it was last sent again, and was stored by then';
+
 -- Losses
 
 CREATE TABLE catchment.loss (

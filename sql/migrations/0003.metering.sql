@@ -256,4 +256,53 @@ BEGIN
 END
 $body$;
 
+CREATE FUNCTION catchment.add_samples(samples json, kept integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
+-- Adds samples to the inbox, and deletes those that are too many for their project and reason. The newest of each sender
+-- stays before the second newest of any, so one sender can't push out the others. A sample whose id is there is passed
+-- over. An arrival that is ahead of the database's clock is wrong: the present counts instead. (json, not jsonb, keeps
+-- numbers as they were sent.)
+--
+-- samples: an array of objects with the columns of catchment.inbox_sample; key_fingerprint is hexadecimal
+-- kept:    samples of a project and reason that stay
+BEGIN
+    -- One session at a time, so that none counts without the rows of another.
+    PERFORM pg_advisory_xact_lock(hashtext('catchment inbox'));
+
+    INSERT INTO catchment.inbox_sample (
+        id, project_id, reason, outcome, hint, payload, taken, replay, obstacle, event_id, key_kind, key_fingerprint,
+        origin, headers, do_not_track, clock_offset, sender, received_at)
+    SELECT one.id, one.project_id, one.reason, one.outcome, one.hint, coalesce(one.payload, 'null'), one.taken,
+           one.replay, one.obstacle, one.event_id, one.key_kind, decode(one.key_fingerprint, 'hex'), one.origin,
+           one.headers, one.do_not_track, one.clock_offset, one.sender,
+           least(one.received_at, catchment.clock() + catchment.clock_tolerance())
+    FROM json_to_recordset(samples) AS one (
+        id text, project_id uuid, reason text, outcome text, hint jsonb, payload json, taken jsonb, replay text,
+        obstacle text, event_id text, key_kind text, key_fingerprint text, origin text, headers jsonb,
+        do_not_track boolean, clock_offset interval, sender integer, received_at timestamptz)
+    JOIN catchment.project ON project.id = one.project_id AND project.deleted_at IS NULL
+    ON CONFLICT (id) DO NOTHING;
+
+    DELETE FROM catchment.inbox_sample WHERE id IN (
+        SELECT ranked.id
+        FROM (
+            SELECT placed.id,
+                   row_number() OVER (
+                       PARTITION BY placed.project_id, placed.reason
+                       ORDER BY placed.of_sender, placed.received_at DESC, placed.id DESC) AS place
+            FROM (
+                SELECT known.id, known.project_id, known.reason, known.received_at,
+                       row_number() OVER (
+                           PARTITION BY known.project_id, known.reason, known.sender
+                           ORDER BY known.received_at DESC, known.id DESC) AS of_sender
+                FROM catchment.inbox_sample AS known
+                WHERE (known.project_id, known.reason) IN (
+                    SELECT DISTINCT one.project_id, one.reason
+                    FROM json_to_recordset(samples) AS one (project_id uuid, reason text))
+            ) AS placed
+        ) AS ranked
+        WHERE ranked.place > kept);
+END
+$body$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA catchment FROM PUBLIC;

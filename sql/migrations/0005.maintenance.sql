@@ -146,4 +146,17 @@ BEGIN
 END
 $body$;
 
+CREATE FUNCTION catchment.forget_samples(older_than timestamptz, at_most integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+-- Deletes samples of the inbox that arrived before a time, at most so many; returns how many.
+DECLARE
+    deleted integer;
+BEGIN
+    DELETE FROM catchment.inbox_sample WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM catchment.inbox_sample WHERE received_at < older_than ORDER BY received_at LIMIT at_most));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$body$;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA catchment FROM PUBLIC;

@@ -79,7 +79,8 @@ BEGIN
     FOR part IN
         SELECT inhrelid FROM pg_inherits WHERE inhparent = 'catchment.event_id'::regclass
         UNION ALL VALUES ('catchment.loss_report'::regclass), ('catchment.loss'), ('catchment.loss_day'),
-                         ('catchment.quarantine'), ('catchment.unstored_count'), ('catchment.refused_origin')
+                         ('catchment.quarantine'), ('catchment.unstored_count'), ('catchment.refused_origin'),
+                         ('catchment.inbox_sample')
     LOOP
         EXIT WHEN events + others >= at_most;
         EXECUTE format(

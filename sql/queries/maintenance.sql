@@ -31,6 +31,10 @@ SELECT catchment.forget_quota_windows(catchment.today(%(today)s) - 62, %(at_most
 -- Delete a part of the counts of unstored events, and of the refused origins, that are 13 months old.
 SELECT catchment.forget_outcomes(catchment.present(%(now)s) - interval '13 months', %(at_most)s)
 
+-- name: forget_samples
+-- Delete a part of the inbox's samples that are 7 days old.
+SELECT catchment.forget_samples(catchment.present(%(now)s) - interval '7 days', %(at_most)s)
+
 -- name: fold_usage
 -- Add a part of the writers' counts of past hours up, to one row for each project and hour.
 SELECT catchment.fold_usage(catchment.present(%(now)s), %(at_most)s)

@@ -192,4 +192,49 @@ RULES = (
             )
         },
     ),
+    Breakage(
+        "mail_in_a_sample",
+        "a sample in the inbox keeps e-mail addresses",
+        (
+            Change(
+                "core/metering/personal_data.py",
+                "        if start < match.start() and match.end() < end:\n",
+                "        if False:\n",
+            ),
+        ),
+        {"core/test_sampling.py::test_a_sample_says_nothing_of_the_address_the_key_or_the_person": "a@b.example"},
+        still_green=("core/test_sampling.py::test_a_refused_origin_leaves_a_sample_with_a_hint",),
+    ),
+    Breakage(
+        "samples_pushed_out",
+        "a sender who floods the inbox pushes out the samples of the others",
+        (
+            Change(
+                "sql/migrations/0003.metering.sql",
+                "ORDER BY placed.of_sender, placed.received_at DESC, placed.id DESC",
+                "ORDER BY placed.received_at DESC, placed.id DESC",
+            ),
+        ),
+        {"contract/test_samples.py::test_a_sender_replaces_its_own_samples_first[embedded]": ("<= {")},
+        still_green=("contract/test_samples.py::test_twenty_of_a_project_and_reason_are_kept_the_newest[embedded]",),
+    ),
+    Breakage(
+        "replay_with_a_new_id",
+        "an event of the inbox gets a new id each time that it is sent again, and is stored twice",
+        (
+            Change(
+                "core/metering/replaying.py",
+                'sent["eventId"] = sample.event_id\n',
+                'sent["eventId"] = None\n',
+            ),
+        ),
+        {
+            "core/test_inbox.py::test_an_event_without_an_id_keeps_the_one_that_it_was_given": (
+                "too many values to unpack"
+            )
+        },
+        still_green=(
+            "core/test_inbox.py::test_an_event_is_refused_again_until_the_cause_is_mended_and_then_stored_once",
+        ),
+    ),
 )

@@ -17,22 +17,26 @@ from catchment.adapters.http.tracker.tag import short_path, tag, versioned_path
 from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.metering import MemoryMeter, MemoryOutcomes
 from catchment.adapters.memory.parts import CountingIds, ToldClock
+from catchment.adapters.memory.samples import MemorySamples
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import MemoryRegistry, MemorySink, Store
 from catchment.adapters.system.hosts import ascii_origin
+from catchment.config.parts import plug_collect
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.scripts import Script
 from catchment.core.accounts.snippets import Snippets
+from catchment.core.collecting.collect import Collect
 from catchment.core.errors import NotFound, NotPossible, Unavailable
 from catchment.core.event import Event
 from catchment.core.limits import Limits
 from catchment.core.maintenance import MaintenanceResult
 from catchment.core.metering.billing import Billing
+from catchment.core.metering.replaying import Inbox
 from catchment.core.metering.reports import Reports
 from catchment.core.metering.usage import Usage
 from catchment.core.project import KeyKind
 
-from ..support.parts import memory_quotas
+from ..support.parts import memory_parts, memory_quotas
 
 OCTOBER = datetime(2026, 10, 5, tzinfo=UTC)
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
@@ -82,6 +86,7 @@ class Commands:
 
     store: Store = field(default_factory=Store)
     ids: CountingIds = field(default_factory=CountingIds)
+    clock: ToldClock = field(default_factory=ToldClock)
     configs: list[str | None] = field(default_factory=list)
     """The settings' files that commands were run with."""
     served: list[dict[str, Any]] = field(default_factory=list)
@@ -116,16 +121,22 @@ class Commands:
         if self.failing is not None:
             raise self.failing
         registry = MemoryRegistry(self.store)
-        clock, limits = ToldClock(), Limits()
+        clock, limits = self.clock, Limits()
         meter = MemoryMeter(self.store, clock)
         yield Management(
             administer=Administer(registry, self.ids, ascii_origin),
             snippets=Snippets(registry, MemoryScripts(self.store)),
             quotas=memory_quotas(self.store, clock, self.ids),
             reports=Reports(registry, meter, MemoryLosses(self.store, limits), MemoryOutcomes(self.store)),
+            inbox=Inbox(registry, MemorySamples(self.store), self.collecting, self.clock),
             billing=Billing(meter, self),
             maintenance=self.maintenance,
         )
+
+    @asynccontextmanager
+    async def collecting(self) -> AsyncIterator[Collect]:
+        limits = Limits()
+        yield plug_collect(memory_parts(self.store, limits, clock=self.clock, ids=self.ids), limits)
 
     def serve(self, **given: Any) -> int:
         given.pop("listening")("127.0.0.1", 8080, 1)

@@ -68,6 +68,7 @@ def test_the_last_refused_origin_is_shown_with_the_command_that_allows_it(
     program, *arguments = shlex.split(shown[2])
     assert (program, arguments) == ("catchment", ["project", "set", "roastery/our shop", *options])
     assert commands.run(*arguments).exit_code == 0
+    assert shown[4:] == ["  catchment inbox list 'roastery/our shop'"]
 
 
 @pytest.mark.parametrize("origin", ["https://a.example; rm -rf ~", "https://a.example/$(id)", "a\x1b[2Jb", "x y"])

@@ -82,11 +82,10 @@ async def test_the_last_refused_origin_is_kept(storage: Storage) -> None:
 
 async def test_a_tally_writes_what_it_added_up(storage: Storage) -> None:
     tally = OutcomeTally(storage.outcomes)
-    tally.start()
     for _ in range(3):
         tally.add(storage.project.id, Outcome.REFUSED, Reason.INVALID_EVENT, NOON.astimezone(UTC))
     tally.refused_origin(storage.project.id, "https://shop.example", NOON)
-    await tally.close()
+    await tally.flush()
     assert await found(storage) == [(NOON, "refused", "invalid_event", 3)]
     (origin,) = await storage.outcomes.refused_origins(project=storage.project.id)
     assert (origin.origin, origin.refused_at) == ("https://shop.example", NOON)

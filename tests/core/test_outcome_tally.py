@@ -37,10 +37,6 @@ def ledger(io_loop: object) -> Ledger:
     return Ledger()
 
 
-async def flushed(tally: OutcomeTally) -> None:
-    await tally._flush()
-
-
 def slot(project: str = "shop") -> Slot:
     return Slot(project, NOON, Outcome.FILTERED, Reason.BOT)
 
@@ -53,8 +49,8 @@ async def test_counts_are_written_once(ledger: Ledger) -> None:
     tally = OutcomeTally(ledger)  # type: ignore[arg-type]
     count(tally)
     count(tally)
-    await flushed(tally)
-    await flushed(tally)
+    await tally.flush()
+    await tally.flush()
     assert ledger.given == [{slot(): 2}]
 
 
@@ -62,9 +58,9 @@ async def test_what_the_database_did_not_take_is_written_later_with_what_came_si
     tally = OutcomeTally(ledger)  # type: ignore[arg-type]
     ledger.failures = [Unavailable("away")]
     count(tally)
-    await flushed(tally)
+    await tally.flush()
     count(tally)
-    await flushed(tally)
+    await tally.flush()
     assert ledger.given == [{slot(): 2}]
 
 
@@ -72,9 +68,9 @@ async def test_what_was_perhaps_written_is_not_written_twice(ledger: Ledger) -> 
     tally = OutcomeTally(ledger)  # type: ignore[arg-type]
     ledger.failures = [CommitUnknown("no answer")]
     count(tally)
-    await flushed(tally)
+    await tally.flush()
     count(tally)
-    await flushed(tally)
+    await tally.flush()
     assert ledger.given == [{slot(): 1}]
 
 
@@ -84,7 +80,7 @@ async def test_an_outage_is_said_once(ledger: Ledger, caplog: pytest.LogCaptureF
         ledger.failures = [Unavailable("away")] * 3
         for _ in range(4):
             count(tally)
-            await flushed(tally)
+            await tally.flush()
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
 
 
@@ -93,11 +89,11 @@ async def test_no_project_can_fill_the_memory(ledger: Ledger, caplog: pytest.Log
     for n in range(outcomes._PROJECT_ENTRIES + 5):
         count(tally, reason=f"plugin:x:{n}")
     count(tally, "blog")
-    await flushed(tally)
+    await tally.flush()
     assert caplog.text.count("5 events have no count of their outcome") == 1
     assert len(ledger.given[0]) == outcomes._PROJECT_ENTRIES + 1
     count(tally, reason="plugin:x:new")  # there is room again
-    await flushed(tally)
+    await tally.flush()
     assert len(ledger.given[1]) == 1
     assert caplog.text.count("have no count") == 1
 
@@ -112,9 +108,9 @@ async def test_what_is_counted_while_it_is_written_is_kept(ledger: Ledger) -> No
 
     ledger.add = add  # type: ignore[method-assign]
     count(tally)
-    await flushed(tally)
+    await tally.flush()
     ledger.add = given  # type: ignore[method-assign]
-    await flushed(tally)
+    await tally.flush()
     assert ledger.given == [{slot(): 1}, {slot(): 1}]
 
 

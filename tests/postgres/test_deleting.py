@@ -39,6 +39,8 @@ async def test_of_a_deleted_project_every_table_is_rid_except_what_is_billed(dat
 
 FILL = {
     "loss_report": "INSERT INTO catchment.loss_report VALUES (%s, 'browser', 'r', now())",
+    "inbox_sample": "INSERT INTO catchment.inbox_sample VALUES ('a', %s, 'bot', 'filtered', '{}', 'null', '{}', 'no', "
+    "NULL, NULL, 'browser', '', NULL, '{}', false, '0 s', 0, now())",
     "refused_origin": "INSERT INTO catchment.refused_origin VALUES (%s, 'https://a.example', now())",
     "unstored_count": "INSERT INTO catchment.unstored_count VALUES (%s, now(), 'filtered', 'bot', 1)",
     "quarantine": "INSERT INTO catchment.quarantine (project_id, key_kind, name, fields, received_at) "

@@ -133,6 +133,19 @@ async def test_outcomes_and_refused_origins_are_deleted_after_13_months(database
 
 
 @pytest.mark.gen_test
+async def test_samples_of_the_inbox_are_deleted_after_7_days(database: Database) -> None:
+    for sample_id, age in (("old", timedelta(days=7, microseconds=1)), ("young", timedelta(days=7))):
+        database.execute(
+            "INSERT INTO catchment.inbox_sample VALUES (%s, %s, 'bot', 'filtered', '{}', 'null', '{}', 'no', NULL, "
+            "NULL, 'browser', '', NULL, '{}', false, '0 s', 0, %s)",
+            sample_id, PROJECT, LONG_AGO - age,
+        )  # fmt: skip
+    async with open_link(database, "maintenance") as link:
+        await PostgresMaintenance(link, ToldClock(LONG_AGO)).once()
+    assert database.execute("SELECT id FROM catchment.inbox_sample") == [("young",)]
+
+
+@pytest.mark.gen_test
 async def test_hours_that_are_over_have_one_count_and_a_writer_holds_up_only_its_own(database: Database) -> None:
     past, now = NOON.replace(minute=0) - timedelta(hours=3), NOON.replace(minute=0)
     for hour in (past, now):

@@ -25,6 +25,7 @@ from catchment.core.project import Account, KeyKind, Project, Window
 
 from ..support.database import TODAY, Database, Server
 from ..support.events import NOON, an_event, an_id, events, kind_quota, project_quota
+from ..support.samples import a_sample
 from ..support.storage import Storage, open_link, open_links, postgres_storage
 from ..support.waiting import eventually
 
@@ -78,6 +79,10 @@ async def live(storage: Storage, database: Database) -> None:
     await storage.losses.record(project.id, KeyKind.BROWSER, report, NOON, deadline=storage.clock.monotonic() + 10)
     assert [loss.events for loss in await storage.losses.losses()] == [3]
     assert await storage.salts.of_day(NOON.date())
+    for _ in range(2):
+        await storage.samples.add([a_sample(storage, f"s{n:02}") for n in range(30)])
+    await storage.samples.mark_replayed("s29", NOON)
+    assert await storage.samples.find("s29", now=NOON)
     await storage.store(an_event(project, "far", received_at=datetime(2030, 5, 7, tzinfo=UTC)))
     async with open_link(database, "maintenance") as link:
         maintenance = PostgresMaintenance(link, ToldClock(datetime(2027, 8, 15, tzinfo=UTC)))

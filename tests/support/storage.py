@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from catchment.adapters.memory.losses import MemoryLosses
 from catchment.adapters.memory.metering import MemoryMeter, MemoryOutcomes, MemoryQuotas
 from catchment.adapters.memory.parts import CountingIds, ToldClock
+from catchment.adapters.memory.samples import MemorySamples
 from catchment.adapters.memory.scripts import MemoryScripts
 from catchment.adapters.memory.store import (
     MemoryProjects,
@@ -31,6 +32,7 @@ from catchment.adapters.postgres.projects import CachedProjects
 from catchment.adapters.postgres.quotas import PostgresQuotas
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.salts import PostgresSalts
+from catchment.adapters.postgres.samples import PostgresSamples
 from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.ports import Registry, ScriptArchive
@@ -39,6 +41,7 @@ from catchment.core.collecting.ports import EventSink, LossLedger, ProjectReposi
 from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.event import Event
 from catchment.core.limits import Limits
+from catchment.core.metering.inbox import SampleStore
 from catchment.core.metering.outcomes import OutcomeLedger
 from catchment.core.metering.ports import QuotaStore, UsageMeter
 from catchment.core.metering.quotas import Quotas
@@ -89,6 +92,7 @@ class Storage:
     salts: Salts
     losses: LossLedger
     outcomes: OutcomeLedger
+    samples: SampleStore
     archive: ScriptArchive
     administer: Administer
     quotas: Quotas
@@ -141,6 +145,7 @@ async def memory_storage() -> AsyncIterator[Storage]:
         sink=MemorySink(store),
         meter=MemoryMeter(store, clock),
         outcomes=MemoryOutcomes(store),
+        samples=MemorySamples(store),
         quota_store=MemoryQuotas(store),
         salts=MemorySalts(CountingIds()),
         losses=MemoryLosses(store, FEW),
@@ -245,5 +250,6 @@ async def postgres_storage(database: Database) -> AsyncIterator[Storage]:
             salts=PostgresSalts(links, CountingIds()),
             losses=PostgresLosses(links, clock=clock, limits=FEW),
             outcomes=PostgresOutcomes(links),
+            samples=PostgresSamples(links),
             archive=PostgresScripts(links),
         )
