@@ -16,6 +16,7 @@ from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.maintenance import PostgresMaintenance
 from catchment.adapters.postgres.outcomes import PostgresOutcomes
 from catchment.adapters.postgres.projects import CachedProjects
+from catchment.adapters.postgres.quotas import PostgresQuotaStates
 from catchment.adapters.postgres.samples import PostgresSamples
 from catchment.adapters.postgres.session_checks import PrimaryMemory, SessionChecks
 from catchment.core.collecting.group_commit import GroupCommit
@@ -98,6 +99,7 @@ class Database:
         self.outcomes = OutcomeTally(PostgresOutcomes(self.aside))
         self.sampler = InboxSampler(PostgresSamples(self.aside), clock, ids)
         self._flushing = Flushing(self.outcomes.flush, self.sampler.flush)
+        self.quota_states = PostgresQuotaStates(self.aside)
         # A session of its own as well: deleting a month's ids takes minutes.
         self._maintenance = PostgresMaintenance(link(name="maintenance", timeout=_SLOW_MAINTENANCE), clock)
 

@@ -49,7 +49,7 @@ async def open_management(settings: Settings, dsn: str) -> AsyncIterator[Managem
         yield Management(
             administer=Administer(registry, ids, ascii_origin),
             snippets=Snippets(registry, PostgresScripts(links)),
-            quotas=Quotas(PostgresQuotas(links), registry, meter, clock=clock, ids=ids),
+            quotas=Quotas(PostgresQuotas(links), registry, settings.plans, clock=clock, ids=ids),
             reports=Reports(
                 registry,
                 meter,

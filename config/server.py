@@ -17,6 +17,7 @@ from catchment.adapters.system.clock import SystemClock
 from catchment.adapters.system.ids import SystemIds
 from catchment.core.collecting.submission import Answer
 from catchment.core.errors import Invalid, Unavailable
+from catchment.core.metering.announcing import Announcer
 from catchment.core.ports import Clock
 from catchment.core.tasks import end, regularly
 
@@ -64,6 +65,7 @@ class CollectingServer:
             self.database, clock=self.clock, ids=self.ids, rate=settings.rate, extensions=self.extensions
         )
         self.http = plug_http(parts, settings, metrics=self.metrics, readiness=self._readiness, watch=watch)
+        self.announcer = Announcer(self.database.quota_states, self.extensions)
         self.health = Health(self.database, self.http, self.extensions)
         self._told_failures: dict[tuple[str, str], int] = {}
         self._upkeep: list[asyncio.Task[None]] = []
@@ -106,6 +108,7 @@ class CollectingServer:
             )
             self.http.tracker.warn()
             await self.database.start()
+            self.announcer.start()
         except BaseException:
             await self.extensions.close()
             raise
@@ -118,6 +121,7 @@ class CollectingServer:
     async def close(self) -> None:
         """Write what waits, and end; plugins too."""
         try:
+            await self.announcer.close()
             await self.database.finish()
         finally:
             await self.extensions.close()

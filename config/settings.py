@@ -19,6 +19,7 @@ import platformdirs
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from catchment.core.limits import Limits
+from catchment.core.metering.plans import BadPlans, Plan, read_plans
 
 from .fields import (
     EMBEDDED,
@@ -125,6 +126,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     rate: RateSettings = field(default_factory=RateSettings)
     plugins: PluginSettings = field(default_factory=PluginSettings)
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    """By name."""
     log_level: str = "info"
     file: Path | None = field(default=None, compare=False)
     """The settings file that was read."""
@@ -173,6 +176,7 @@ class Settings:
                 **{name: hide_secrets(section) for name, section in self.plugins.sections.items()},
             },
             "log": {"level": self.log_level},
+            "plans": {name: {"quotas": [quota.given() for quota in plan.quotas]} for name, plan in self.plans.items()},
         }
         if self.database.url != EMBEDDED:
             shown["database"]["url"] = without_password(self.database.url)
@@ -240,6 +244,7 @@ def load(config: str | None, environment: Mapping[str, str], *, default: Path = 
     """Return the settings. `config`: the TOML file, else CATCHMENT_CONFIG's, else `default` if it is there. Raises
     `BadSettings`."""
     given = read_given(config, environment, default)
+    plans = _plans(given)
     checked = {section: _check(section, values, given) for section, values in given.values.items()}
     if given.problems:
         bad = BadSettings(sorted(given.problems))
@@ -256,10 +261,25 @@ def load(config: str | None, environment: Mapping[str, str], *, default: Path = 
         limits=Limits.of(limits),
         rate=rate,
         plugins=PluginSettings(**plugins, sections=own),
+        plans=plans,
         log_level=checked.get("log", {}).get("level", "info"),
         file=given.file,
         sources=given.sources,
     )
+
+
+def _plans(given: Given) -> dict[str, Plan]:
+    """Take the plans out of the settings."""
+    section = given.values.pop("plans", {})
+    if not isinstance(section, dict):
+        given.problems.append(f"plans: expected a section for each plan ({given.source('plans')})")
+        return {}
+    try:
+        return read_plans(section)
+    except BadPlans as error:
+        for path, words in error.mistakes.items():
+            given.problems.append(f"{path}: {words} ({given.source('.'.join(path.split('.')[:2]))})")
+        return {}
 
 
 def _rate(limits: dict[str, Any]) -> RateSettings:
@@ -282,7 +302,7 @@ def _check(section: str, values: Any, given: Given) -> dict[str, Any]:
     declared = _PLUGIN_FIELDS if section == "plugins" else _FIELDS.get(section)
     if declared is None:
         given.problems.append(
-            f"{section}: there is no such section; there are {', '.join(sorted([*_FIELDS, 'plugins']))} "
+            f"{section}: there is no such section; there are {', '.join(sorted([*_FIELDS, 'plans', 'plugins']))} "
             f"({given.source(section)})"
         )
         return {}

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .project import Quota
-
 
 class Outcome(StrEnum):
     """The outcome of an event. `DRY_RUN`: it was checked only, because the sender asked for that."""
@@ -51,16 +49,8 @@ class Filtered:
     """`bot`, `do_not_track`, or ``plugin:NAME:CODE``."""
 
 
-@dataclass(frozen=True, slots=True)
-class OverQuota:
-    """The event sink's answer for an event over its quota, with the limit that it met. If several are used up, it is
-    the one that ends last."""
-
-    quota: Quota
-
-
 class StoreOutcome(StrEnum):
-    """The event sink's outcome of one event; `OverQuota` stands for one over its quota."""
+    """The event sink's outcome of one event. `metering.quota.OverQuota` stands for one over its quota."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"

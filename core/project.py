@@ -1,8 +1,7 @@
-"""The values of administration: accounts, projects with their settings, keys and quotas."""
+"""The values of administration: accounts, projects with their settings, and keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
@@ -63,31 +62,6 @@ MOST_EVENTS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """A limit on usage, as data. There is one for each scope, window and kind of key."""
-
-    id: str
-    """A UUID. It stays if the quota is set again."""
-    scope: Scope
-    scope_id: str
-    """The account's or the project's id."""
-    window: Window
-    keys: KeyKind | None = None
-    """The kind of key whose events are counted; None: of both kinds."""
-    hard: int
-    """The most events in a window. Further ones are refused. 0 refuses all."""
-
-    def counts(self, kind: KeyKind) -> bool:
-        """Return True if events of this kind of key are counted."""
-        return self.keys is None or self.keys is kind
-
-
-def in_lock_order(quotas: Iterable[Quota]) -> tuple[Quota, ...]:
-    """Return the quotas in the fixed order in which every transaction locks them: accounts first."""
-    return tuple(sorted(quotas, key=lambda q: (q.scope is Scope.PROJECT, q.scope_id, q.window, q.keys or "")))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSettings:
     bots: Bots = Bots.FLAG
     do_not_track: DoNotTrack = DoNotTrack.IGNORE
@@ -129,7 +103,6 @@ class Project:
     name: str
     origins: OriginRules = NO_ORIGINS
     settings: ProjectSettings = ProjectSettings()
-    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +120,8 @@ class Access:
 class Account:
     id: str
     name: str
+    plan: str | None = None
+    """The plan of the settings whose quotas it was given; None: none."""
     demo: bool = False
     """The demo made it: it is never billed."""
 

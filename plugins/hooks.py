@@ -30,6 +30,8 @@ import pluggy
 from catchment.core.collecting.findings import clean
 from catchment.core.errors import Invalid
 from catchment.core.event import Campaign, Enrichment, Event, Place, UserAgent
+from catchment.core.metering.ladder import QuotaStateChange
+from catchment.core.metering.quota import Quota
 from catchment.core.metering.usage import Usage
 from catchment.core.privacy import canonical
 from catchment.core.project import KeyKind
@@ -47,6 +49,8 @@ __all__ = [
     "KeyKind",
     "Place",
     "PluginSettingsError",
+    "Quota",
+    "QuotaStateChange",
     "Refuse",
     "Usage",
     "UserAgent",
@@ -197,4 +201,16 @@ def catchment_bill(usage: Usage) -> None:
     `usage.closed`: the period is over and its number final.
     Returns: None, after the usage is safely kept. If it can't be kept, it raises: the command stops and says so.
     Order: only the plugin that ``catchment billing push --backend NAME`` names is called, once for each usage.
+    """
+
+
+@hookspec
+def catchment_quota_state(change: QuotaStateChange) -> None:
+    """Learns that a quota entered a state: `warning` (80 %), `soft`, `grace` or `hard`. Each once a window.
+
+    Arguments: `change`, with the quota, the state, what was used, and the names of account and project. `change.id` is
+    the same if the change comes again: it comes at least once, and mostly within seconds.
+    Returns: None, after the change is safely kept or sent. If it can't be, it raises: the change comes again, after a
+    minute, then after longer pauses. An ``async def`` has ten seconds.
+    Order: every plugin is called. If one of them fails, all get the change again. The states of a quota come in order.
     """

@@ -33,6 +33,7 @@ from typing import Any
 
 from catchment.core.errors import CatchmentError
 from catchment.core.event import NO_USER_AGENT, NOWHERE, Enrichment, Event, JsonObject, Place, UserAgent
+from catchment.core.metering.ladder import QuotaStateChange
 from catchment.core.metering.usage import Usage
 from catchment.core.outcomes import EventWarning, Filtered
 from catchment.core.refusals import Reason, Refusal
@@ -44,6 +45,7 @@ from .failures import Failures
 from .hooks import Filter, Refuse
 from .interrupting import TooLong, interrupted_after
 from .loading import Plugins, hook_names
+from .quota_states import QuotaStateCalls
 from .results import BadResult, check_agent, check_enrichment, check_place, copy_json
 
 CONFIGURE = 60.0
@@ -102,6 +104,7 @@ class PluginExtensions:
         self._enrich = calls["catchment_enrich"]
         self._left: set[asyncio.Future[Any]] = set()
         """Asynchronous calls that have not ended. The event loop itself keeps only weak references to tasks."""
+        self._quota_states = QuotaStateCalls(calls["catchment_quota_state"], self.failures)
         self._bill = {call.plugin: call for call in calls["catchment_bill"]}
 
     # The start, and commands
@@ -228,6 +231,10 @@ class PluginExtensions:
                 ) from error
             taken += 1
         return taken
+
+    async def announce(self, change: QuotaStateChange) -> bool:
+        """Tell every plugin that wants to know the states of quotas. Return True if all have taken it."""
+        return await self._quota_states.announce(change)
 
     # Called for every event
 

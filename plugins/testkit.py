@@ -24,9 +24,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from catchment.core.event import Event, Place, UserAgent
+from catchment.core.metering.ladder import QuotaStateChange, State
+from catchment.core.metering.quota import Quota
 from catchment.core.metering.usage import Usage
 from catchment.core.outcomes import EventWarning, Filtered, WarningCode
-from catchment.core.project import KeyKind
+from catchment.core.project import KeyKind, Scope, Window
 from catchment.core.refusals import Reason, Refusal
 
 from .errors import BillingFailed, PluginErrors
@@ -47,6 +49,7 @@ __all__ = [
     "check_plugin",
     "run_hook",
     "sample_event",
+    "sample_quota_state",
     "sample_usage",
 ]
 
@@ -60,8 +63,8 @@ class HookRun:
 
     result: Any
     """The value that the server would use: a `UserAgent`, a `Place`, a `Refusal`, a `Filtered` or None, or a sequence
-    of `Enrichment`. None for `catchment_configure`, `catchment_bill` and `catchment_close`, and if the plugin could not
-    be configured."""
+    of `Enrichment`. None for `catchment_configure`, `catchment_bill`, `catchment_quota_state` and `catchment_close`,
+    and if the plugin could not be configured."""
     warnings: tuple[EventWarning, ...] = ()
     """The warnings on the event's receipt: one `plugin_failed` for each failure."""
     errors: tuple[BaseException, ...] = ()
@@ -121,6 +124,8 @@ async def call_hook(
             result = await extensions.validate(argument, warnings)
         case "catchment_enrich":
             result = await extensions.enrich(argument, warnings)
+        case "catchment_quota_state":
+            await extensions.announce(argument)
         case "catchment_bill":
             try:
                 await extensions.bill(name, [argument])
@@ -183,3 +188,24 @@ def sample_usage(**changes: Any) -> Usage:
         closed=True,
     )
     return replace(usage, **changes)
+
+
+def sample_quota_state(**changes: Any) -> QuotaStateChange:
+    """Return a state that a quota entered, with `changes` to its fields."""
+    change = QuotaStateChange(
+        quota=Quota(
+            id="0197f2c4-0000-7000-8000-000000000003",
+            scope=Scope.ACCOUNT,
+            scope_id="0197f2c4-0000-7000-8000-000000000001",
+            window=Window.MONTH,
+            soft=80_000,
+            hard=100_000,
+        ),
+        state=State.SOFT,
+        used=80_000,
+        starts=date(2025, 8, 1),
+        entered_at=datetime(2025, 8, 22, 14, 19, 12, tzinfo=UTC),
+        account_id="0197f2c4-0000-7000-8000-000000000001",
+        account="acme",
+    )
+    return replace(change, **changes)

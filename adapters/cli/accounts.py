@@ -8,6 +8,7 @@ from catchment.core.errors import Invalid
 
 from .context import Context, command
 from .output import Output
+from .quotas import plan_document, plan_words
 
 
 def add_accounts(root: click.Group) -> None:
@@ -32,8 +33,27 @@ def add_accounts(root: click.Group) -> None:
     def list_(context: Context, output: Output) -> None:
         """List all accounts."""
         found = context.run(lambda management: management.administer.accounts())
-        rows = [{"id": one.id, "name": one.name} for one in found]
-        output.table(rows, {"name": "Account", "id": "Id"}, "There is no account yet: catchment account create NAME")
+        rows = [{"id": one.id, "name": one.name, "plan": one.plan} for one in found]
+        output.table(
+            rows,
+            {"name": "Account", "plan": "Plan", "id": "Id"},
+            "There is no account yet: catchment account create NAME",
+        )
+
+    @command(account, "set")
+    @click.argument("account")
+    @click.option("--plan", metavar="NAME", help="Give it this plan: `catchment plan list` shows them.")
+    @click.option("--no-plan", is_flag=True, help="Take its plan away, with the plan's quotas.")
+    def set_(context: Context, output: Output, account: str, plan: str | None, no_plan: bool) -> None:
+        """Give an account a plan of the settings. Its quotas hold at once, together.
+
+        What the present windows have already counts. Quotas that were set by hand stay; one that counts the same events
+        as one of the plan stands in its place.
+        """
+        if (plan is None) == (not no_plan):
+            raise click.UsageError("say one of --plan and --no-plan")
+        given = context.run(lambda management: management.quotas.set_plan(account, plan))
+        output.document(plan_document(given), "\n".join(plan_words(given)))
 
     @command(account, "rename")
     @click.argument("account")

@@ -15,7 +15,7 @@ from .keys import add_keys
 from .metering import add_metering
 from .operations import add_operations
 from .projects import add_projects
-from .quotas import add_quotas
+from .quotas import add_plans, add_quotas
 
 if TYPE_CHECKING:
     from .actions import ActionsOf
@@ -48,6 +48,7 @@ def build(actions_of: ActionsOf, version: str | None = None) -> click.Group:
     add_projects(root)
     add_keys(root)
     add_quotas(root)
+    add_plans(root)
     add_metering(root)
     add_inbox(root)
     return root

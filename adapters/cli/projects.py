@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +17,7 @@ from .quotas import quota_words
 
 if TYPE_CHECKING:
     from catchment.core.accounts.administer import Contents
+    from catchment.core.metering.quota import Quota
 
     from .actions import Management
 
@@ -79,10 +80,15 @@ def add_projects(root: click.Group) -> None:
     @command(project, "list")
     def list_(context: Context, output: Output) -> None:
         """List all projects."""
-        found = context.run(lambda management: management.administer.projects())
+
+        async def projects(management: Management) -> list[dict[str, Any]]:
+            found = await management.administer.projects()
+            quotas = await management.quotas.of(found)
+            return [_shown(one, quotas[one.id]) for one in found]
+
         columns = {"account": "Account", "name": "Project", "origins": "Origins", "enabled": "Enabled", "id": "Id"}
         output.table(
-            [_shown(one) for one in found],
+            context.run(projects),
             columns,
             "There is no project yet: catchment project create",
             droppable=["origins", "enabled"],
@@ -92,7 +98,7 @@ def add_projects(root: click.Group) -> None:
     @click.argument("project")
     def show(context: Context, output: Output, project: str) -> None:
         """Show a project, named by its id, account/name, or name."""
-        _print_project(output, context.run(lambda management: management.administer.project(project)))
+        _print_project(context, output, lambda management: management.administer.project(project))
 
     @command(project, "snippet")
     @click.argument("project")
@@ -134,12 +140,13 @@ def add_projects(root: click.Group) -> None:
         **given: Any,
     ) -> None:
         """Change a project. What is not named stays as it is; running servers see it at once."""
-        changed = context.run(
+        changed = _print_project(
+            context,
+            output,
             lambda management: management.administer.change_project(
                 project, add_origins=add_origins, remove_origins=remove_origins, changes=_changes(given)
-            )
+            ),
         )
-        _print_project(output, changed)
         if remove_origins and not changed.origins.rules:
             output.say(
                 "That was its last origin: whatever is sent with a browser key is refused from now on "
@@ -211,7 +218,7 @@ def _changes(given: Mapping[str, Any]) -> SettingsChange:
     return SettingsChange(**{name: types.get(name, bool)(value) for name, value in given.items() if value is not None})
 
 
-def _shown(project: Project) -> dict[str, Any]:
+def _shown(project: Project, quotas: Sequence[Quota]) -> dict[str, Any]:
     settings = project.settings
     return {
         "id": project.id,
@@ -224,16 +231,24 @@ def _shown(project: Project) -> dict[str, Any]:
         "visitors": settings.visitors,
         "allow_null_origin": settings.allow_null_origin,
         "enabled": settings.enabled,
-        "quotas": [{"scope": q.scope, "window": q.window, "keys": q.keys, "hard": q.hard} for q in project.quotas],
+        "quotas": [{"id": quota.id, "scope": quota.scope, **quota.given()} for quota in quotas],
     }
 
 
-def _print_project(output: Output, project: Project) -> None:
-    shown = _shown(project)
-    quotas = [f"{quota_words(quota)} ({quota.scope})" for quota in project.quotas]
-    words = {**shown, "origins": ", ".join(shown["origins"]), "quotas": ", ".join(quotas) or "none"}
+def _print_project(context: Context, output: Output, use_case: Callable[[Management], Awaitable[Project]]) -> Project:
+    """Run a use case, and print the project that it returns, with its quotas."""
+
+    async def run(management: Management) -> tuple[Project, Sequence[Quota]]:
+        project = await use_case(management)
+        return project, (await management.quotas.of([project]))[project.id]
+
+    project, quotas = context.run(run)
+    shown = _shown(project, quotas)
+    told = [f"{quota_words(quota)} ({quota.scope})" for quota in quotas]
+    words = {**shown, "origins": ", ".join(shown["origins"]), "quotas": f"\n{' ' * 19}".join(told) or "none"}
     lines = [f"{name.replace('_', ' '):18} {_word(value)}" for name, value in words.items()]
     output.document(shown, "\n".join(lines))
+    return project
 
 
 def _word(value: object) -> str:

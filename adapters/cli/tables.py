@@ -13,8 +13,8 @@ from rich.text import Text
 
 from catchment.core.plain import plain
 
-_WHOLE = ("id", "key")
-"""Columns that people copy from. Numbers stay whole as well."""
+_WHOLE = ("id", "key", "quotas")
+"""Columns that people copy from, or that mean something else if they are cut. Numbers stay whole as well."""
 _GAP = 2
 _LEAST_WIDTH = 12
 """Texts are not shortened below this width."""
@@ -74,7 +74,8 @@ def fitted(
 
 def _column(name: str, heading: str, rows: Sequence[Mapping[str, Any]]) -> _Column:
     values = [row[name] for row in rows]
-    number = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    numbers = [isinstance(value, int) and not isinstance(value, bool) for value in values]
+    number = all(is_one or value is None for is_one, value in zip(numbers, values, strict=True)) and any(numbers)
     return _Column(name, heading, [_lines(value) for value in values], number)
 
 

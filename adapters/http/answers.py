@@ -9,6 +9,7 @@ import msgspec
 from catchment.core.collecting.losses import LossOutcome
 from catchment.core.collecting.submission import Answer, Receipt
 from catchment.core.event import row_of
+from catchment.core.metering.rate_limit import rate_limit_fields
 from catchment.core.outcomes import EventWarning, Outcome
 from catchment.core.project import Access, KeyKind
 from catchment.core.refusals import IN_WORDS, OriginPlace, Reason, Refusal
@@ -41,6 +42,7 @@ STATUS_OF: dict[Reason, int] = {
 _SEND_A_KEY = "Send the project's key as projectKey in the body (the tag: data-key), or as Authorization: Bearer."
 _ADD_ORIGIN = "add it with `catchment project set P --add-origin ORIGIN`."
 
+Headers = tuple[tuple[str, str], ...]
 OUTCOME = "X-Catchment-Outcome"
 REASON = "X-Catchment-Reason"
 
@@ -60,7 +62,7 @@ def problem(
     *,
     status: int = 0,
     batch: bool = False,
-    headers: tuple[tuple[str, str], ...] = (),
+    headers: Headers = (),
 ) -> Response:
     """A refusal as `application/problem+json` (RFC 9457), with the status of its reason unless another is given."""
     status = status or STATUS_OF[refusal.reason]
@@ -91,9 +93,10 @@ def single(answer: Answer, request: Request, *, dry_run: bool) -> Response:
     receipt = answer.receipts[0]
     if dry_run:
         return _ok(_dry_run(receipt, answer.access), Outcome.DRY_RUN, receipt.reason)
+    headers = rate_limit(answer, request)
     if receipt.refusal is not None:
-        return problem(receipt.refusal, request)
-    return _ok(_receipt(receipt), receipt.outcome, receipt.reason)
+        return problem(receipt.refusal, request, headers=headers)
+    return _ok(_receipt(receipt), receipt.outcome, receipt.reason, headers)
 
 
 def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
@@ -116,11 +119,17 @@ def batch(answer: Answer, request: Request, *, dry_run: bool) -> Response:
             body["losses"] = losses.outcome
     if warnings:
         body["warnings"] = _warnings(warnings)
-    return _ok(body, "batch", None)
+    return _ok(body, "batch", None, rate_limit(answer, request))
 
 
-def _ok(body: dict[str, Any], outcome: str, reason: str | None) -> Response:
-    headers: tuple[tuple[str, str], ...] = ((OUTCOME, outcome),)
+def rate_limit(answer: Answer, request: Request) -> Headers:
+    """Return the headers that tell what is left of the quotas that count these events."""
+    fields = rate_limit_fields(answer.uses, request.received_at) if answer.uses else None
+    return () if fields is None else (("RateLimit-Policy", fields.policy), ("RateLimit", fields.limit))
+
+
+def _ok(body: dict[str, Any], outcome: str, reason: str | None, headers: Headers = ()) -> Response:
+    headers = (*headers, (OUTCOME, outcome))
     if reason is not None:
         headers = (*headers, (REASON, reason))
     return Response(200, encode(body), "application/json", headers)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
+from catchment.core.accounts.errors import NoSuchAccount
 from catchment.core.metering.errors import NoSuchQuota, PeriodStillRuns
+from catchment.core.metering.ladder import QuotaStateChange, QuotaUse
 from catchment.core.metering.outcomes import OutcomeCount, RefusedOrigin, Slot
+from catchment.core.metering.ports import QuotaChange
+from catchment.core.metering.quota import Quota
 from catchment.core.metering.usage import Difference, Usage
 from catchment.core.outcomes import Outcome
 from catchment.core.ports import Clock
-from catchment.core.project import Quota
 from catchment.core.times import hour_of, next_period, period_of
 
 from .store import Store
@@ -49,10 +52,6 @@ class MemoryMeter:
                 )
         return sorted(found, key=lambda usage: (usage.account, usage.project, usage.period))
 
-    async def quota_usage(self, at: datetime) -> Mapping[str, int]:
-        quotas = self._store.quotas.values()
-        return {quota.id: self._store.counted(quota, at) for quota in quotas}
-
     async def close(self, period: date) -> None:
         if self._clock.now().date() < next_period(period):
             raise PeriodStillRuns(period)
@@ -81,23 +80,67 @@ class MemoryMeter:
 class MemoryQuotas:
     """`catchment.core.metering.ports.QuotaStore` in memory."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
     async def set(self, quota: Quota) -> Quota:
-        of = (quota.scope, quota.scope_id, quota.window, quota.keys)
-        known = self._store.quotas.get(of, quota)
-        self._store.quotas[of] = replace(quota, id=known.id)
-        return self._store.quotas[of]
+        return self._store.quotas.put(quota, self._clock.now())
 
     async def remove(self, quota_id: str) -> Quota:
-        for of, quota in self._store.quotas.items():
-            if quota.id == quota_id:
-                return self._store.quotas.pop(of)
-        raise NoSuchQuota(quota_id)
+        if quota_id not in self._store.quotas.quotas:
+            raise NoSuchQuota(quota_id)
+        return self._store.quotas.remove(quota_id)
+
+    async def set_plan(
+        self, account_id: str, plan: str | None, decide: Callable[[Sequence[Quota]], QuotaChange]
+    ) -> None:
+        account = self._store.accounts.get(account_id)
+        if account is None or account_id in self._store.deleted:
+            raise NoSuchAccount(account_id)
+        change = decide(self._store.quotas.of(account_id))
+        for quota in change.put:
+            await self.set(quota)
+        for quota_id in change.remove:
+            await self.remove(quota_id)
+        self._store.accounts[account_id] = replace(account, plan=plan)
 
     async def all(self) -> Sequence[Quota]:
-        return sorted(self._store.quotas.values(), key=lambda q: (q.scope, q.scope_id, q.window, q.keys or ""))
+        return sorted(
+            self._store.quotas.quotas.values(),
+            key=lambda q: (q.scope, q.scope_id, q.window, q.keys or "", str(q.events)),
+        )
+
+    async def uses(self, at: datetime) -> Sequence[QuotaUse]:
+        return [self._store.quotas.use(quota, at) for quota in await self.all()]
+
+    async def rates(self, at: datetime) -> Mapping[str, int]:
+        since = at - timedelta(days=7)
+        return {q.id: self._store.quotas.count(q, since, at) for q in await self.all() if q.hard is not None}
+
+
+class MemoryQuotaStates:
+    """`catchment.core.metering.ports.QuotaStates` in memory."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._next_try: dict[str, datetime] = {}
+
+    async def claim(self, at_most: int) -> Sequence[QuotaStateChange]:
+        now, book = self._clock.now(), self._store.quotas
+        for quota in book.quotas.values():
+            if quota.grace:
+                book.enter_states(quota, now, now)
+        first: dict[str, QuotaStateChange] = {}
+        for change in book.changes:
+            first.setdefault(change.quota.id, change)
+        due = [change for change in first.values() if self._next_try.get(change.id, now) <= now][:at_most]
+        self._next_try.update({change.id: now + timedelta(minutes=1) for change in due})
+        return due
+
+    async def announced(self, change: QuotaStateChange) -> None:
+        self._store.quotas.changes.remove(change)
 
 
 class MemoryOutcomes:

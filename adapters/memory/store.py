@@ -9,27 +9,20 @@ from typing import Any
 
 from catchment.core.accounts.errors import KeyIsInUse, NoSuchAccount, NoSuchOrigin, NoSuchProject
 from catchment.core.accounts.scripts import Script
+from catchment.core.collecting.ports import Stored
 from catchment.core.errors import AlreadyExists, Invalid, Unavailable
 from catchment.core.event import Event
 from catchment.core.metering.inbox import Sample
 from catchment.core.metering.outcomes import RefusedOrigin, Slot
+from catchment.core.metering.quota import OverQuota, Quota
 from catchment.core.origins import OriginRule, OriginRules
-from catchment.core.outcomes import OverQuota, StoreOutcome
+from catchment.core.outcomes import StoreOutcome
 from catchment.core.ports import IdGenerator
 from catchment.core.privacy import SALT_BYTES
-from catchment.core.project import (
-    Access,
-    Account,
-    Key,
-    KeyKind,
-    Project,
-    Quota,
-    Scope,
-    SettingsChange,
-    Window,
-    in_lock_order,
-)
-from catchment.core.times import period_of, window_end, window_start
+from catchment.core.project import Access, Account, Key, KeyKind, Project, Scope, SettingsChange
+from catchment.core.times import period_of, window_end
+
+from .quota_book import QuotaBook
 
 _Counted = dict[tuple[str, date], int]
 
@@ -41,7 +34,6 @@ class Store:
     accounts: dict[str, Account] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
     keys: dict[str, tuple[Key, bytes]] = field(default_factory=dict)
-    quotas: dict[tuple[Scope, str, Window, KeyKind | None], Quota] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     ids: set[tuple[str, str, str]] = field(default_factory=set)
     usage: _Counted = field(default_factory=dict)
@@ -60,19 +52,35 @@ class Store:
     """By name and version."""
     failing: Unavailable | None = None
     """An error that every look-up and every call to store raises while it is set."""
+    quotas: QuotaBook = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.quotas = QuotaBook(self._stored_in_scope, self._owner)
+
+    def _stored_in_scope(self, quota: Quota) -> list[Event]:
+        return [
+            event
+            for event in self.events
+            if quota.scope_id in (event.project_id, self.projects[event.project_id].account_id)
+        ]
+
+    def _owner(self, quota: Quota) -> dict[str, str]:
+        if quota.scope is Scope.ACCOUNT:
+            return {"account_id": quota.scope_id, "account": self.accounts[quota.scope_id].name}
+        project = self.project(quota.scope_id)
+        return {
+            "account_id": project.account_id,
+            "account": project.account,
+            "project_id": project.id,
+            "project": project.name,
+        }
 
     def project(self, project_id: str) -> Project:
-        """The project as it is now, with its quotas. Raises `NotFound`."""
+        """The project as it is now. Raises `NotFound`."""
         project = self.projects.get(project_id)
         if project is None:
             raise NoSuchProject(project_id)
-        project = replace(project, account=self.accounts[project.account_id].name)
-        own = (
-            quota
-            for quota in self.quotas.values()
-            if quota.scope_id == (project.id if quota.scope is Scope.PROJECT else project.account_id)
-        )
-        return replace(project, quotas=in_lock_order(own))
+        return replace(project, account=self.accounts[project.account_id].name)
 
     def vouchers(self, project_id: str) -> tuple[bytes, ...]:
         """The fingerprints of a project's server keys that are live, the newest ten."""
@@ -82,22 +90,6 @@ class Store:
             if key.project_id == project_id and key.kind is KeyKind.SERVER and not key.revoked
         ]
         return tuple(live[-10:])
-
-    def counted(self, quota: Quota, at: datetime) -> int:
-        """The events that a quota counts in the window of this moment."""
-        starts = window_start(quota.window, at)
-        return sum(
-            1
-            for event in self.events
-            if self._in_scope(event, quota)
-            and quota.counts(event.key_kind)
-            and window_start(quota.window, event.received_at) == starts
-        )
-
-    def _in_scope(self, event: Event, quota: Quota) -> bool:
-        if quota.scope is Scope.PROJECT:
-            return event.project_id == quota.scope_id
-        return self.projects[event.project_id].account_id == quota.scope_id
 
 
 class MemoryProjects:
@@ -126,31 +118,33 @@ class MemorySink:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def store(
-        self, batch: Sequence[Event], quotas: Sequence[Quota], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome | OverQuota]:
+    async def store(self, batch: Sequence[Event], *, deadline: float, share: str | None = None) -> Stored:
         if self._store.failing is not None:
             raise self._store.failing
         if any(period_of(event.received_at) in self._store.closed for event in batch):
             raise Unavailable("the month is closed")
-        return [self._store_one(event, quotas) for event in batch]
+        counting: dict[str, tuple[Quota, datetime]] = {}
+        outcomes = [self._store_one(event, counting) for event in batch]
+        for quota, at in counting.values():
+            self._store.quotas.enter_states(quota, at, max(event.received_at for event in batch))
+        return Stored(outcomes, [self._store.quotas.use(quota, at) for quota, at in counting.values()])
 
-    def _store_one(self, event: Event, quotas: Sequence[Quota]) -> StoreOutcome | OverQuota:
-        store = self._store
+    def _store_one(self, event: Event, counting: dict[str, tuple[Quota, datetime]]) -> StoreOutcome | OverQuota:
+        store, at = self._store, event.received_at
         event_id = (event.project_id, event.key_kind, event.event_id)
         if event_id in store.ids:
             return StoreOutcome.DUPLICATE
-        used_up = [
-            quota
-            for quota in quotas
-            if quota.counts(event.key_kind) and store.counted(quota, event.received_at) >= quota.hard
-        ]
+        quotas = store.quotas.counting(event, store.projects[event.project_id].account_id)
+        counting.update({quota.id: (quota, at) for quota in quotas})
+        used_up = [quota for quota in quotas if self._store.quotas.room(quota, at) == 0]
         if used_up:
-            return OverQuota(max(used_up, key=lambda quota: window_end(quota.window, event.received_at)))
+            return OverQuota(max(used_up, key=lambda quota: window_end(quota.window, at)))
         store.ids.add(event_id)
         store.events.append(event)
-        counted = (event.project_id, period_of(event.received_at))
+        counted = (event.project_id, period_of(at))
         store.usage[counted] = store.usage.get(counted, 0) + 1
+        for quota in quotas:
+            self._store.quotas.add(quota, at)
         return StoreOutcome.STORED
 
 
@@ -240,7 +234,7 @@ class MemoryRegistry:
         for known in await self.projects():
             if (known.account_id, known.name) == (project.account_id, name) and known.id != project_id:
                 raise AlreadyExists(f"the account has a project {name!r} already")
-        self._store.projects[project_id] = replace(project, name=name, quotas=())
+        self._store.projects[project_id] = replace(project, name=name)
 
     async def delete_project(self, project_id: str) -> None:
         project = self._store.projects.get(project_id)
@@ -253,8 +247,8 @@ class MemoryRegistry:
         self._store.deleted.add(project_id)
 
     def _drop_quotas(self, scope_id: str) -> None:
-        for name in [name for name, quota in self._store.quotas.items() if quota.scope_id == scope_id]:
-            del self._store.quotas[name]
+        for quota in self._store.quotas.of(scope_id):
+            self._store.quotas.remove(quota.id)
 
     async def delete_stored(self, project_id: str, at_most: int) -> tuple[int, int]:
         store = self._store
@@ -282,6 +276,9 @@ class MemoryRegistry:
     async def stored_events(self, project_id: str) -> int:
         return sum(event.project_id == project_id for event in self._store.events)
 
+    async def quotas_of(self, project_id: str) -> int:
+        return len(self._store.quotas.of(project_id))
+
     async def change_project(
         self, project_id: str, *, changes: SettingsChange, add_origins: Sequence[str], remove_origins: Sequence[str]
     ) -> None:
@@ -293,7 +290,7 @@ class MemoryRegistry:
                 raise NoSuchOrigin(project_id, text)
         origins = OriginRules(tuple(rules[text] for text in sorted(rules)))
         settings = changes.of(project.settings)
-        self._store.projects[project_id] = replace(project, settings=settings, origins=origins, quotas=())
+        self._store.projects[project_id] = replace(project, settings=settings, origins=origins)
 
     async def add_key(self, key: Key, fingerprint: bytes) -> None:
         self._living(key.project_id)

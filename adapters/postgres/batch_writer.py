@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from catchment.core.collecting.ports import WriteRequest
+from catchment.core.collecting.ports import Stored, WriteRequest
 from catchment.core.errors import BadEvents, Unavailable
 from catchment.core.event import Event
-from catchment.core.outcomes import OverQuota, StoreOutcome
+from catchment.core.metering.quota import OverQuota
+from catchment.core.outcomes import StoreOutcome
 from catchment.core.ports import Clock
-from catchment.core.project import Quota
 
 from . import culprits
 from .errors import DatabaseError, Failure, as_outcome
 from .link import Link
-from .rows import JsonLiteral, NotJson, batch_of, quota_met, quota_rows, rows_of
+from .quota_rows import use_of
+from .rows import JsonLiteral, NotJson, batch_of, rows_of
 
 _RETRIED_AT_ONCE = frozenset({"40001", "40P01", "55P03"})
 """A serialization failure, a deadlock, a lock that was not free in time."""
 _RETRY_SECONDS = 0.01
 _SHORTEST_TIMEOUT = 0.05
-_OUTCOMES: dict[str, StoreOutcome | OverQuota] = {str(outcome): outcome for outcome in StoreOutcome}
+_OUTCOMES: dict[str, StoreOutcome] = {str(outcome): outcome for outcome in StoreOutcome}
 _OVER_QUOTA = "quota_exceeded "
 
 
@@ -65,35 +66,39 @@ class PostgresWriter:
         except NotJson as error:
             raise BadEvents("an event can't be written as JSON") from error
 
-    async def write(
-        self, requests: Sequence[WriteRequest], *, deadline: float
-    ) -> Sequence[Sequence[StoreOutcome | OverQuota]]:
-        quotas = {request.events[0].project_id: request.quotas for request in requests if request.quotas}
+    async def write(self, requests: Sequence[WriteRequest], *, deadline: float) -> Sequence[Stored]:
         try:
-            texts = await self._call(
-                batch_of([request.encoded for request in requests]), quota_rows(quotas.items()), deadline
-            )
+            outcomes, found = await self._call(batch_of([request.encoded for request in requests]), deadline)
         except DatabaseError as error:
             if error.failure is Failure.BAD_DATA:
                 raise BadEvents(str(error)) from error
             raise as_outcome(error) from error
-        answers: list[Sequence[StoreOutcome | OverQuota]] = []
+        uses = [(use_of(one), one["numbers"]) for one in found or ()]
+        quotas = {use.quota.id: use.quota for use, _ in uses}
+        answers: list[Stored] = []
         start = 0
         for request in requests:
             end = start + len(request.events)
-            known = quotas.get(request.events[0].project_id, ())
-            answers.append([_OUTCOMES.get(text) or _over_quota(text, known) for text in texts[start:end]])
+            answers.append(
+                Stored(
+                    [
+                        _OUTCOMES.get(text) or OverQuota(quotas[text.removeprefix(_OVER_QUOTA)])
+                        for text in outcomes[start:end]
+                    ],
+                    [use for use, numbers in uses if any(start < n <= end for n in numbers)],
+                )
+            )
             start = end
         return answers
 
-    async def _call(self, batch: JsonLiteral, quotas: str, deadline: float) -> list[str]:
-        """Call the procedure, and return the outcome of each event. Tries again what can be tried at once."""
+    async def _call(self, batch: JsonLiteral, deadline: float) -> tuple[list[str], list[dict[str, Any]] | None]:
+        """Call the procedure. Return the outcome of each event, and the quotas that count some of them. Tries again
+        what can be tried at once."""
         while True:
             left = max(_SHORTEST_TIMEOUT, deadline - self._clock.monotonic())
             try:
-                answer = await self._link.run("log_events", left, batch=batch, limits=quotas)
-                texts: list[str] = answer[0][0]
-                return texts
+                ((outcomes, uses),) = await self._link.run("log_events", left, batch=batch)
+                return outcomes, uses
             except DatabaseError as error:
                 self._observer.failed(error.failure, error.sqlstate)
                 if error.sqlstate not in _RETRIED_AT_ONCE or self._clock.monotonic() >= deadline:
@@ -110,7 +115,3 @@ class PostgresWriter:
 
     def close(self) -> None:
         self._link.drop()
-
-
-def _over_quota(text: str, quotas: Sequence[Quota]) -> OverQuota:
-    return quota_met(text.removeprefix(_OVER_QUOTA), quotas)

@@ -117,6 +117,9 @@ class PostgresMaintenance:
                 async for _ in _deleting(link, "forget_quota_windows", today=now.date()):
                     pass
             with _noting(failed):
+                async for _ in _deleting(link, "forget_quota_states", now=now):
+                    pass
+            with _noting(failed):
                 async for _ in _deleting(link, "forget_outcomes", now=now):
                     pass
             with _noting(failed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from catchment.core.metering.errors import PeriodStillRuns
@@ -30,9 +30,6 @@ class PostgresMeter:
     ) -> Sequence[Usage]:
         rows = await self._links.run("usage", account=account, project=project, period=period)
         return [Usage(**row._asdict()) for row in rows]
-
-    async def quota_usage(self, at: datetime) -> Mapping[str, int]:
-        return {row.quota_id: int(row.events) for row in await self._links.run("quota_usage", at=at)}
 
     async def close(self, period: date) -> None:
         over = datetime(*next_period(period).timetuple()[:3], tzinfo=UTC) + _STRAGGLERS

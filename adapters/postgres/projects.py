@@ -23,11 +23,7 @@ from catchment.core.project import (
     Privacy,
     Project,
     ProjectSettings,
-    Quota,
-    Scope,
     Visitors,
-    Window,
-    in_lock_order,
 )
 from catchment.core.tasks import end
 
@@ -313,17 +309,4 @@ def project_of(row: Any) -> Project:
             allow_null_origin=row.allow_null_origin,
             enabled=row.enabled,
         ),
-        quotas=in_lock_order(quota_of(**quota) for quota in row.quotas),
-    )
-
-
-def quota_of(*, id: str, scope: str, scope_id: str, window: str, keys: str | None, hard: int) -> Quota:
-    """Return a quota, of its columns."""
-    return Quota(
-        id=id,
-        scope=Scope(scope),
-        scope_id=scope_id,
-        window=Window(window),
-        keys=None if keys is None else KeyKind(keys),
-        hard=hard,
     )

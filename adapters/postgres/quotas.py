@@ -1,17 +1,22 @@
-"""Quotas in the database."""
+"""Quotas in the database, and the states that they entered."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
 
+from catchment.core.accounts.errors import NoSuchAccount
 from catchment.core.errors import Unavailable
 from catchment.core.metering.errors import NoSuchQuota
-from catchment.core.project import Quota
+from catchment.core.metering.ladder import QuotaStateChange, QuotaUse, State
+from catchment.core.metering.ports import QuotaChange
+from catchment.core.metering.quota import Quota
 
 from .link import Link, Links
-from .projects import quota_of
+from .quota_rows import quota_of, wanted
 
 _LOOK_SECONDS = 0.02
 _WRITERS_SECONDS = 60.0
@@ -24,42 +29,69 @@ class PostgresQuotas:
         self._links = links
 
     async def set(self, quota: Quota) -> Quota:
-        of: dict[str, object] = {
-            "scope": quota.scope,
-            "scope_id": quota.scope_id,
-            "window": quota.window,
-            "keys": quota.keys,
-        }
-        async with self._links.link() as link, link.one_session():
-            await link.run("quota_lock")
-            if (await link.run("has_quota", **of))[0][0]:
-                rows = await link.run("set_quota", **of, id=quota.id, hard=quota.hard)
-                return replace(quota, id=rows[0][0])
-            starts, uncounted = await _count_window(link, of)
-            async with link.transaction():
-                await link.run("count_uncounted", **of, starts=starts, events=uncounted)
-                rows = await link.run("set_quota", **of, id=quota.id, hard=quota.hard)
-            return replace(quota, id=rows[0][0])
+        async with self._alone() as link:
+            (done,) = await _change(link, QuotaChange(put=[quota]))
+        return done
 
     async def remove(self, quota_id: str) -> Quota:
-        rows = await self._links.run("remove_quota", id=quota_id)
-        if not rows:
-            raise NoSuchQuota(quota_id)
-        return quota_of(**rows[0]._asdict())
+        async with self._alone() as link:
+            for quota in await _quotas(link):
+                if quota.id == quota_id:
+                    await _change(link, QuotaChange(remove=[quota_id]))
+                    return quota
+        raise NoSuchQuota(quota_id)
+
+    async def set_plan(
+        self, account_id: str, plan: str | None, decide: Callable[[Sequence[Quota]], QuotaChange]
+    ) -> None:
+        async with self._alone() as link:
+            await _change(link, decide(await _quotas(link, account_id)), account_id, plan)
 
     async def all(self) -> Sequence[Quota]:
-        return [quota_of(**row._asdict()) for row in await self._links.run("quotas")]
+        return [quota_of(**row._asdict()) for row in await self._links.run("quotas", scope_id=None)]
+
+    async def uses(self, at: datetime) -> Sequence[QuotaUse]:
+        async with self._links.link() as link, link.patience():
+            rows = await link.run("quota_uses", at=at)
+        return [QuotaUse(quota=quota_of(**row._asdict()), used=row.used, soft_crossed=row.soft_crossed) for row in rows]
+
+    async def rates(self, at: datetime) -> Mapping[str, int]:
+        async with self._links.link() as link, link.patience():
+            return {row.quota_id: row.events for row in await link.run("quota_rates", at=at)}
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[Link]:
+        """Lend a session that alone changes quotas."""
+        async with self._links.link() as link, link.one_session():
+            await link.run("quota_lock")
+            yield link
 
 
-async def _count_window(link: Link, of: Mapping[str, object]) -> tuple[object, int]:
-    """Make the row of a quota's present window before the quota exists. Return the window's first day, and the number
-    of events that the row lacks.
+async def _quotas(link: Link, scope_id: str | None = None) -> Sequence[Quota]:
+    return [quota_of(**row._asdict()) for row in await link.run("quotas", scope_id=scope_id)]
 
-    No writer is stopped. The row begins with 0, and every commit adds to it from then on. Transactions that were adding
-    to usage just then may not have seen the row, so this waits for them. After that, events that are stored but not in
-    the row came before it. One statement, with one snapshot, counts them.
+
+async def _change(
+    link: Link, change: QuotaChange, account_id: str | None = None, plan: str | None = None
+) -> Sequence[Quota]:
+    """Set and remove quotas, and note the plan of an account, if one is given. Return the quotas that were set."""
+    put = wanted(change.put)
+    made = (await link.run("begin_quotas", wanted=put))[0][0] if change.put else []
+    uncounted = await _uncounted(link, made) if made else "[]"
+    async with link.transaction():
+        rows = await link.run("set_quotas", wanted=put, uncounted=uncounted, removed=list(change.remove))
+        if account_id is not None and not await link.run("set_plan", account=account_id, plan=plan):
+            raise NoSuchAccount(account_id)
+    return [quota_of(**row._asdict()) for row in rows]
+
+
+async def _uncounted(link: Link, made: Sequence[str]) -> str:
+    """Return what the windows of new quotas lack, as `set_quotas` takes it.
+
+    No writer is stopped. The rows of the windows began with 0, and every commit adds to them. Transactions that were
+    adding to usage just then may not have seen the quotas, so this waits for them. After that, events that are stored
+    but not in a row came before it. One statement, with one snapshot, counts them.
     """
-    starts = (await link.run("begin_counting", **of))[0][0]
     before = set(await link.run("writers"))
     loop = asyncio.get_running_loop()
     until = loop.time() + _WRITERS_SECONDS
@@ -68,4 +100,30 @@ async def _count_window(link: Link, of: Mapping[str, object]) -> tuple[object, i
             raise Unavailable("a transaction that stores events does not end: the quota is not set")
         await asyncio.sleep(_LOOK_SECONDS)
     async with link.patience():
-        return starts, (await link.run("uncounted", **of, starts=starts))[0][0]
+        return json.dumps([row._asdict() for row in await link.run("uncounted", quotas=list(made))])
+
+
+class PostgresQuotaStates:
+    """`catchment.core.metering.ports.QuotaStates` on PostgreSQL."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    async def claim(self, at_most: int) -> Sequence[QuotaStateChange]:
+        return [
+            QuotaStateChange(
+                quota=quota_of(**row.quota),
+                state=State(row.state),
+                used=row.used,
+                starts=row.starts,
+                entered_at=row.entered_at,
+                account_id=row.account_id or "",
+                account=row.account or "",
+                project_id=row.project_id,
+                project=row.project,
+            )
+            for row in await self._links.run("claim_states", at_most=at_most)
+        ]
+
+    async def announced(self, change: QuotaStateChange) -> None:
+        await self._links.run("announced_state", quota=change.quota.id, starts=change.starts, state=change.state)

@@ -30,7 +30,7 @@ class PostgresRegistry:
 
     async def accounts(self, *, deleted: bool = False) -> Sequence[Account]:
         rows = await self._links.run("accounts", deleted=deleted)
-        return [Account(id=row.id, name=row.name, demo=row.demo) for row in rows]
+        return [Account(id=row.id, name=row.name, plan=row.plan, demo=row.demo) for row in rows]
 
     async def rename_account(self, account_id: str, name: str) -> None:
         try:
@@ -87,6 +87,9 @@ class PostgresRegistry:
 
     async def stored_events(self, project_id: str) -> int:
         return int((await self._links.run("stored_events", id=project_id))[0][0])
+
+    async def quotas_of(self, project_id: str) -> int:
+        return len(await self._links.run("quotas", scope_id=project_id))
 
     async def change_project(
         self,

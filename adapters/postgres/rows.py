@@ -17,8 +17,6 @@ from typing import Any
 import msgspec
 
 from catchment.core.event import NO_CAMPAIGN, OWN, REQUEST, VISITOR, Campaign, Event, Place, UserAgent
-from catchment.core.outcomes import OverQuota
-from catchment.core.project import Quota
 
 _encode = msgspec.json.Encoder().encode
 
@@ -108,34 +106,3 @@ def _shared(columns: tuple[Any, ...]) -> dict[str, Any]:
 def _columns_of(part: UserAgent | Place) -> dict[str, str]:
     """Return the columns of a part that many events share."""
     return {name: value for name, value in dataclasses.asdict(part).items() if value is not None}
-
-
-BOTH_KEYS = "both"
-"""The kind of key of a limit that counts both."""
-
-
-def quota_met(words: str, quotas: Iterable[Quota]) -> OverQuota:
-    """Return the limit of the project that `log_events` names after `quota_exceeded`."""
-    scope, window, keys = words.split(" ")
-    for quota in quotas:
-        if (quota.scope, quota.window, quota.keys or BOTH_KEYS) == (scope, window, keys):
-            return OverQuota(quota)
-    raise ValueError(f"the database names a limit that it was not given: {words}")
-
-
-def quota_rows(quotas_of_projects: Iterable[tuple[str, tuple[Quota, ...]]]) -> str:
-    """The quotas of projects, as `log_events` takes them."""
-    return _encode(
-        [
-            {
-                "project_id": project_id,
-                "scope": quota.scope,
-                "scope_id": quota.scope_id,
-                "window": quota.window,
-                "keys": quota.keys,
-                "hard": quota.hard,
-            }
-            for project_id, quotas in quotas_of_projects
-            for quota in quotas
-        ]
-    ).decode()

@@ -10,7 +10,7 @@ from ..errors import AlreadyExists, Invalid
 from ..keys import PREFIXES, fingerprint, kind_of, make_key, random_bytes_needed, shortened
 from ..origins import OriginRule, OriginRules
 from ..ports import IdGenerator
-from ..project import NO_CHANGE, Account, Key, KeyKind, Project, ProjectSettings, Scope, SettingsChange
+from ..project import NO_CHANGE, Account, Key, KeyKind, Project, ProjectSettings, SettingsChange
 from .errors import AccountHasProjects, NoSuchKey, ProjectIsEnabled
 from .find import find_account, find_project
 from .ports import Registry
@@ -153,7 +153,7 @@ class Administer:
             project=project,
             events=await self._registry.stored_events(project.id),
             keys=len(await self._registry.keys(project.id)),
-            quotas=sum(quota.scope is Scope.PROJECT for quota in project.quotas),
+            quotas=await self._registry.quotas_of(project.id),
         )
 
     async def delete_project(

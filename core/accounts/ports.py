@@ -61,6 +61,9 @@ class Registry(Directory, Protocol):
     async def stored_events(self, project_id: str) -> int:
         """Return the number of stored events of a project, by its usage."""
 
+    async def quotas_of(self, project_id: str) -> int:
+        """Return the number of quotas of a project."""
+
     async def change_project(
         self,
         project_id: str,

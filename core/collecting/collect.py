@@ -21,7 +21,9 @@ from datetime import timedelta
 
 from ..errors import CommitUnknown, Fault, Unavailable
 from ..limits import Limits
-from ..outcomes import Filtered, Outcome, OverQuota, StoreOutcome, WarningCode
+from ..metering.ladder import QuotaUse
+from ..metering.quota import OverQuota
+from ..outcomes import Filtered, Outcome, StoreOutcome, WarningCode
 from ..ports import Clock, IdGenerator
 from ..project import Access, KeyKind, Scope
 from ..refusals import Reason, Refusal
@@ -142,7 +144,8 @@ class Collect:
                 refusal = rate_limited(wait)
                 offer_all(self.sampler, submission, access, ((one.event, one.event_id) for one in to_store), refusal)
                 return Answer(refusal=refusal, access=access)
-            await self._store(submission, access, to_store)
+            uses = await self._store(submission, access, to_store)
+            return Answer(receipts=receipts, access=access, uses=uses)
         return Answer(receipts=receipts, access=access)
 
     async def _check(
@@ -198,12 +201,13 @@ class Collect:
             raise Unavailable("the deadline passed while the events were checked")
         return now
 
-    async def _store(self, submission: Submission, access: Access, receipts: list[Receipt]) -> None:
+    async def _store(self, submission: Submission, access: Access, receipts: list[Receipt]) -> Sequence[QuotaUse]:
+        """Store the events of these receipts, and bring the receipts up to date. Return the quotas that count them."""
         events = [receipt.event for receipt in receipts if receipt.event is not None]
         charge = submission.charge
         share = charge.share if charge is not None and access.kind is KeyKind.BROWSER else None
-        outcomes = await self.sink.store(events, access.project.quotas, deadline=submission.deadline, share=share)
-        for receipt, outcome in zip(receipts, outcomes, strict=True):
+        stored = await self.sink.store(events, deadline=submission.deadline, share=share)
+        for receipt, outcome in zip(receipts, stored.outcomes, strict=True):
             if outcome is StoreOutcome.STORED:
                 continue
             if outcome is StoreOutcome.DUPLICATE:
@@ -216,6 +220,7 @@ class Collect:
             )
             receipt.outcome, receipt.reason, receipt.refusal = Outcome.REFUSED, refusal.reason, refusal
             self.sampler.offer(submission, access, receipt.event, refusal, receipt.event_id)
+        return stored.uses
 
 
 def over_quota(met: OverQuota, access: Access, submission: Submission) -> Refusal:
@@ -227,10 +232,9 @@ def over_quota(met: OverQuota, access: Access, submission: Submission) -> Refusa
         project = access.project
         name = project.account if quota.scope is Scope.ACCOUNT else f"{project.account}/{project.name}"
         whose = f"the {quota.scope} {name}"
-    by = "" if quota.keys is None else f" with {quota.keys} keys"
     return Refusal(
         reason=Reason.QUOTA_EXCEEDED,
-        detail=f"The quota of {whose} is used up: at most {quota.hard:,} events a {quota.window}{by}. "
+        detail=f"The quota of {whose} is used up: at most {quota.hard:,} {quota.counted}. "
         f"It begins anew at {ends:%Y-%m-%dT%H:%M:%SZ}.",
         retry_after=math.ceil((ends - submission.received_at).total_seconds()),
     )

@@ -16,11 +16,10 @@ from typing import Any, Protocol
 
 from ..errors import BadEvents, CommitUnknown, Unavailable
 from ..event import Event
-from ..outcomes import OverQuota, StoreOutcome
+from ..outcomes import StoreOutcome
 from ..ports import Clock
-from ..project import Quota
 from ..tasks import end
-from .ports import BatchWriter, WriteRequest
+from .ports import BatchWriter, Stored, WriteRequest
 from .store_queue import GroupLimits, StoreQueue, Waiting
 
 log = logging.getLogger(__name__)
@@ -110,22 +109,20 @@ class GroupCommit:
         """Seconds for which the oldest request in the queue has waited."""
         return next((self._clock.monotonic() - waiting.since for waiting in self._queue), 0.0)
 
-    async def store(
-        self, batch: Sequence[Event], quotas: Sequence[Quota], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome | OverQuota]:
+    async def store(self, batch: Sequence[Event], *, deadline: float, share: str | None = None) -> Stored:
         if self._down is not None:
             raise Unavailable(str(self._down), retry_after=self._down.retry_after)
         if self._closing:
             raise Unavailable("the server is stopping")
         if not batch:
-            return []
+            return Stored(())
         encodable = True
         try:
             encoded = self._encode(batch)
         except BadEvents:
             encoded, encodable = b"", False
-        answer: asyncio.Future[Sequence[StoreOutcome | OverQuota]] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(batch, encoded, tuple(quotas), deadline, self._clock.monotonic(), answer, share, encodable)
+        answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        waiting = Waiting(batch, encoded, deadline, self._clock.monotonic(), answer, share, encodable)
         self._queue.put(waiting)
         self._idle.clear()
         self._work.set()
@@ -204,7 +201,7 @@ class GroupCommit:
         try:
             if not all(waiting.encodable for waiting in group):
                 raise BadEvents("an event can't be encoded")
-            outcomes = await self._commit(writer, group, max(waiting.deadline for waiting in group))
+            answers = await self._commit(writer, group, max(waiting.deadline for waiting in group))
         except BadEvents:
             if len(group) > 1:  # so that bad events hurt their own request alone
                 for waiting in group:
@@ -214,30 +211,28 @@ class GroupCommit:
         except Unavailable as error:
             self._failed(group, error)
         else:
-            for waiting, answer in zip(group, outcomes, strict=True):
+            for waiting, answer in zip(group, answers, strict=True):
                 waiting.succeed(answer)
 
-    async def _commit(
-        self, writer: BatchWriter, requests: Sequence[WriteRequest], deadline: float
-    ) -> Sequence[Sequence[StoreOutcome | OverQuota]]:
+    async def _commit(self, writer: BatchWriter, requests: Sequence[WriteRequest], deadline: float) -> Sequence[Stored]:
         """Write requests in one transaction. Raises as `BatchWriter.write` does."""
         started = self._clock.monotonic()
-        outcomes = await writer.write(requests, deadline=deadline)
+        answers = await writer.write(requests, deadline=deadline)
         events = sum(len(request.events) for request in requests)
         self._observer.committed(events, self._clock.monotonic() - started)
         self.alert = None
-        return outcomes
+        return answers
 
     async def _write_good_events(self, writer: BatchWriter, waiting: Waiting) -> None:
         """Quarantine the events of a request that the store can't hold, and store the others."""
-        stored: Sequence[StoreOutcome | OverQuota] = ()
+        stored = Stored(())
         try:
             bad = await writer.quarantine(waiting.events)
             self._observer.quarantined(len(bad))
             log.error("quarantined %d events that the event store can't hold", len(bad))
             good = [event for n, event in enumerate(waiting.events) if n not in bad]
             if good:
-                request = WriteRequest(good, writer.encode(good), waiting.quotas)
+                request = WriteRequest(good, writer.encode(good))
                 (stored,) = await self._commit(writer, [request], waiting.deadline)
         except BadEvents as error:  # some were not found
             self._failed([waiting], Unavailable(str(error)))
@@ -245,9 +240,10 @@ class GroupCommit:
         except Unavailable as error:
             self._failed([waiting], error)
             return
-        outcomes = iter(stored)
+        outcomes = iter(stored.outcomes)
         events = range(len(waiting.events))
-        waiting.succeed([StoreOutcome.INVALID_EVENT if n in bad else next(outcomes) for n in events])
+        of_all = [StoreOutcome.INVALID_EVENT if n in bad else next(outcomes) for n in events]
+        waiting.succeed(Stored(of_all, stored.uses))
 
     def _failed(self, group: list[Waiting], error: Unavailable) -> None:
         if error.needs_operator:

@@ -8,8 +8,10 @@ from datetime import date, datetime
 from typing import Protocol
 
 from ..event import Enrichment, Event, Place, UserAgent
-from ..outcomes import EventWarning, Filtered, Outcome, OverQuota, StoreOutcome
-from ..project import Access, KeyKind, Quota
+from ..metering.ladder import QuotaUse
+from ..metering.quota import OverQuota
+from ..outcomes import EventWarning, Filtered, Outcome, StoreOutcome
+from ..project import Access, KeyKind
 from ..refusals import Refusal
 from .losses import Loss, LossReport, Recorded
 
@@ -25,19 +27,27 @@ class ProjectRepository(Protocol):
         """Return True if `find` costs nothing that a stranger could use up: the answer is there, or on its way."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The answer of an event store for the events of one request."""
+
+    outcomes: Sequence[StoreOutcome | OverQuota]
+    """In the order of the events."""
+    uses: Sequence[QuotaUse] = ()
+    """The quotas that count at least one of the events, as they are after them. Duplicates are not counted."""
+
+
 class EventSink(Protocol):
-    async def store(
-        self, batch: Sequence[Event], quotas: Sequence[Quota], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome | OverQuota]:
-        """Stores a request's events, and counts them, in one transaction; returns after its commit.
+    async def store(self, batch: Sequence[Event], *, deadline: float, share: str | None = None) -> Stored:
+        """Store a request's events, and count them, in one transaction. Return after its commit.
 
-        An outcome for every event, in order. An id that the project already has (of the same kind of key, in the
-        last 32 days, or earlier in the batch) is a duplicate, whatever the quotas say. Of the others the first in
-        order that fit all `quotas` (those that count its kind of key) are stored, and each of them adds one to the
-        usage of its project and period. The batch is never split over two transactions. `share` stands for the
-        address of a sender that is not trusted: what waits of one never takes the place of the others.
+        An id that the project already has (of the same kind of key, in the last 32 days, or earlier in the batch) is
+        a duplicate, whatever the quotas say. Of the others, the first in order that fit the hard limits of all quotas
+        that count them are stored, by the quotas as they are at that moment. Each of them adds one to the usage of
+        its project and period, and to those quotas. The batch is never split over two transactions. `share` stands
+        for the address of a sender that is not trusted: what waits of one never takes the place of the others.
 
-        Raises `Unavailable` where nothing was stored, and `CommitUnknown` where that is not known; both by
+        Raises `Unavailable` if nothing was stored, and `CommitUnknown` if that is not known; both by
         `deadline` (`Clock.monotonic`). An event in `batch` never hurts another.
         """
 
@@ -49,7 +59,6 @@ class WriteRequest:
     events: Sequence[Event]
     encoded: bytes
     """The events as `BatchWriter.encode` returned them."""
-    quotas: tuple[Quota, ...]
 
 
 class BatchWriter(Protocol):
@@ -77,11 +86,9 @@ class BatchWriter(Protocol):
         """Return the events of a request as the store takes them; the queue is bounded by their length. Needs no
         session. Raises `BadEvents`."""
 
-    async def write(
-        self, requests: Sequence[WriteRequest], *, deadline: float
-    ) -> Sequence[Sequence[StoreOutcome | OverQuota]]:
+    async def write(self, requests: Sequence[WriteRequest], *, deadline: float) -> Sequence[Stored]:
         """Store the events of a few requests, in order, in one transaction, as `EventSink.store` says. Return the
-        outcomes of each request after the commit.
+        answer for each request after the commit.
 
         Raises `Unavailable` if nothing was stored, `CommitUnknown` if that is not known, and `BadEvents` if nothing
         was stored because the store can never hold at least one of the events. Tries again by itself until `deadline`

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import CommitUnknown, Unavailable
-from ..outcomes import OverQuota, StoreOutcome
-from .ports import WriteRequest
+from .ports import Stored, WriteRequest
 
 _LARGEST_SHARE = 1 / 8
 """An address that holds more of the queue than this is held back …"""
@@ -36,16 +35,16 @@ class Waiting(WriteRequest):
     deadline: float
     """By `Clock.monotonic`."""
     since: float
-    answer: asyncio.Future[Sequence[StoreOutcome | OverQuota]]
+    answer: asyncio.Future[Stored]
     share: str | None = None
     """The sender's address, as it is charged; None for a trusted sender."""
     encodable: bool = True
     """False if one of the events can't be encoded, and so can't be stored."""
 
-    def succeed(self, outcomes: Sequence[StoreOutcome | OverQuota]) -> None:
+    def succeed(self, stored: Stored) -> None:
         """Answer the request, unless it has an answer or its sender is gone."""
         if not self.answer.done():
-            self.answer.set_result(outcomes)
+            self.answer.set_result(stored)
 
     def fail(self, error: Unavailable) -> None:
         """Answer the request with an error of its own, unless it has an answer or its sender is gone."""

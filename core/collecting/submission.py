@@ -9,6 +9,7 @@ from datetime import datetime
 from .. import keys
 from ..event import TEXTS, Event
 from ..limits import Limits
+from ..metering.ladder import QuotaUse
 from ..outcomes import EventWarning, Outcome
 from ..project import Access
 from ..refusals import Refusal
@@ -108,6 +109,8 @@ class Answer:
     names: tuple[str, ...] = ()
     """With `refusal`: the names of the first events, as they were sent, cut."""
     access: Access | None = None
+    uses: Sequence[QuotaUse] = ()
+    """The quotas that count at least one of the events, as they are after them."""
     losses: LossReceipt | None = None
     """Set if the request had a report of losses and was not refused as a whole."""
     warnings: Sequence[EventWarning] = ()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from ..project import Quota
+from .ladder import QuotaStateChange, QuotaUse
+from .quota import Quota
 from .usage import Difference, Usage
 
 
@@ -16,9 +17,6 @@ class UsageMeter(Protocol):
     ) -> Sequence[Usage]:
         """Return usage by account, project and period, in that order; of all, or of one account, project (ids) or
         period."""
-
-    async def quota_usage(self, at: datetime) -> Mapping[str, int]:
-        """Return the used events of every quota, by its id, in the window of this moment."""
 
     async def close(self, period: date) -> None:
         """Make a past period final: nothing is added to it any more. A repetition changes nothing. Raise
@@ -31,18 +29,52 @@ class UsageMeter(Protocol):
         """
 
 
+class QuotaChange(NamedTuple):
+    """Quotas to set and quotas to remove, all at once."""
+
+    put: Sequence[Quota] = ()
+    remove: Sequence[str] = ()
+    """Ids."""
+
+
 class QuotaStore(Protocol):
-    """Stores quotas. Every server sees a change at once, as with `Registry`."""
+    """Stores quotas. A change holds for every event that is stored after it, on all servers.
+
+    A quota counts what its present window has already, exactly, while servers go on to store.
+    """
 
     async def set(self, quota: Quota) -> Quota:
-        """Set the quota of a scope, window and kind of key. It replaces an existing one and keeps that one's id. Return
-        the new quota."""
+        """Set a quota. If its owner has one that counts the same events (`QuotaRule.identity`), that one gets the new
+        limits, and keeps its id and its usage. Return the new quota. Raise `Unavailable` if it can't be set now."""
 
     async def remove(self, quota_id: str) -> Quota:
         """Remove a quota and return it. Raise `NoSuchQuota`."""
 
+    async def set_plan(
+        self, account_id: str, plan: str | None, decide: Callable[[Sequence[Quota]], QuotaChange]
+    ) -> None:
+        """Note the plan of an account, and change its quotas at once. `decide` is given all quotas of the account,
+        which nobody changes meanwhile, and returns what has to change. Raise `NotFound` and `Unavailable`."""
+
     async def all(self) -> Sequence[Quota]:
         """Return all quotas."""
+
+    async def uses(self, at: datetime) -> Sequence[QuotaUse]:
+        """Return all quotas, each with what is used of it in the window of this moment."""
+
+    async def rates(self, at: datetime) -> Mapping[str, int]:
+        """Return the events that each quota with a hard limit counted in the 7 days before this moment, by its id."""
+
+
+class QuotaStates(Protocol):
+    """The states that quotas entered, which are announced one by one: at least once, in order for each quota."""
+
+    async def claim(self, at_most: int) -> Sequence[QuotaStateChange]:
+        """Return changes that are not announced yet: of each quota the first. Nobody else gets them for a minute, or
+        for longer if they were claimed often. Raise `Unavailable`."""
+
+    async def announced(self, change: QuotaStateChange) -> None:
+        """Note that a change was announced. Raise `Unavailable`."""
 
 
 class BillingBackends(Protocol):

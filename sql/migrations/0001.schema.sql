@@ -7,6 +7,7 @@
 CREATE TABLE catchment.account (
     id          uuid PRIMARY KEY,
     name        text NOT NULL,
+    plan        text,
     demo        boolean NOT NULL DEFAULT false,
     created_at  timestamptz NOT NULL DEFAULT now(),
     deleted_at  timestamptz
@@ -15,6 +16,7 @@ CREATE UNIQUE INDEX account_name ON catchment.account (name) WHERE deleted_at IS
 COMMENT ON TABLE catchment.account IS 'who is billed; the row of a deleted account stays, for its usage';
 COMMENT ON COLUMN catchment.account.id IS 'a UUID, version 7';
 COMMENT ON COLUMN catchment.account.name IS 'unique among the accounts that are not deleted';
+COMMENT ON COLUMN catchment.account.plan IS 'the plan of the settings whose quotas it was given; null: none';
 COMMENT ON COLUMN catchment.account.demo IS 'made by the demo: never billed; its usage is deleted with it';
 COMMENT ON COLUMN catchment.account.created_at IS 'when it was added';
 COMMENT ON COLUMN catchment.account.deleted_at IS 'when it was deleted; null: it is not';
@@ -230,39 +232,83 @@ COMMENT ON COLUMN catchment.salt.salt IS 'random bytes';
 -- Quotas and usage
 
 CREATE TABLE catchment.quota (
-    id        uuid PRIMARY KEY,
-    scope     text NOT NULL CHECK (scope IN ('account', 'project')),
-    scope_id  uuid NOT NULL,
-    "window"  text NOT NULL CHECK ("window" IN ('month', 'day')),
-    keys      text CHECK (keys IN ('browser', 'server')),
-    hard      bigint NOT NULL CHECK (hard >= 0),
-    CONSTRAINT quota_of_a_scope UNIQUE NULLS NOT DISTINCT (scope, scope_id, "window", keys)
+    id            uuid PRIMARY KEY,
+    scope         text NOT NULL CHECK (scope IN ('account', 'project')),
+    scope_id      uuid NOT NULL,
+    "window"      text NOT NULL CHECK ("window" IN ('month', 'day')),
+    keys          text CHECK (keys IN ('browser', 'server')),
+    events        text COLLATE "C" NOT NULL,
+    name_like     text COLLATE "C" NOT NULL,
+    soft          bigint CHECK (soft >= 1),
+    hard          bigint CHECK (hard >= 0),
+    grace         integer NOT NULL CHECK (grace BETWEEN 0 AND 27),
+    plan          text,
+    counted_from  timestamptz NOT NULL,
+    holds         boolean NOT NULL,
+    CONSTRAINT quota_of_a_scope UNIQUE NULLS NOT DISTINCT (scope, scope_id, "window", keys, events),
+    CONSTRAINT quota_has_a_limit CHECK (soft IS NOT NULL OR hard IS NOT NULL)
 );
+CREATE INDEX quota_grace ON catchment.quota (id) WHERE grace > 0;
 COMMENT ON TABLE catchment.quota IS 'how many events an account or a project may store in a window of time';
 COMMENT ON COLUMN catchment.quota.id IS 'a UUID, version 7';
 COMMENT ON COLUMN catchment.quota.scope IS 'what it counts the events of: account or project';
 COMMENT ON COLUMN catchment.quota.scope_id IS 'the id of that account or project';
 COMMENT ON COLUMN catchment.quota."window" IS 'month or day, in UTC';
 COMMENT ON COLUMN catchment.quota.keys IS 'the kind of key whose events it counts; null: both kinds';
-COMMENT ON COLUMN catchment.quota.hard IS 'at most so many events; those beyond are refused';
+COMMENT ON COLUMN catchment.quota.events IS 'the pattern of the names that it counts, such as Click*; *: all';
+COMMENT ON COLUMN catchment.quota.name_like IS 'the same pattern, as LIKE takes it';
+COMMENT ON COLUMN catchment.quota.soft IS 'from so many events on its owner is told; null: never';
+COMMENT ON COLUMN catchment.quota.hard IS 'at most so many events; those beyond are refused; null: none is';
+COMMENT ON COLUMN catchment.quota.grace IS 'the days after soft was crossed during which hard does not hold';
+COMMENT ON COLUMN catchment.quota.plan IS 'the plan that it came with; null: a person set it';
+COMMENT ON COLUMN catchment.quota.counted_from IS 'when every commit began to count for it';
+COMMENT ON COLUMN catchment.quota.holds IS 'false while the events that came before counted_from are still counted';
 
 CREATE TABLE catchment.quota_usage (
-    scope     text NOT NULL,
-    scope_id  uuid NOT NULL,
-    "window"  text NOT NULL,
-    starts    date NOT NULL,
-    keys      text COLLATE "C" NOT NULL CHECK (keys IN ('both', 'browser', 'server')),
-    events    bigint NOT NULL,
-    PRIMARY KEY (scope, scope_id, "window", starts, keys)
+    quota_id      uuid NOT NULL,
+    starts        date NOT NULL,
+    events        bigint NOT NULL,
+    soft_crossed  timestamptz,
+    entered       smallint NOT NULL DEFAULT 0,
+    PRIMARY KEY (quota_id, starts)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE catchment.quota_usage IS
     'what is used of a quota''s window: one row for all writers, since an exact quota needs a lock';
-COMMENT ON COLUMN catchment.quota_usage.scope IS 'as of the quota';
-COMMENT ON COLUMN catchment.quota_usage.scope_id IS 'as of the quota';
-COMMENT ON COLUMN catchment.quota_usage."window" IS 'as of the quota';
+COMMENT ON COLUMN catchment.quota_usage.quota_id IS 'the quota';
 COMMENT ON COLUMN catchment.quota_usage.starts IS 'the first day of the window';
-COMMENT ON COLUMN catchment.quota_usage.keys IS 'the kind of key whose events are counted, or both';
 COMMENT ON COLUMN catchment.quota_usage.events IS 'events that were stored in the window';
+COMMENT ON COLUMN catchment.quota_usage.soft_crossed IS
+    'the arrival of the event that crossed soft, from which the grace runs; null: less is used';
+COMMENT ON COLUMN catchment.quota_usage.entered IS
+    'the highest state that the window was in: 0 ok, 1 warning, 2 soft, 3 grace, 4 hard';
+
+CREATE TABLE catchment.quota_state (
+    quota_id         uuid NOT NULL,
+    starts           date NOT NULL,
+    state            text NOT NULL CHECK (state IN ('warning', 'soft', 'grace', 'hard')),
+    n                bigint GENERATED ALWAYS AS IDENTITY,
+    quota            jsonb NOT NULL,
+    used             bigint NOT NULL,
+    entered_at       timestamptz NOT NULL,
+    tries            integer NOT NULL DEFAULT 0,
+    next_try         timestamptz NOT NULL DEFAULT '-infinity',
+    announced_at     timestamptz,
+    PRIMARY KEY (quota_id, starts, state)
+);
+CREATE INDEX quota_state_to_announce ON catchment.quota_state (n) WHERE announced_at IS NULL;
+CREATE INDEX quota_state_age ON catchment.quota_state (entered_at);
+COMMENT ON TABLE catchment.quota_state IS
+    'the states that quotas entered, each once a window; servers announce them to plugins';
+COMMENT ON COLUMN catchment.quota_state.quota_id IS 'the quota';
+COMMENT ON COLUMN catchment.quota_state.starts IS 'the first day of the window';
+COMMENT ON COLUMN catchment.quota_state.state IS 'warning, soft, grace or hard';
+COMMENT ON COLUMN catchment.quota_state.n IS 'in order of entering';
+COMMENT ON COLUMN catchment.quota_state.quota IS 'the row of catchment.quota at that time';
+COMMENT ON COLUMN catchment.quota_state.used IS 'the events used at that time';
+COMMENT ON COLUMN catchment.quota_state.entered_at IS 'the arrival of the event that led to it, or the time of the change';
+COMMENT ON COLUMN catchment.quota_state.tries IS 'how often it was tried to announce it';
+COMMENT ON COLUMN catchment.quota_state.next_try IS 'when it is tried next, unless it is announced by then';
+COMMENT ON COLUMN catchment.quota_state.announced_at IS 'when every plugin had taken it; null: not yet';
 
 CREATE TABLE catchment.usage_count (
     project_id  uuid NOT NULL,

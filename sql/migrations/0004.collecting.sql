@@ -13,14 +13,14 @@ $body$;
 
 -- In plpgsql, whose plans are kept: a function with a search_path of its own is not made part of the query that calls it.
 CREATE FUNCTION catchment.sent(batch jsonb)
-RETURNS TABLE (n integer, project_id uuid, key_kind text, event_id text, received_at timestamptz)
+RETURNS TABLE (n integer, project_id uuid, key_kind text, event_id text, name text, received_at timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $body$
 #variable_conflict use_column
--- Returns what identifies the events of a batch, numbered from 1 in the order in which they were sent.
+-- Returns what identifies the events of a batch, and their names, numbered from 1 in the order in which they were sent.
 BEGIN
     RETURN QUERY
     SELECT row_number() OVER (ORDER BY request.n, event.n)::integer, request.project_id, request.key_kind,
-           event.columns ->> 0, request.received_at
+           event.columns ->> 0, event.columns ->> 1, request.received_at
     FROM ROWS FROM (jsonb_to_recordset(batch) AS (
         project_id uuid, key_kind text, received_at timestamptz, events jsonb
     )) WITH ORDINALITY AS request (project_id, key_kind, received_at, events, n)
@@ -70,21 +70,20 @@ BEGIN
 END
 $body$;
 
-CREATE FUNCTION catchment.log_events(batch jsonb, limits jsonb) RETURNS text[]
+CREATE FUNCTION catchment.log_events(batch jsonb, OUT outcomes text[], OUT uses jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $body$
--- Stores events, once each, within the limits, and counts them.
+-- Stores events, once each, within the quotas, and counts them.
 --
 -- batch:   an array of objects: the columns of catchment.event that events have in common (visitor in base64), key_kind,
 --          and `events`, an array of arrays, the other columns of each: event_id, name, category, label, value, data,
 --          session_id, user_id, url, page_title, page_path, referrer, referrer_host, is_bot, properties, occurred_at, the
 --          campaign (null or an object {source, medium, campaign, term, content}), and the language.
--- limits:  an array of objects {project_id, scope, scope_id, window, keys, hard}; keys: a kind of key, or null for both
--- returns: for every event, in order: stored, duplicate, or quota_exceeded and the limit that it met, such as
---          `quota_exceeded project month both`
+-- returns: `outcomes`: for every event, in order: stored, duplicate, or quota_exceeded and the id of the quota that it met;
+--          `uses`: the quotas that count these events, as catchment.use_quotas() returns them
 -- raises:  CA001 if the server's clock is wrong, CA003 if the transaction can't count exactly; nothing is stored
 --
 -- Every statement has its own snapshot (READ COMMITTED): a count is read after its lock is held. All sessions take locks
--- in one order: ids (sorted), quotas (accounts, then projects), usage (sorted).
+-- in one order: ids (sorted), quotas (by id and window), usage (sorted).
 DECLARE
     total       integer;
     earliest    timestamptz;
@@ -95,11 +94,11 @@ DECLARE
     fresh       integer[];
     projects    uuid[];
     kinds       text[];
+    names       text[];
     arrivals    timestamptz[];
     refused     integer[] := '{}';
     limits_met  text[] := '{}';
     kept        integer[];
-    outcomes    text[];
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION USING ERRCODE = 'CA003',
@@ -114,21 +113,13 @@ BEGIN
         PERFORM catchment.check_arrivals(earliest, latest);  -- most are so near that nothing needs to be called
     END IF;
 
-    -- Setting a quota makes the row of the present window. The row of a later window is made here, by the first event
-    -- that it counts, from a sum over usage. Meanwhile nobody may add to usage.
-    IF limits <> '[]' AND EXISTS (SELECT FROM catchment.quota_windows(batch, limits) WHERE events IS NULL) THEN
-        LOCK TABLE catchment.usage_count IN SHARE ROW EXCLUSIVE MODE;
-        INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, keys, events)
-        SELECT DISTINCT scope, scope_id, "window", starts, keys,
-               catchment.window_usage(scope, scope_id, "window", starts, keys)
-        FROM catchment.quota_windows(batch, limits) WHERE events IS NULL
-        ON CONFLICT DO NOTHING;
-    END IF;
-    -- Limits are counted. A caller without limits may not know of a quota yet: look now, and once more at the end.
-    counted := limits <> '[]' OR EXISTS (SELECT FROM catchment.quota_usage);
-    IF counted THEN
-        LOCK TABLE catchment.usage_count IN ROW EXCLUSIVE MODE;
-    END IF;
+    -- Setting a quota waits for all that have this lock, so it is taken before quotas are looked for.
+    LOCK TABLE catchment.usage_count IN ROW EXCLUSIVE MODE;
+    counted := EXISTS (SELECT FROM catchment.quota) AND EXISTS (
+        SELECT FROM jsonb_to_recordset(batch) AS request (project_id uuid)
+        JOIN catchment.project ON project.id = request.project_id
+        JOIN catchment.quota ON quota.scope = 'project' AND quota.scope_id = project.id
+                             OR quota.scope = 'account' AND quota.scope_id = project.account_id);
 
     -- (a) The ids, sorted: unsorted ones in two sessions are a deadlock. An id that conflicts is a duplicate.
     WITH taken AS (
@@ -147,7 +138,8 @@ BEGIN
 
     IF taken.events = 0 THEN
         PERFORM catchment.await_standby();
-        RETURN array_fill('duplicate'::text, ARRAY[total]);
+        outcomes := array_fill('duplicate'::text, ARRAY[total]);
+        RETURN;
     END IF;
     -- If all are new and none is counted, `fresh` and `kept` are null, which means all: it saves the list.
     IF taken.events < total THEN
@@ -162,12 +154,14 @@ BEGIN
     END IF;
     kept := fresh;
 
-    -- (b, c) Only if there is a hard quota: its rows are locked, then read. The first events that fit are kept.
+    -- (b, c) Only if there are quotas: those that count these events are locked, then read, then added to. The first events
+    -- that fit are kept.
     IF counted THEN
-        SELECT array_agg(project_id ORDER BY n), array_agg(key_kind ORDER BY n), array_agg(received_at ORDER BY n)
-        INTO projects, kinds, arrivals
+        SELECT array_agg(project_id ORDER BY n), array_agg(key_kind ORDER BY n), array_agg(name ORDER BY n),
+               array_agg(received_at ORDER BY n)
+        INTO projects, kinds, names, arrivals
         FROM catchment.sent(batch) WHERE n = ANY (fresh);
-        SELECT * INTO refused, limits_met FROM catchment.over_quota(fresh, projects, kinds, arrivals, limits);
+        SELECT * INTO refused, limits_met, uses FROM catchment.use_quotas(fresh, projects, kinds, names, arrivals);
         IF refused <> '{}' THEN
             DELETE FROM catchment.event_id AS known
             USING catchment.sent(batch) AS sent
@@ -185,27 +179,18 @@ BEGIN
     ON CONFLICT (project_id, hour, slot) DO UPDATE SET events = known.events + excluded.events;
 
     -- After usage: closing a month waits for all that have added to it, and whoever adds later sees here that it is closed.
-    SELECT counted OR EXISTS (SELECT FROM catchment.quota_usage), EXISTS (
+    closed := EXISTS (
         SELECT FROM catchment.closed_period
-        WHERE period BETWEEN date_trunc('month', earliest AT TIME ZONE 'UTC')::date AND (latest AT TIME ZONE 'UTC')::date)
-    INTO counted, closed;
+        WHERE period BETWEEN date_trunc('month', earliest AT TIME ZONE 'UTC')::date AND (latest AT TIME ZONE 'UTC')::date);
     IF closed THEN
         RAISE EXCEPTION USING ERRCODE = 'CA001',
             MESSAGE = format('the server''s clock says %s, and that month is closed', earliest),
             HINT = 'A closed month never changes: set the clock of the server or of the database''s host right (NTP).';
     END IF;
 
-    IF counted THEN
-        -- All events that were kept: a quota may have begun to count them since (b).
-        kept := coalesce(kept, ARRAY(SELECT generate_series(1, total)));
-        SELECT array_agg(project_id ORDER BY n), array_agg(key_kind ORDER BY n), array_agg(received_at ORDER BY n)
-        INTO projects, kinds, arrivals
-        FROM catchment.sent(batch) WHERE n = ANY (kept);
-        PERFORM catchment.count_quotas(kept, projects, kinds, arrivals);
-    END IF;
-
     IF kept IS NULL OR cardinality(kept) = total THEN
-        RETURN array_fill('stored'::text, ARRAY[total]);
+        outcomes := array_fill('stored'::text, ARRAY[total]);
+        RETURN;
     END IF;
     -- An event that repeats a refused id in the same batch is refused as well.
     SELECT array_agg(CASE WHEN sent.n = ANY (kept) THEN 'stored'
@@ -217,7 +202,6 @@ BEGIN
         SELECT n, min(n) OVER (PARTITION BY project_id, key_kind, event_id COLLATE "C") AS first_n
         FROM catchment.sent(batch)
     ) AS sent;
-    RETURN outcomes;
 END
 $body$;
 

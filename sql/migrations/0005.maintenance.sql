@@ -115,14 +115,25 @@ $body$;
 
 CREATE FUNCTION catchment.forget_quota_windows(ended_before date, at_most integer) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
--- Deletes what was used of windows that ended before a day, at most so many rows; returns how many.
+-- Deletes what was used of windows that began a month before a day or earlier, at most so many rows; returns how many.
 DECLARE
     deleted integer;
 BEGIN
     DELETE FROM catchment.quota_usage WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM catchment.quota_usage
-        WHERE starts + CASE "window" WHEN 'day' THEN interval '1 day' ELSE interval '1 month' END <= ended_before
-        LIMIT at_most));
+        SELECT ctid FROM catchment.quota_usage WHERE starts + interval '1 month' <= ended_before LIMIT at_most));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$body$;
+
+CREATE FUNCTION catchment.forget_quota_states(older_than timestamptz, at_most integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
+-- Deletes states that quotas entered before a time, at most so many rows; returns how many.
+DECLARE
+    deleted integer;
+BEGIN
+    DELETE FROM catchment.quota_state WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM catchment.quota_state WHERE entered_at < older_than ORDER BY entered_at LIMIT at_most));
     GET DIAGNOSTICS deleted = ROW_COUNT;
     RETURN deleted;
 END

@@ -1,4 +1,4 @@
--- Changes of accounts, projects, keys and quotas are announced; projects and accounts can be deleted.
+-- Changes of accounts, projects and keys are announced; projects and accounts can be deleted.
 
 CREATE FUNCTION catchment.announce() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
@@ -9,7 +9,6 @@ BEGIN
     PERFORM pg_notify('catchment_changed', CASE TG_TABLE_NAME
         WHEN 'account' THEN 'account ' || (changed ->> 'id')
         WHEN 'project' THEN 'project ' || (changed ->> 'id')
-        WHEN 'quota' THEN (changed ->> 'scope') || ' ' || (changed ->> 'scope_id')
         ELSE 'project ' || (changed ->> 'project_id') END);
     RETURN NULL;
 END
@@ -23,14 +22,11 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.origin
 FOR EACH ROW EXECUTE FUNCTION catchment.announce();
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.key
 FOR EACH ROW EXECUTE FUNCTION catchment.announce();
-CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON catchment.quota
-FOR EACH ROW EXECUTE FUNCTION catchment.announce();
 -- Whatever session_replication_role says: a revoked key is refused at once.
 ALTER TABLE catchment.account ENABLE ALWAYS TRIGGER announce;
 ALTER TABLE catchment.project ENABLE ALWAYS TRIGGER announce;
 ALTER TABLE catchment.origin ENABLE ALWAYS TRIGGER announce;
 ALTER TABLE catchment.key ENABLE ALWAYS TRIGGER announce;
-ALTER TABLE catchment.quota ENABLE ALWAYS TRIGGER announce;
 
 CREATE FUNCTION catchment.delete_project(the_project uuid) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
@@ -43,8 +39,7 @@ BEGIN
     END IF;
     DELETE FROM catchment.key WHERE project_id = the_project;
     DELETE FROM catchment.origin WHERE project_id = the_project;
-    DELETE FROM catchment.quota WHERE scope = 'project' AND scope_id = the_project;
-    DELETE FROM catchment.quota_usage WHERE scope = 'project' AND scope_id = the_project;
+    PERFORM catchment.remove_quotas_of('project', the_project);
     RETURN true;
 END
 $body$;
@@ -105,8 +100,7 @@ BEGIN
     END IF;
     SELECT count(*) INTO left_over FROM catchment.project WHERE account_id = the_account AND deleted_at IS NULL;
     IF left_over = 0 THEN
-        DELETE FROM catchment.quota WHERE scope = 'account' AND scope_id = the_account;
-        DELETE FROM catchment.quota_usage WHERE scope = 'account' AND scope_id = the_account;
+        PERFORM catchment.remove_quotas_of('account', the_account);
         UPDATE catchment.account SET deleted_at = coalesce(deleted_at, now()) WHERE id = the_account;
     END IF;
     RETURN left_over;

@@ -1,16 +1,14 @@
 -- name: log_events
--- Store and count a group of events; return an outcome for each.
-SELECT catchment.log_events(%(batch)s::jsonb, %(limits)s::jsonb)
+-- Store and count a group of events; return an outcome for each, and the quotas that count them.
+SELECT outcomes, uses FROM catchment.log_events(%(batch)s::jsonb)
 
 -- name: find_access
--- Return what a key opens: its project with origins, settings, and the quotas that count its events.
+-- Return what a key opens: its project with origins and settings.
 SELECT key.kind, key.revoked_at IS NOT NULL AS revoked,
        project.id::text AS project_id, project.name AS project, account.id::text AS account_id, account.name AS account,
        project.bots, project.do_not_track, project.privacy, project.visitors, project.allow_null_origin,
        project.enabled,
        ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule) AS origins,
-       ARRAY(SELECT to_jsonb(quota) FROM catchment.quota
-             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))) AS quotas,
        CASE key.kind WHEN 'browser' THEN ARRAY(
            SELECT server.fingerprint FROM catchment.key AS server
            WHERE server.project_id = project.id AND server.kind = 'server' AND server.revoked_at IS NULL

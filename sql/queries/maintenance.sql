@@ -24,8 +24,12 @@ SELECT catchment.forget_ids(catchment.present(%(now)s) - interval '32 days', %(a
 SELECT catchment.forget_loss_reports(catchment.present(%(now)s) - interval '32 days', %(at_most)s)
 
 -- name: forget_quota_windows
--- Delete a part of what was used of quotas' windows that ended 62 days ago or earlier.
+-- Delete a part of what was used of quotas' windows that began a month and 62 days ago or earlier.
 SELECT catchment.forget_quota_windows(catchment.today(%(today)s) - 62, %(at_most)s)
+
+-- name: forget_quota_states
+-- Delete a part of the states of quotas that were entered 13 months ago or earlier.
+SELECT catchment.forget_quota_states(catchment.present(%(now)s) - interval '13 months', %(at_most)s)
 
 -- name: forget_outcomes
 -- Delete a part of the counts of unstored events, and of the refused origins, that are 13 months old.

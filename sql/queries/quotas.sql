@@ -1,36 +1,16 @@
--- name: set_quota
--- Set the quota of a scope, window and kind of key. If there is one, it keeps its id.
-INSERT INTO catchment.quota (id, scope, scope_id, "window", keys, hard)
-VALUES (%(id)s, %(scope)s, %(scope_id)s, %(window)s, %(keys)s, %(hard)s)
-ON CONFLICT (scope, scope_id, "window", keys) DO UPDATE SET hard = excluded.hard
-RETURNING id::text
-
--- name: remove_quota
--- Remove a quota; return what it was.
-DELETE FROM catchment.quota WHERE id::text = %(id)s
-RETURNING id::text, scope, scope_id::text, "window", keys, hard
-
 -- name: quota_lock
--- Take the lock of quotas, until the end of the session: one is set at a time.
+-- Take the lock of quotas, until the end of the session: one change is made at a time.
 SELECT pg_advisory_lock(hashtext('catchment quota'))
 
--- name: has_quota
--- True if there is a quota of this scope, window and kind of key, whatever its number. Then every commit adds to its
--- row already.
-SELECT EXISTS (
-    SELECT FROM catchment.quota
-    WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND keys IS NOT DISTINCT FROM %(keys)s)
+-- name: quotas
+-- Return the quotas that hold, of all or of one account or project.
+SELECT id::text, scope, scope_id::text, "window", keys, events, soft, hard, grace, plan FROM catchment.quota
+WHERE holds AND (%(scope_id)s::uuid IS NULL OR scope_id = %(scope_id)s::uuid)
+ORDER BY scope, scope_id, "window", keys NULLS FIRST, events
 
--- name: begin_counting
--- Make the row of a quota's present window, to which every commit adds from now on; return the window's first day.
-WITH present AS (
-    SELECT date_trunc(%(window)s, catchment.clock() AT TIME ZONE 'UTC')::date AS starts
-), made AS (
-    INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, keys, events)
-    SELECT %(scope)s, %(scope_id)s::uuid, %(window)s, starts, coalesce(%(keys)s, 'both'), 0 FROM present
-    ON CONFLICT DO NOTHING
-)
-SELECT starts FROM present
+-- name: begin_quotas
+-- Let every commit count for the quotas that are new; return their ids.
+SELECT catchment.begin_quotas(%(wanted)s::jsonb)::text[]
 
 -- name: writers
 -- Return the transactions that add to usage at this moment.
@@ -39,31 +19,48 @@ WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE da
   AND relation = 'catchment.usage_count'::regclass AND mode = 'RowExclusiveLock' AND granted
 
 -- name: uncounted
--- Return what a window's row lacks, in one snapshot: events that were stored before every commit added to it.
-SELECT catchment.window_usage(scope, scope_id, "window", starts, keys) - events
-FROM catchment.quota_usage
-WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND starts = %(starts)s
-  AND keys = coalesce(%(keys)s, 'both')
+-- Return what the windows of new quotas lack, in one snapshot: events that were stored before every commit added to them.
+SELECT quota_id::text, starts::text, catchment.window_usage(quota_id, starts) - events AS events
+FROM catchment.quota_usage WHERE quota_id = ANY (%(quotas)s::uuid[])
 
--- name: count_uncounted
--- Add the events that a window's row lacks.
-UPDATE catchment.quota_usage SET events = events + %(events)s
-WHERE scope = %(scope)s AND scope_id = %(scope_id)s AND "window" = %(window)s AND starts = %(starts)s
-  AND keys = coalesce(%(keys)s, 'both')
+-- name: set_quotas
+-- Set quotas, and remove others; return those that were set.
+SELECT id::text, scope, scope_id::text, "window", keys, events, soft, hard, grace, plan
+FROM catchment.set_quotas(%(wanted)s::jsonb, %(uncounted)s::jsonb, %(removed)s::uuid[])
 
--- name: quotas
--- Return all quotas.
-SELECT id::text, scope, scope_id::text, "window", keys, hard FROM catchment.quota
-ORDER BY scope, scope_id, "window", keys NULLS FIRST
+-- name: set_plan
+-- Note the plan of an account.
+UPDATE catchment.account SET plan = %(plan)s WHERE id = %(account)s AND deleted_at IS NULL RETURNING id
 
--- name: quota_usage
--- Return what is used of each quota in its present window: its row, or a new count if there is no row yet.
-SELECT quota.id::text AS quota_id, coalesce(used.events, catchment.window_usage(
-    quota.scope, quota.scope_id, quota."window", present.starts, coalesce(quota.keys, 'both'))) AS events
+-- name: quota_uses
+-- Return all quotas, and what is used of each in its window at a moment: its row, or a new count if there is no row yet.
+SELECT quota.id::text, quota.scope, quota.scope_id::text, quota."window", quota.keys, quota.events, quota.soft, quota.hard,
+       quota.grace, quota.plan, used.soft_crossed,
+       coalesce(used.events, catchment.window_usage(quota.id, present.starts)) AS used
 FROM catchment.quota
 CROSS JOIN LATERAL (
     SELECT date_trunc(quota."window", %(at)s::timestamptz AT TIME ZONE 'UTC')::date AS starts
 ) AS present
-LEFT JOIN catchment.quota_usage AS used
-  ON used.scope = quota.scope AND used.scope_id = quota.scope_id AND used."window" = quota."window"
- AND used.starts = present.starts AND used.keys = coalesce(quota.keys, 'both')
+LEFT JOIN catchment.quota_usage AS used ON used.quota_id = quota.id AND used.starts = present.starts
+WHERE quota.holds
+ORDER BY quota.scope, quota.scope_id, quota."window", quota.keys NULLS FIRST, quota.events
+
+-- name: quota_rates
+-- Return how many events each quota with a hard limit counted in the 7 days before a moment.
+SELECT id::text AS quota_id, catchment.quota_count(id, %(at)s::timestamptz - interval '7 days', %(at)s) AS events
+FROM catchment.quota WHERE holds AND hard IS NOT NULL
+
+-- name: claim_states
+-- Lend the next states of quotas to this server, to announce them.
+SELECT lent.quota_id::text, lent.starts, lent.state, lent.used, lent.entered_at, lent.quota,
+       account.id::text AS account_id, account.name AS account, project.id::text AS project_id, project.name AS project
+FROM catchment.claim_states(%(at_most)s) AS lent
+LEFT JOIN catchment.project
+       ON lent.quota ->> 'scope' = 'project' AND project.id = (lent.quota ->> 'scope_id')::uuid
+LEFT JOIN catchment.account ON account.id = coalesce(project.account_id, (lent.quota ->> 'scope_id')::uuid)
+ORDER BY lent.n
+
+-- name: announced_state
+-- Note that a state was announced.
+UPDATE catchment.quota_state SET announced_at = now()
+WHERE quota_id = %(quota)s AND starts = %(starts)s AND state = %(state)s AND announced_at IS NULL

@@ -4,7 +4,7 @@ INSERT INTO catchment.account (id, name, demo) VALUES (%(id)s, %(name)s, %(demo)
 
 -- name: accounts
 -- Return all accounts by name: the present ones, or the deleted ones.
-SELECT id::text, name, demo FROM catchment.account WHERE (deleted_at IS NOT NULL) = %(deleted)s ORDER BY name, id
+SELECT id::text, name, plan, demo FROM catchment.account WHERE (deleted_at IS NOT NULL) = %(deleted)s ORDER BY name, id
 
 -- name: rename_account
 -- Give an account another name; its id stays.
@@ -18,13 +18,11 @@ FROM catchment.account WHERE id = %(account_id)s AND deleted_at IS NULL FOR SHAR
 RETURNING id
 
 -- name: projects
--- Return all projects with their origins and quotas, by account and name: the present ones, or the deleted ones.
+-- Return all projects with their origins, by account and name: the present ones, or the deleted ones.
 SELECT project.id::text AS project_id, project.name AS project, account.id::text AS account_id, account.name AS account,
        project.bots, project.do_not_track, project.privacy, project.visitors, project.allow_null_origin,
        project.enabled,
-       ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule) AS origins,
-       ARRAY(SELECT to_jsonb(quota) FROM catchment.quota
-             WHERE (quota.scope, quota.scope_id) IN (('account', account.id), ('project', project.id))) AS quotas
+       ARRAY(SELECT rule FROM catchment.origin WHERE origin.project_id = project.id ORDER BY rule) AS origins
 FROM catchment.project JOIN catchment.account ON account.id = project.account_id
 WHERE (project.deleted_at IS NOT NULL) = %(deleted)s
 ORDER BY account.name, project.name, project.id

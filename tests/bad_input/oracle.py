@@ -33,9 +33,10 @@ from catchment.adapters.http.protocols.not_readable import NotReadable
 from catchment.adapters.http.protocols.pixel import Pixel
 from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.core.collecting.findings import is_clean
+from catchment.core.collecting.ports import Stored
 from catchment.core.event import Event, row_of
 from catchment.core.limits import Limits
-from catchment.core.outcomes import Outcome, OverQuota, StoreOutcome, WarningCode
+from catchment.core.outcomes import Outcome, StoreOutcome, WarningCode
 from catchment.core.refusals import Reason
 
 from ..support.house import PAGE, build_house
@@ -52,12 +53,10 @@ _INDEX_ROW = 2_700
 class StrictSink:
     """`catchment.core.collecting.ports.EventSink` that keeps nothing, and judges events as PostgreSQL would."""
 
-    async def store(
-        self, batch: Sequence[Event], limits: Sequence[object], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome | OverQuota]:
+    async def store(self, batch: Sequence[Event], *, deadline: float, share: str | None = None) -> Stored:
         for event in batch:
             check_storable(event)
-        return [StoreOutcome.STORED] * len(batch)
+        return Stored([StoreOutcome.STORED] * len(batch))
 
 
 def check_storable(event: Event) -> None:

@@ -21,7 +21,7 @@ RULES = (ORIGIN, "https://*.wild.example", "https://port.example:8443", "http://
 """The origins of the project."""
 CANARY = "Zyzzogeton"
 """A word that stands in bodies, urls and headers here: no log may hold it."""
-EXPOSED = "Retry-After, X-Catchment-Outcome, X-Catchment-Reason, X-Request-Id"
+EXPOSED = "Retry-After, RateLimit-Policy, RateLimit, X-Catchment-Outcome, X-Catchment-Reason, X-Request-Id"
 
 SETTINGS = {"PLUGINS__DISABLED": "bots,campaigns,csv,geography,useragent", "HTTP__TRUSTED_PROXIES": "127.0.0.1/32"}
 

@@ -18,7 +18,7 @@ from . import cases
 from .house import Bench
 
 SMOKE = cases.Size(seconds=1, pairs=1, warm_up=False, copied=1000, projects=(10,), events=1000, rows=1000, filling=1)
-NAMES = ("single", "batches", "workers", "projects", "plugins", "memory", "growth")
+NAMES = ("single", "batches", "workers", "projects", "quotas", "plugins", "memory", "growth")
 
 
 def main() -> int:

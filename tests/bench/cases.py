@@ -201,10 +201,8 @@ def memory(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
 
 
 def projects(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
-    """With 1, 100 and 10,000 projects; with and without a hard quota."""
+    """With 1, 100 and 10,000 projects."""
     first = bench.keys(1)
-    quota_keys = bench.keys(1)
-    bench.command("quota", "set", "--project", f"p{bench.projects}", "--window", "month", "--hard", "1000000000")
     many = {count: bench.keys(count) for count in size.projects}
     with bench.server() as server:
 
@@ -224,9 +222,70 @@ def projects(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
                 beside_what="one project",
                 ratio=ratio,
             )
-        say("a hard quota beside none")
-        rate, alone, ratio = _pairs(lambda: rate_of(quota_keys), lambda: rate_of(first), size.pairs)
-        yield Row(name="a hard quota", figure=rate, unit="events/s", beside=alone, beside_what="no quota", ratio=ratio)
+
+
+_BILLION = "1000000000"
+_QUOTAS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "a hard quota": (("--window", "month", "--hard", _BILLION),),
+    "a soft quota": (("--window", "month", "--soft", _BILLION),),
+    "a quota with a grace": (("--window", "month", "--soft", "1", "--hard", "2", "--grace", "27"),),
+    "a quota of a kind of key": (("--window", "month", "--keys", "browser", "--hard", _BILLION),),
+    "a quota of a pattern": (("--window", "month", "--events", "But*Cl*", "--hard", _BILLION),),
+    "a quota that counts nothing": (("--window", "month", "--events", "Other*", "--hard", _BILLION),),
+    "five quotas": (
+        ("--window", "month", "--hard", _BILLION),
+        ("--window", "day", "--hard", _BILLION),
+        ("--window", "month", "--keys", "browser", "--hard", _BILLION),
+        ("--window", "day", "--events", "But*", "--soft", "1", "--hard", _BILLION),
+        ("--window", "day", "--events", "Other*", "--hard", _BILLION),
+    ),
+}
+"""The quotas of a project, by the name of the row."""
+
+
+def quotas(bench: Bench, size: Size, say: Say) -> Iterator[Row]:
+    """With each kind of quota, single events and batches, beside a project without; and what others pay for it."""
+    first = bench.keys(1)
+    with bench.server() as server:
+
+        def rate_of(keys: Path, batch: int) -> float:
+            if batch == 1:
+                return bench.load(server.port, keys, seconds=size.seconds)["rate"]
+            return batch * bench.load(server.port, keys, seconds=size.seconds, connections=16, batch=batch)["rate"]
+
+        if size.warm_up:
+            rate_of(first, 1)
+        without = {batch: rate_of(first, batch) for batch in (1, 100)}
+        for name, options in _QUOTAS.items():
+            keys = bench.keys(1)
+            for one in options:
+                bench.command("quota", "set", "--project", f"p{bench.projects}", *one)
+            for batch, of in ((1, "single events"), (100, "batches of 100")):
+                say(f"{name} beside none, {of}")
+                rate, alone, ratio = _pairs(
+                    lambda keys=keys, batch=batch: rate_of(keys, batch),
+                    lambda batch=batch: rate_of(first, batch),
+                    size.pairs,
+                )
+                yield Row(
+                    name=f"{name}, {of}",
+                    figure=rate,
+                    unit="events/s",
+                    beside=alone,
+                    beside_what="no quota",
+                    ratio=ratio,
+                )
+        for batch, of in ((1, "single events"), (100, "batches of 100")):
+            say(f"a project without a quota, now that others have some, {of}")
+            rate = rate_of(first, batch)
+            yield Row(
+                name=f"no quota, others have some, {of}",
+                figure=rate,
+                unit="events/s",
+                beside=without[batch],
+                beside_what="before they had",
+                ratio=rate / without[batch],
+            )
 
 
 def plugins(bench: Bench, size: Size, say: Say) -> Iterator[Row]:

@@ -82,6 +82,7 @@ DURABILITY = (
 """,
                 "    PERFORM catchment.store_rows(batch, CASE WHEN cardinality(kept) < total THEN kept END);\n",
             ),
+            Change(_PROCEDURE, "    LOCK TABLE catchment.usage_count IN ROW EXCLUSIVE MODE;\n", ""),
             Change(
                 "sql/queries/collect.sql",
                 "-- name: find_access\n",
@@ -98,9 +99,9 @@ ON CONFLICT (project_id, hour, slot) DO UPDATE SET events = known.events + exclu
             ),
             Change(
                 _WRITER,
-                'answer = await self._link.run("log_events", left, batch=batch, limits=quotas)\n',
-                'answer = await self._link.run("log_events", left, batch=batch, limits=quotas)\n'
-                '                await self._link.run("add_usage", batch=batch, outcomes=answer[0][0])\n',
+                '((outcomes, uses),) = await self._link.run("log_events", left, batch=batch)\n',
+                '((outcomes, uses),) = await self._link.run("log_events", left, batch=batch)\n'
+                '                await self._link.run("add_usage", batch=batch, outcomes=outcomes)\n',
             ),
         ),
         {

@@ -31,6 +31,7 @@ from catchment.core.event import Event
 from catchment.core.limits import Limits
 from catchment.core.maintenance import MaintenanceResult
 from catchment.core.metering.billing import Billing
+from catchment.core.metering.plans import Plan
 from catchment.core.metering.replaying import Inbox
 from catchment.core.metering.reports import Reports
 from catchment.core.metering.usage import Usage
@@ -100,6 +101,9 @@ class Commands:
     scripts: dict[str, bytes] = field(default_factory=lambda: {"catchment": b"one", "catchment.plus": b"two"})
     """The shipped ones, by name."""
 
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """Those of the settings."""
+
     maintenance: QuietMaintenance = field(default_factory=QuietMaintenance)
 
     # actions
@@ -126,7 +130,7 @@ class Commands:
         yield Management(
             administer=Administer(registry, self.ids, ascii_origin),
             snippets=Snippets(registry, MemoryScripts(self.store)),
-            quotas=memory_quotas(self.store, clock, self.ids),
+            quotas=memory_quotas(self.store, clock, self.ids, self.plans),
             reports=Reports(registry, meter, MemoryLosses(self.store, limits), MemoryOutcomes(self.store)),
             inbox=Inbox(registry, MemorySamples(self.store), self.collecting, self.clock),
             billing=Billing(meter, self),
@@ -218,7 +222,7 @@ class Commands:
         )
         return made
 
-    def store_events(self, project_id: str, count: int, at: datetime = NOVEMBER) -> None:
+    def store_events(self, project_id: str, count: int, at: datetime = NOVEMBER, name: str = "A") -> None:
         sink = MemorySink(self.store)
         for _ in range(count):
             event_id = self.ids.new_id()
@@ -227,11 +231,11 @@ class Commands:
                 key_kind=KeyKind.BROWSER,
                 event_id=event_id,
                 session_id=event_id,
-                name="A",
+                name=name,
                 occurred_at=at,
                 received_at=at,
             )
-            sink._store_one(event, ())
+            sink._store_one(event, {})
 
 
 def document(result: Result) -> Any:

@@ -16,7 +16,7 @@ from .acting import Commands, document
 def test_an_account_is_made_and_listed(commands: Commands) -> None:
     made = commands.json("account", "create", "roastery")
     assert set(made) == {"id", "name"}
-    assert commands.json("account", "list") == [made]
+    assert commands.json("account", "list") == [{**made, "plan": None}]
     assert made["id"] in commands.run("account", "list").stdout
 
 
@@ -311,50 +311,8 @@ def test_losses_are_shown_by_day_and_reason(commands: Commands) -> None:
     assert "1,500" in commands.run("losses").stdout
 
 
-def test_quotas_are_set_in_place_of_those_there_are(commands: Commands) -> None:
-    project = commands.project()
-    commands.json("quota", "set", "--project", "shop", "--window", "month", "--hard", "5")
-    made = commands.json("quota", "set", "--project", "shop", "--window", "month", "--hard", "1000")
-    quota = {
-        "id": made["id"], "scope": "project", "scope_id": project["id"], "name": "roastery/shop", "window": "month",
-        "events": None, "keys": None, "hard": 1000,
-    }  # fmt: skip
-    assert made == quota
-    commands.json("quota", "set", "--account", "roastery", "--window", "day", "--keys", "browser", "--hard", "0")
-    browsers, both = commands.json("quota", "list")
-    assert (browsers["name"], browsers["window"], browsers["keys"], browsers["left"]) == (
-        "roastery",
-        "day",
-        "browser",
-        0,
-    )
-    assert both.pop("resets_at") == "2026-12-01T00:00:00Z"
-    assert both == {**quota, "used": 0, "left": 1000}
-    assert "1,000" in commands.run("quota", "list").stdout
-    shown = commands.json("project", "show", "shop")["quotas"]
-    assert {(quota["scope"], quota["window"], quota["hard"]) for quota in shown} == {
-        ("account", "day", 0),
-        ("project", "month", 1000),
-    }
-
-
-def test_a_quota_is_named_by_its_accounts_or_projects_name(commands: Commands) -> None:
-    commands.project()
-    done = commands.run("quota", "set", "--project", "shop", "--window", "day", "--keys", "server", "--hard", "1000")
-    assert done.stdout.startswith("At most 1,000 events a day with server keys for the project roastery/shop (")
-
-
-def test_a_quota_that_is_removed_is_not_there_any_more(commands: Commands) -> None:
-    commands.project()
-    made = commands.json("quota", "set", "--project", "shop", "--window", "day", "--hard", "1000")
-    done = commands.run("quota", "remove", made["id"])
-    assert done.stdout == "Removed: 1,000 events a day for the project roastery/shop\n"
-    assert commands.json("quota", "list") == []
-    assert commands.run("quota", "remove", made["id"]).exit_code == 1
-
-
 def test_tables_of_nothing_say_so_and_are_empty_arrays(commands: Commands) -> None:
-    for words in (["account", "list"], ["project", "list"], ["quota", "list"]):
+    for words in (["account", "list"], ["project", "list"], ["quota", "list"], ["plan", "list"]):
         assert commands.json(*words) == []
         assert commands.run(*words).stdout.startswith("There is no")
 

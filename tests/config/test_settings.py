@@ -382,3 +382,36 @@ def test_secrets_of_plugins_are_not_shown(toml: Path) -> None:
     for plain in ('"here"', '"me"', "api.example", "hooks.example"):
         assert plain in result.stdout
     assert "hunter" not in result.stdout
+
+
+# plans
+
+
+def test_plans_are_read_and_shown(toml: Path) -> None:
+    toml.write_text(
+        '[[plans.pro.quotas]]\nwindow = "month"\nsoft = 80_000\nhard = 100_000\ngrace = 3\n'
+        '[[plans.pro.quotas]]\nwindow = "day"\nevents = "Click*"\nkeys = "browser"\nhard = 500\n'
+        "[plans.open]\nquotas = []\n"
+    )
+    settings = load(str(toml), {})
+    assert {name: len(plan.quotas) for name, plan in settings.plans.items()} == {"pro": 2, "open": 0}
+    shown = settings.shown()
+    assert shown["plans"]["pro"]["quotas"] == [
+        {"window": "month", "soft": 80_000, "hard": 100_000, "grace": 3},
+        {"window": "day", "keys": "browser", "hard": 500, "events": "Click*"},
+    ]
+    assert shown["sources"]["plans.pro"] == str(toml)
+
+
+def test_every_mistake_in_a_plan_is_named_with_its_place(toml: Path) -> None:
+    toml.write_text('[http]\nport = "x"\n[[plans.pro.quotas]]\nwindow = "week"\nhadr = 5\n[plans.free]\n')
+    assert [line.partition(":")[0] for line in problems(toml, {})] == [
+        "http.port",
+        "plans.free.quotas",
+        "plans.pro.quotas[0].hadr",
+        "plans.pro.quotas[0].window",
+    ]
+    assert all(f"(from {toml})" in line for line in problems(toml, {}))
+    assert problems(None, {"CATCHMENT_PLANS__PRO": "x"}) == [
+        "plans.pro: expected a section with the key quotas, not a text (from CATCHMENT_PLANS__PRO)"
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from catchment.core.keys import fingerprint
-from catchment.core.project import Access, Key, KeyKind, SettingsChange, Window
+from catchment.core.project import Access, Key, KeyKind, SettingsChange
 
 from ..support.events import an_id
 from ..support.storage import Storage
@@ -74,16 +74,3 @@ async def test_an_origin_that_comes_or_goes_is_seen(storage: Storage) -> None:
     await eventually(came, "the origin is allowed")
     await storage.administer.change_project("shop", remove_origins=["https://two.example"])
     await eventually(went, "the origin is not allowed")
-
-
-@pytest.mark.parametrize("of", ["account", "project"])
-async def test_a_quota_is_seen(storage: Storage, of: str) -> None:
-    _, look_up = await opened(storage)
-    name = {"account": "acme", "project": "shop"}[of]
-    for hard in (5, 6):
-        await storage.quotas.set(**{of: name}, window=Window.MONTH, hard=hard)  # type: ignore[arg-type]
-
-        async def limited(hard: int = hard) -> bool:
-            return [limit.hard for limit in (await look_up()).project.quotas] == [hard]
-
-        await eventually(limited, f"the limit is {hard}")

@@ -14,7 +14,7 @@ from catchment.core.collecting.group_commit import GroupCommit
 from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.event import Event
 from catchment.core.outcomes import StoreOutcome
-from catchment.core.project import Quota, Window
+from catchment.core.project import Window
 
 from ..support.database import Database
 from ..support.events import account_quota, an_event, events, project_quota
@@ -40,12 +40,12 @@ async def several_servers(database: Database) -> AsyncIterator[tuple[Storage, li
         assert await storage.meter.audit() == []
 
 
-async def store_all(sinks: list[GroupCommit], requests: list[list[Event]], quotas: tuple[Quota, ...] = ()) -> list[str]:
+async def store_all(sinks: list[GroupCommit], requests: list[list[Event]]) -> list[str]:
     """Every request through one of the sinks, all at once; the outcomes in one list."""
     answers = await asyncio.gather(
-        *(sinks[n % len(sinks)].store(request, quotas, deadline=30) for n, request in enumerate(requests))
+        *(sinks[n % len(sinks)].store(request, deadline=30) for n, request in enumerate(requests))
     )
-    return [outcome for answer in answers for outcome in in_words(answer)]
+    return [outcome for answer in answers for outcome in in_words(answer.outcomes)]
 
 
 @pytest.mark.parametrize("window", Window)
@@ -53,7 +53,8 @@ async def test_exactly_a_hundred_of_a_quota_of_a_hundred_are_stored(database: Da
     async with several_servers(database) as (storage, sinks):
         quotas = (project_quota(storage.project, 100, window),)
         requests = [events(storage.project, 9, f"request-{n}") for n in range(20)]
-        outcomes = await store_all(sinks, requests, quotas)
+        await storage.limit(*quotas)
+        outcomes = await store_all(sinks, requests)
         assert (outcomes.count(STORED), outcomes.count(FULL)) == (100, 80)
         assert await storage.counted() == 100
         assert await storage.used(quotas[0], requests[0][0].received_at) == 100
@@ -64,7 +65,8 @@ async def test_an_accounts_quota_holds_over_its_projects(database: Database) -> 
         projects = [storage.project, await storage.add_project("blog"), await storage.add_project("site")]
         quotas = (account_quota(storage.project, 100), account_quota(storage.project, 60, Window.DAY))
         requests = [events(projects[n % 3], 5, f"request-{n}") for n in range(30)]
-        outcomes = await store_all(sinks, requests, quotas)
+        await storage.limit(*quotas)
+        outcomes = await store_all(sinks, requests)
         assert (outcomes.count(STORED), outcomes.count(FULL)) == (60, 90)
 
 
@@ -90,7 +92,8 @@ async def test_duplicates_and_quotas_at_once_add_up(database: Database) -> None:
         quotas = (account_quota(storage.project, 30), project_quota(storage.project, 20))
         batches = [events(storage.project, 25), events(blog, 25)]
         requests = [batches[n % 2][n % 5 * 5 : n % 5 * 5 + 5] for n in range(40)]
-        outcomes = await store_all(sinks, requests, quotas)
+        await storage.limit(*quotas)
+        outcomes = await store_all(sinks, requests)
         assert outcomes.count(STORED) == 30
         assert await storage.counted(storage.project) <= 20
 

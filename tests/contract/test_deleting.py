@@ -15,8 +15,9 @@ from catchment.core.accounts.errors import KeyIsInUse, NoSuchKey
 from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import AlreadyExists, Invalid, NotFound
 from catchment.core.keys import fingerprint, shortened
+from catchment.core.metering.quota import Quota
 from catchment.core.outcomes import StoreOutcome
-from catchment.core.project import NO_CHANGE, KeyKind, Project, Quota, Scope, SettingsChange, Window
+from catchment.core.project import NO_CHANGE, KeyKind, Project, Scope, SettingsChange, Window
 
 from ..support.events import NOON, an_event, an_id, events, project_quota
 from ..support.storage import TIMEOUT, Storage
@@ -147,7 +148,7 @@ async def test_a_server_that_does_not_know_of_it_yet_stores_on_and_counts_true(s
     await storage.store(an_event(storage.project, "one"))
     await delete(storage, storage.project)
     late = an_event(storage.project, "late")
-    assert await storage.store(late, quotas=(project_quota(storage.project, 9),)) == [StoreOutcome.STORED]
+    assert await storage.store(late) == [StoreOutcome.STORED]
     assert await storage.counted(storage.project) == 2
     assert await storage.meter.audit() == []
     assert (await storage.administer.delete_project(storage.project.id)).events == 1

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from catchment.core.errors import Invalid, Unavailable
 from catchment.core.event import Campaign, Place, UserAgent
-from catchment.core.outcomes import OverQuota, StoreOutcome
-from catchment.core.project import KeyKind, Quota, Window
+from catchment.core.metering.quota import OverQuota, Quota
+from catchment.core.outcomes import StoreOutcome
+from catchment.core.project import KeyKind, Window
 
 from ..support.events import NOON, account_quota, an_event, events, kind_quota, project_quota
 from ..support.storage import Storage
@@ -149,21 +151,14 @@ async def test_what_was_stored_before_a_quota_was_set_is_counted(storage: Storag
     assert outcomes == [STORED, FULL, FULL]
 
 
-async def test_what_is_stored_without_a_quota_is_counted_for_one(storage: Storage) -> None:
-    """A server that does not know of the quota yet stores beside one that does."""
-    quotas = (project_quota(storage.project, 4),)
-    assert await storage.store(an_event(storage.project, "one"), quotas=quotas) == [STORED]
-    assert await storage.store(*events(storage.project, 2, "unaware")) == [STORED] * 2
-    assert await storage.store(*events(storage.project, 2, "aware"), quotas=quotas) == [STORED, FULL]
-
-
 async def test_an_accounts_quota_counts_all_its_projects(storage: Storage) -> None:
     blog, stranger = await storage.add_project("blog"), await storage.add_project("site", "other")
     quotas = (account_quota(storage.project, 3),)
+    await storage.limit(*quotas)
     assert await storage.store(*events(stranger, 5)) == [STORED] * 5
-    assert await storage.store(*events(storage.project, 2), quotas=quotas) == [STORED] * 2
-    assert await storage.store(*events(blog, 2), quotas=quotas) == [STORED, FULL]
-    assert await storage.store(an_event(storage.project, "one more"), quotas=quotas) == [FULL]
+    assert await storage.store(*events(storage.project, 2)) == [STORED] * 2
+    assert await storage.store(*events(blog, 2)) == [STORED, FULL]
+    assert await storage.store(an_event(storage.project, "one more")) == [FULL]
     assert await storage.used(quotas[0]) == 3
 
 
@@ -250,10 +245,9 @@ async def test_an_event_is_told_the_limit_that_it_met_and_that_ends_last(storage
     other = kind_quota(storage.project, KeyKind.SERVER, 0)
 
     async def met(event_id: str, *quotas: Quota) -> Quota | None:
-        (outcome,) = await storage.sink.store(
-            [an_event(storage.project, event_id)], quotas, deadline=storage.clock.monotonic() + 10
-        )
-        return outcome.quota if isinstance(outcome, OverQuota) else None
+        await storage.limit(*quotas)
+        (outcome,) = (await storage.stored(an_event(storage.project, event_id))).outcomes
+        return replace(outcome.quota, id=quotas[0].id) if isinstance(outcome, OverQuota) else None
 
     assert await met("one", month, day, browser, other) is None
     assert await met("two", month, day, other) == day

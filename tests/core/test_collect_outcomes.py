@@ -13,6 +13,8 @@ from catchment.core.collecting.submission import Unreadable
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Enrichment, Event
 from catchment.core.keys import make_key
+from catchment.core.metering.patterns import NamePattern
+from catchment.core.metering.quota import QuotaRule
 from catchment.core.outcomes import EventWarning, Filtered, Outcome
 from catchment.core.project import Bots, DoNotTrack, KeyKind, Privacy, Window
 from catchment.core.refusals import OriginPlace, Reason, Refusal
@@ -172,7 +174,7 @@ async def test_a_project_that_is_switched_off_is_refused(house: House) -> None:
 
 
 async def test_an_event_over_the_quota_is_refused(house: House) -> None:
-    await house.quotas.set(project="shop", window=Window.MONTH, hard=1)
+    await house.quotas.set(QuotaRule(window=Window.MONTH, hard=1), project="shop")
     assert (await house.receipt()).outcome is Outcome.STORED
     receipt = await house.receipt()
     assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, Reason.QUOTA_EXCEEDED)
@@ -185,27 +187,29 @@ DAYS_OF_NOVEMBER_LEFT = 28 * 86400 + 43200
 
 
 @pytest.mark.parametrize(
-    ("quota", "key", "words", "retry_after"),
+    ("owner", "rule", "key", "words", "retry_after"),
     [
         (
-            {"project": "shop", "window": Window.DAY},
+            {"project": "shop"},
+            QuotaRule(window=Window.DAY, hard=1),
             KeyKind.BROWSER,
             "The quota of this project is used up: at most 1 events a day. It begins anew at 2026-11-03T00:00:00Z.",
             43200,
         ),
         (
-            {"account": "acme", "window": Window.MONTH, "keys": KeyKind.SERVER},
+            {"account": "acme"},
+            QuotaRule(window=Window.MONTH, keys=KeyKind.SERVER, events=NamePattern.parse("Sign*"), hard=1),
             KeyKind.SERVER,
-            "The quota of the account acme is used up: at most 1 events a month with server keys. "
+            "The quota of the account acme is used up: at most 1 events named Sign* a month with server keys. "
             "It begins anew at 2026-12-01T00:00:00Z.",
             DAYS_OF_NOVEMBER_LEFT,
         ),
     ],
 )
 async def test_an_event_over_the_quota_is_told_which_and_until_when(
-    house: House, quota: dict[str, Any], key: KeyKind, words: str, retry_after: int
+    house: House, owner: dict[str, Any], rule: QuotaRule, key: KeyKind, words: str, retry_after: int
 ) -> None:
-    await house.quotas.set(**quota, hard=1)
+    await house.quotas.set(rule, **owner)
     sent = {"key": house.server_key} if key is KeyKind.SERVER else {}
     await house.receipt(**sent)
     refusal = (await house.receipt(**sent)).refusal
@@ -214,7 +218,7 @@ async def test_an_event_over_the_quota_is_told_which_and_until_when(
 
 
 async def test_a_quota_starts_again_with_its_window(house: House) -> None:
-    await house.quotas.set(account="acme", window=Window.DAY, hard=1)
+    await house.quotas.set(QuotaRule(window=Window.DAY, hard=1), account="acme")
     await house.receipt()
     house.clock.jump(datetime(2026, 11, 3, 0, 0, tzinfo=UTC))
     assert (await house.receipt()).outcome is Outcome.STORED

@@ -13,11 +13,13 @@ import pytest
 from catchment.adapters.memory.parts import ToldClock
 from catchment.core.collecting import group_commit
 from catchment.core.collecting.group_commit import GroupCommit
-from catchment.core.collecting.ports import BatchWriter, WriteRequest
+from catchment.core.collecting.ports import BatchWriter, Stored, WriteRequest
 from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.errors import BadEvents, CommitUnknown, Unavailable
 from catchment.core.event import Event
-from catchment.core.outcomes import OverQuota, StoreOutcome
+from catchment.core.metering.ladder import QuotaUse
+from catchment.core.metering.quota import OverQuota
+from catchment.core.outcomes import StoreOutcome
 
 from ..support.events import an_event, an_id, events
 from ..support.waiting import eventually
@@ -55,6 +57,8 @@ class Shelf:
     lose_sessions: bool = False
     """What the next check of a session finds."""
     deaths: list[BaseException] = field(default_factory=list)
+    uses: tuple[QuotaUse, ...] = ()
+    """The quotas that count every event."""
 
     def committed(self, events: int, seconds: float) -> None:
         self.commits.append(events)
@@ -91,9 +95,7 @@ class ShelfWriter:
             raise BadEvents
         return b"".join(event.event_id.encode() for event in events)
 
-    async def write(
-        self, requests: Sequence[WriteRequest], *, deadline: float
-    ) -> Sequence[Sequence[StoreOutcome | OverQuota]]:
+    async def write(self, requests: Sequence[WriteRequest], *, deadline: float) -> Sequence[Stored]:
         shelf = self._shelf
         shelf.entered += 1
         await shelf.open.wait()
@@ -101,10 +103,10 @@ class ShelfWriter:
             raise shelf.before
         if any(event.name in (BAD, HIDDEN) for request in requests for event in request.events):
             raise BadEvents("there is a bad one")
-        answers: list[Sequence[StoreOutcome | OverQuota]] = []
+        answers: list[Stored] = []
         for request in requests:
             assert request.encoded == self.encode(request.events)
-            answers.append([self._store(event) for event in request.events])
+            answers.append(Stored([self._store(event) for event in request.events], self._shelf.uses))
         if shelf.after is not None:
             raise shelf.after
         return answers
@@ -153,7 +155,7 @@ def asked(
     """A request that is under way."""
 
     async def store() -> Sequence[StoreOutcome | OverQuota]:
-        return await sink.store(batch, (), deadline=deadline, share=share)
+        return (await sink.store(batch, deadline=deadline, share=share)).outcomes
 
     return asyncio.create_task(store())
 
@@ -172,7 +174,7 @@ async def queued(sink: GroupCommit, count: int) -> None:
 
 async def refused(sink: GroupCommit, batch: Sequence[Event], share: str | None = None) -> Unavailable:
     with pytest.raises(Unavailable) as raised:
-        await sink.store(batch, (), deadline=5, share=share)
+        await sink.store(batch, deadline=5, share=share)
     return raised.value
 
 
@@ -244,7 +246,7 @@ async def test_a_client_that_is_gone_makes_room_and_takes_nobody_along() -> None
         assert await stays == [STORED]
         assert sink.queued == (0, 0)
         assert shelf.commits == [1, 1]
-        assert await sink.store(events(PROJECT, 1, "first"), (), deadline=5) == [DUPLICATE]
+        assert await asked(sink, events(PROJECT, 1, "first")) == [DUPLICATE]
 
 
 async def test_how_long_the_oldest_waits_is_known() -> None:
@@ -337,7 +339,7 @@ async def test_a_commit_that_fails_is_told_to_each_request_of_the_group(moment: 
         assert len({id(each) for each in (*errors, error)}) == 4  # each has a traceback of its own
         setattr(shelf, moment, None)
         again = STORED if moment == "before" else DUPLICATE
-        assert await sink.store(events(PROJECT, 1, "request-0"), (), deadline=5) == [again]
+        assert await asked(sink, events(PROJECT, 1, "request-0")) == [again]
         assert sink.alert is None
 
 
@@ -348,7 +350,7 @@ async def test_a_failure_that_does_not_heal_by_itself_is_an_alert_until_the_next
         assert sink.alert == "the table is gone"
         assert sink.down is None  # it is connected, and tries
         shelf.before = None
-        await sink.store(events(PROJECT, 1), (), deadline=5)
+        await sink.store(events(PROJECT, 1), deadline=5)
         assert sink.alert is None
 
 
@@ -401,7 +403,7 @@ async def test_without_a_session_every_request_is_refused_at_once_until_there_is
         assert (sink.queued, sink.alert) == ((0, 0), None)
         shelf.away = None
         await eventually(lambda: sink.down is None, "there is a session")
-        assert await sink.store(events(PROJECT, 1), (), deadline=5) == [STORED]
+        assert await asked(sink, events(PROJECT, 1)) == [STORED]
 
 
 @pytest.mark.parametrize("needs_operator", [True, False], ids=["at once", "after a minute"])
@@ -420,7 +422,7 @@ async def test_an_idle_writer_finds_out_that_its_session_is_gone(monkeypatch: py
     monkeypatch.setattr(GroupCommit, "HEARTBEAT_SECONDS", 0.01)
     shelf = Shelf()
     async with open_sink(shelf) as sink:
-        await sink.store(events(PROJECT, 1), (), deadline=5)
+        await sink.store(events(PROJECT, 1), deadline=5)
         shelf.lose_sessions, shelf.away = True, Unavailable("gone")
         await eventually(lambda: sink.down == "gone", "it is noticed")
         shelf.lose_sessions, shelf.away = False, None

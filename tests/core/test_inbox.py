@@ -16,6 +16,7 @@ from catchment.core.collecting.collect import Collect
 from catchment.core.errors import Unavailable
 from catchment.core.metering.errors import NoSuchSample
 from catchment.core.metering.inbox import Obstacle, Sample, make_sample_id, read_sample_id
+from catchment.core.metering.quota import QuotaRule
 from catchment.core.metering.replaying import Inbox, Replayed, missing
 from catchment.core.outcomes import Filtered, Outcome, WarningCode
 from catchment.core.project import KeyKind, Window
@@ -127,11 +128,11 @@ async def test_a_browser_s_event_that_is_too_old_gets_the_present_time_with_a_wa
 
 
 async def test_an_old_event_of_a_back_end_keeps_its_time(house: House) -> None:
-    await house.quotas.set(project="shop", window=Window.MONTH, hard=0)
+    await house.quotas.set(QuotaRule(window=Window.MONTH, hard=0), project="shop")
     long_ago = house.clock.now() - timedelta(days=300)
     await house.post(a_payload(timestamp=long_ago.isoformat()), key=house.server_key)
     sample = await sample_of(house)
-    await house.quotas.set(project="shop", window=Window.MONTH, hard=10)
+    await house.quotas.set(QuotaRule(window=Window.MONTH, hard=10), project="shop")
     (found,) = await replay(house, sample)
     assert (found.outcome, found.warnings) == (Outcome.STORED, [])
     (event,) = house.store.events

@@ -8,7 +8,6 @@ from catchment.core.event import KNOWN_FIELDS
 from catchment.core.limits import Limits
 from catchment.core.metering.usage import Usage
 from catchment.core.outcomes import Outcome, StoreOutcome, WarningCode
-from catchment.core.project import Quota, Scope, Window, in_lock_order
 from catchment.core.refusals import IN_WORDS, Reason, Refusal
 
 
@@ -44,20 +43,6 @@ def test_every_text_field_has_a_limit() -> None:
     limits = Limits()
     assert all(limit > 0 for limit in limits.by_name().values())
     assert len(KNOWN_FIELDS) == 14
-
-
-def test_quotas_are_locked_in_one_order() -> None:
-    """Accounts, then projects: two that lock them in different orders wait for each other."""
-    quotas = [
-        Quota(id="", scope=scope, scope_id=scope_id, window=window, hard=1)
-        for scope in (Scope.PROJECT, Scope.ACCOUNT)
-        for scope_id in ("b", "a")
-        for window in (Window.MONTH, Window.DAY)
-    ]
-    in_order = [(quota.scope, quota.scope_id, quota.window) for quota in in_lock_order(quotas)]
-    assert in_order == sorted(in_order, key=lambda place: (place[0] is Scope.PROJECT, place))
-    assert in_lock_order(quotas) == in_lock_order(reversed(quotas))
-    assert in_lock_order(()) == ()
 
 
 def test_usage_is_billed_under_the_same_key_however_often_it_is_sent() -> None:

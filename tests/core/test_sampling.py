@@ -20,6 +20,7 @@ from catchment.core.metering import sampling
 from catchment.core.metering.hints import Advice
 from catchment.core.metering.inbox import KEPT_SAMPLES, Obstacle, Sample
 from catchment.core.metering.make_sample import make_sample
+from catchment.core.metering.quota import QuotaRule
 from catchment.core.metering.sampling import Bounds, InboxSampler
 from catchment.core.metering.scrub import SAMPLE_BYTES, Replay
 from catchment.core.outcomes import Filtered, Outcome
@@ -102,7 +103,7 @@ async def test_of_such_a_visitor_nothing_else_is_kept_for_another_reason_either(
 
 
 async def test_an_event_over_its_quota_leaves_a_sample_as_it_would_have_been_stored(house: House) -> None:
-    await house.quotas.set(project="shop", window=Window.MONTH, hard=1)
+    await house.quotas.set(QuotaRule(window=Window.MONTH, hard=1), project="shop")
     await house.post(a_payload(), a_payload(eventId="b", event_data={"value": 3, "plan": "pro"}), sent_at=None)
     sample = await sample_of(house)
     assert (sample.reason, sample.replay, sample.event_id) == (Reason.QUOTA_EXCEEDED, Replay.WHOLE, "b")

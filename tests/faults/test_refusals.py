@@ -140,7 +140,7 @@ def test_a_missing_procedure_is_held_and_an_alert_until_it_is_back(rig: Rig) -> 
     load = rig.load(clients=8, rate=100)
     load.wait_for(10)
     text = rig.one("SELECT pg_get_functiondef('catchment.log_events'::regproc)")
-    rig.execute("DROP FUNCTION catchment.log_events(jsonb, jsonb)")
+    rig.execute("DROP FUNCTION catchment.log_events(jsonb)")
     wait_until(lambda: server.readiness()["database"]["alert"], "an operator is alerted")
     assert "42883" in server.readiness()["database"]["alert"]
     assert rig.post().code == "unavailable"

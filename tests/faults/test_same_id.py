@@ -78,7 +78,7 @@ async def sink_of(rig: Rig, clock: TravellingClock) -> AsyncIterator[Callable[..
     async def store(*ids: str) -> Sequence[StoreOutcome]:
         now = clock.now()
         made = [_arrived(rig.site.id, one, now) for one in ids]
-        outcomes = await sink.store(made, (), deadline=clock.monotonic() + 5)
+        outcomes = (await sink.store(made, deadline=clock.monotonic() + 5)).outcomes
         rig.book.acknowledged.update(ids)
         return outcomes
 

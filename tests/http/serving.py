@@ -26,11 +26,13 @@ from catchment.config.settings import HttpSettings, Settings
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.scripts import TRACKER, TRACKER_PLUS, Script
 from catchment.core.collecting.losses import LossReport, Recorded
+from catchment.core.collecting.ports import Stored
 from catchment.core.event import Enrichment, Event
 from catchment.core.limits import Limits
+from catchment.core.metering.quota import QuotaRule
 from catchment.core.metering.quotas import Quotas
-from catchment.core.outcomes import EventWarning, Filtered, OverQuota, StoreOutcome
-from catchment.core.project import KeyKind, Project, Quota, SettingsChange, Window
+from catchment.core.outcomes import EventWarning, Filtered
+from catchment.core.project import KeyKind, Project, SettingsChange, Window
 from catchment.core.refusals import Reason, Refusal
 
 from ..support.answers import Answer
@@ -38,7 +40,7 @@ from ..support.parts import memory_parts, memory_quotas
 
 ORIGIN = "https://shop.example"
 PAGE = f"{ORIGIN}/beans?tab=1"
-EXPOSED = "Retry-After, X-Catchment-Outcome, X-Catchment-Reason, X-Request-Id"
+EXPOSED = "Retry-After, RateLimit-Policy, RateLimit, X-Catchment-Outcome, X-Catchment-Reason, X-Request-Id"
 JSON = "application/json"
 SECRET = "words that no log may hold"
 HANGS = 30.0
@@ -82,15 +84,13 @@ class GatedSink(MemorySink):
         self.gate.set()
         self.waiting = 0
 
-    async def store(
-        self, batch: Sequence[Event], limits: Sequence[Quota], *, deadline: float, share: str | None = None
-    ) -> Sequence[StoreOutcome | OverQuota]:
+    async def store(self, batch: Sequence[Event], *, deadline: float, share: str | None = None) -> Stored:
         self.waiting += 1
         try:
             await self.gate.wait()
         finally:
             self.waiting -= 1
-        return await super().store(batch, limits, deadline=deadline)
+        return await super().store(batch, deadline=deadline)
 
 
 class BreakableLosses(MemoryLosses):
@@ -247,7 +247,7 @@ class Site:
         await self.administer.change_project(self.project.id, changes=SettingsChange(**changes))
 
     async def limit(self, hard: int) -> None:
-        await self.quotas.set(project=self.project.id, window=Window.MONTH, hard=hard)
+        await self.quotas.set(QuotaRule(window=Window.MONTH, hard=hard), project=self.project.id)
 
     def event(self, **fields: object) -> dict[str, object]:
         """A good event of the browser key; `fields` change it, and None takes one out."""

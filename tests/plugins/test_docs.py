@@ -19,12 +19,20 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from catchment.core.event import NO_USER_AGENT
+from catchment.core.metering.ladder import State
 from catchment.core.outcomes import Filtered
 from catchment.plugins import hooks, testkit
 from catchment.plugins.hooks import Enrichment, Place, UserAgent
 from catchment.plugins.loading import hook_names, load_plugins
 from catchment.plugins.manager import PluginExtensions
-from catchment.plugins.testkit import call_hook, check_plugin, run_hook, sample_event, sample_usage
+from catchment.plugins.testkit import (
+    call_hook,
+    check_plugin,
+    run_hook,
+    sample_event,
+    sample_quota_state,
+    sample_usage,
+)
 
 from .support import run
 
@@ -195,6 +203,13 @@ def test_the_example_of_a_billing_backend_replaces() -> None:
     run_hook(ledger, "catchment_bill", sample_usage(events=1))
     run_hook(ledger, "catchment_bill", sample_usage(events=2))
     assert list(ledger.rows.values()) == [2]
+
+
+def test_the_example_of_one_who_is_told_states_of_quotas_keeps_each_once() -> None:
+    mail = example("catchment_quota_state")
+    for change in (sample_quota_state(), sample_quota_state(), sample_quota_state(state=State.WARNING)):
+        assert run_hook(mail, "catchment_quota_state", change).errors == ()
+    assert list(mail.sent.values()) == ["acme: 80,000 events a month, soft. It begins anew at 2025-09-01."]
 
 
 def test_the_table_of_shipped_plugins_is_whole() -> None:

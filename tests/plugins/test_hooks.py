@@ -13,7 +13,9 @@ import pytest
 from catchment.core.event import NO_USER_AGENT, NOWHERE
 from catchment.core.outcomes import EventWarning, Filtered
 from catchment.core.refusals import Reason, Refusal
+from catchment.plugins.calls import calls_of
 from catchment.plugins.errors import BillingFailed, PluginErrors, UnknownBackend
+from catchment.plugins.failures import Failures
 from catchment.plugins.hooks import (
     Campaign,
     Enrichment,
@@ -21,13 +23,16 @@ from catchment.plugins.hooks import (
     Filter,
     Place,
     PluginSettingsError,
+    QuotaStateChange,
     Refuse,
     Usage,
     UserAgent,
     check_settings,
     hookimpl,
 )
-from catchment.plugins.testkit import sample_event, sample_usage
+from catchment.plugins.loading import load_plugins
+from catchment.plugins.quota_states import QuotaStateCalls
+from catchment.plugins.testkit import sample_event, sample_quota_state, sample_usage
 
 from .support import Made, extensions, plugin, run
 
@@ -222,6 +227,32 @@ def test_hook_bill_that_fails_says_where_and_stops() -> None:
         "push again, nothing is billed twice"
     )
     assert books.failures.counts == {("books", "catchment_bill"): 1}
+
+
+def test_every_plugin_is_told_a_state_and_one_that_fails_is_told_again() -> None:
+    seen: list[str] = []
+
+    async def late(change: QuotaStateChange) -> None:
+        seen.append("late")
+        await asyncio.sleep(60)
+
+    def broken(change: QuotaStateChange) -> None:
+        seen.append("broken")
+        raise SystemExit
+
+    async def good(change: QuotaStateChange) -> None:
+        seen.append(f"good {change.state}")
+
+    plugins = {"a": plugin(quota_state=late), "b": plugin(quota_state=broken), "c": plugin(quota_state=good)}
+    failures = Failures(time.monotonic)
+    calls = calls_of(load_plugins(plugins, installed=False), "catchment_quota_state", trace=False)
+    told = QuotaStateCalls(calls, failures, within=0.01)
+    assert run(told.announce(sample_quota_state())) is False
+    assert seen == ["late", "broken", "good soft"]
+    assert failures.counts == {("a", "catchment_quota_state"): 1, ("b", "catchment_quota_state"): 1}
+    alone = extensions({"c": plugin(quota_state=good)})
+    assert run(alone.announce(sample_quota_state())) is True
+    assert run(extensions({}).announce(sample_quota_state())) is True
 
 
 def test_the_order_is_tryfirst_plain_trylast_and_then_by_name() -> None:

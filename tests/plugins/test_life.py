@@ -14,7 +14,7 @@ from catchment.core.outcomes import EventWarning
 from catchment.plugins.errors import BillingFailed, PluginErrors
 from catchment.plugins.hooks import PluginSettingsError
 from catchment.plugins.loading import hook_names
-from catchment.plugins.testkit import run_hook, sample_event, sample_usage
+from catchment.plugins.testkit import run_hook, sample_event, sample_quota_state, sample_usage
 
 from .support import Made, extensions, failed, plugin, run
 
@@ -62,6 +62,7 @@ def test_a_plugin_may_raise_whatever_it_likes_in_every_hook(error: BaseException
         assert await server.enrich(event, warnings) == []
         with pytest.raises(BillingFailed):
             await server.bill("bad", [sample_usage()])
+        assert await server.announce(sample_quota_state()) is False
         await server.close()
         assert server.failures.counts == {("bad", name): 1 for name in hook_names() if name != "catchment_configure"}
 

@@ -26,6 +26,7 @@ HOOKS = (
     "catchment_validate",
     "catchment_enrich",
     "catchment_bill",
+    "catchment_quota_state",
 )
 
 

@@ -16,7 +16,6 @@ from catchment.core.collecting.group_commit import GroupCommit
 from catchment.core.errors import CommitUnknown, Unavailable
 from catchment.core.event import Event
 from catchment.core.outcomes import StoreOutcome
-from catchment.core.project import Quota
 
 from ..support.database import Database
 from ..support.events import an_event, an_id, events, project_quota
@@ -55,13 +54,11 @@ def culprits() -> dict[str, Event]:
     }
 
 
-def asked(
-    sink: GroupCommit, batch: Sequence[Event], quotas: tuple[Quota, ...] = (), deadline: float = 30
-) -> asyncio.Task[list[str]]:
+def asked(sink: GroupCommit, batch: Sequence[Event], deadline: float = 30) -> asyncio.Task[list[str]]:
     """A request that is under way."""
 
     async def store() -> list[str]:
-        return in_words(await sink.store(batch, quotas, deadline=deadline))
+        return in_words((await sink.store(batch, deadline=deadline)).outcomes)
 
     return asyncio.create_task(store())
 
@@ -77,13 +74,13 @@ async def queued(sink: GroupCommit, count: int) -> None:
     await eventually(lambda: sink.queued[0] == count, f"{count} events wait")
 
 
-async def stored(sink: GroupCommit, batch: Sequence[Event], *quotas: Any) -> list[str]:
-    return in_words(await sink.store(batch, quotas, deadline=30))
+async def stored(sink: GroupCommit, batch: Sequence[Event]) -> list[str]:
+    return in_words((await sink.store(batch, deadline=30)).outcomes)
 
 
 async def refused(sink: GroupCommit, batch: Sequence[Event]) -> Unavailable:
     with pytest.raises(Unavailable) as raised:
-        await sink.store(batch, (), deadline=30)
+        await sink.store(batch, deadline=30)
     return raised.value
 
 
@@ -111,10 +108,10 @@ def everything_agrees(request: pytest.FixtureRequest) -> Iterator[None]:
 
 async def test_requests_of_a_group_are_served_in_order(database: Database) -> None:
     async with postgres_storage(database) as storage, open_sink(database, writers=1) as sink:
-        quotas = (project_quota(storage.project, 3),)
+        await storage.limit(project_quota(storage.project, 3))
         with locked(database):
             await first_under_way(database, sink)
-            tasks = [asked(sink, events(storage.project, 2, f"request-{n}"), quotas) for n in range(3)]
+            tasks = [asked(sink, events(storage.project, 2, f"request-{n}")) for n in range(3)]
             await queued(sink, 6)
         assert [await task for task in tasks] == [[STORED, STORED], [STORED, FULL], [FULL, FULL]]
 
@@ -122,11 +119,11 @@ async def test_requests_of_a_group_are_served_in_order(database: Database) -> No
 async def test_a_retry_in_the_same_group_is_told_what_became_of_the_event(database: Database) -> None:
     """An event that found no room is not stored: nobody may be told that it is a duplicate of a stored one."""
     async with postgres_storage(database) as storage, open_sink(database, writers=1) as sink:
-        quotas = (project_quota(storage.project, 0),)
+        await storage.limit(project_quota(storage.project, 0))
         event = an_event(storage.project, "one")
         with locked(database):
             await first_under_way(database, sink)
-            tasks = [asked(sink, [event], quotas) for _ in range(2)]
+            tasks = [asked(sink, [event]) for _ in range(2)]
             await queued(sink, 2)
         assert [await task for task in tasks] == [[FULL], [FULL]]
 
@@ -153,7 +150,7 @@ async def test_what_was_written_when_the_deadline_passed_may_be_stored(database:
         await eventually(
             lambda: database.one("SELECT count(*) FROM catchment.event") == 2, "the commit went through all the same"
         )
-        assert await sink.store(batch, (), deadline=100) == [DUPLICATE] * 2
+        assert await asked(sink, batch, deadline=100) == [DUPLICATE] * 2
         assert database.one("SELECT sum(events) FROM catchment.usage_count") == 2
 
 
@@ -222,7 +219,8 @@ async def test_duplicates_and_quotas_hold_beside_a_culprit(database: Database) -
         await storage.store(an_event(storage.project, "known"))
         batch = [an_event(storage.project, event_id) for event_id in ("a", "known", "b", "a", "c")]
         batch.insert(2, an_event(storage.project, "bad", label="\x00"))
-        outcomes = await stored(sink, batch, project_quota(storage.project, 3))
+        await storage.limit(project_quota(storage.project, 3))
+        outcomes = await stored(sink, batch)
         assert outcomes == [STORED, DUPLICATE, INVALID, STORED, DUPLICATE, FULL]
 
 
@@ -302,7 +300,7 @@ async def _fails_with(sink: GroupCommit, notes: Notes, sqlstate: str) -> bool:
 
 async def _succeeds(sink: GroupCommit) -> bool:
     try:
-        return await sink.store(events(PROJECT, 1), (), deadline=30) != []
+        return await stored(sink, events(PROJECT, 1)) != []
     except Unavailable:
         return False
 

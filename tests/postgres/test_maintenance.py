@@ -45,7 +45,7 @@ def where(database: Database, event_id: str) -> str:
 
 async def store(database: Database, *batch: object) -> None:
     async with open_sink(database, writers=1) as sink:
-        assert set(await sink.store(batch, (), deadline=30)) == {StoreOutcome.STORED}  # type: ignore[arg-type]
+        assert set((await sink.store(batch, deadline=30)).outcomes) == {StoreOutcome.STORED}  # type: ignore[arg-type]
 
 
 # partitions
@@ -103,7 +103,7 @@ async def test_ids_are_known_for_32_days(database: Database) -> None:
     async with open_link(database) as link, open_sink(database) as sink:
         await PostgresMaintenance(link, clock).once()
         again = [an_event(PROJECT, event_id) for event_id in ("young", "old")]
-        assert await sink.store(again, (), deadline=30) == [StoreOutcome.DUPLICATE, StoreOutcome.STORED]
+        assert (await sink.store(again, deadline=30)).outcomes == [StoreOutcome.DUPLICATE, StoreOutcome.STORED]
 
 
 @pytest.mark.gen_test
@@ -165,26 +165,15 @@ async def test_hours_that_are_over_have_one_count_and_a_writer_holds_up_only_its
 
 
 @pytest.mark.gen_test
-async def test_quota_windows_are_deleted_62_days_after_their_end(database: Database) -> None:
-    starts = [
-        ("day", date(2026, 8, 31)),
-        ("day", date(2026, 9, 1)),
-        ("month", date(2026, 8, 1)),
-        ("month", date(2026, 9, 1)),
-    ]
-    for window, day in (*starts, *[("day", date(2025, 1, day)) for day in range(1, 11)]):
+async def test_quota_windows_are_deleted_62_days_after_a_month_that_begins_with_them(database: Database) -> None:
+    for day in (date(2026, 8, 1), date(2026, 8, 2), *[date(2025, 1, day) for day in range(1, 11)]):
         database.execute(
-            'INSERT INTO catchment.quota_usage (scope, scope_id, "window", starts, keys, events)'
-            " VALUES ('project', %s, %s, %s, 'both', 7)",
-            PROJECT,
-            window,
-            day,
+            "INSERT INTO catchment.quota_usage (quota_id, starts, events) VALUES (gen_random_uuid(), %s, 7)", day
         )
     assert database.one("SELECT catchment.forget_quota_windows('2026-01-01', 8)") == 8
     async with open_link(database, "maintenance") as link:
         assert await PostgresMaintenance(link, ToldClock(NOON)).once() == MaintenanceResult()
-    kept = database.execute('SELECT "window", starts FROM catchment.quota_usage ORDER BY 1')
-    assert kept == [("day", date(2026, 9, 1)), ("month", date(2026, 9, 1))]
+    assert database.execute("SELECT starts FROM catchment.quota_usage") == [(date(2026, 8, 2),)]
 
 
 @pytest.mark.gen_test
@@ -429,10 +418,10 @@ async def test_who_closes_a_period_waits_for_those_that_add_to_it(database: Data
     async with open_link(database, "slow") as slow, open_links(database) as links, open_sink(database) as sink:
         async with slow.transaction():
             batch = batch_of([rows_of(events(PROJECT, 3, "slow"))])
-            await slow.run("log_events", batch=batch, limits="[]")
+            await slow.run("log_events", batch=batch)
             closing = asyncio.create_task(links.run("close_period", period=date(2026, 11, 1)))
             await busy(database, "test 0")
-            late = asyncio.create_task(sink.store(events(PROJECT, 1, "late"), (), deadline=30))
+            late = asyncio.create_task(sink.store(events(PROJECT, 1, "late"), deadline=30))
         await closing
         with pytest.raises(Unavailable):
             await late
@@ -452,7 +441,7 @@ async def test_an_arrival_that_is_far_from_the_databases_clock_is_refused(databa
     for off in (timedelta(days=-40), timedelta(minutes=-11), timedelta(minutes=11)):
         async with open_sink(database) as sink:
             with pytest.raises(Unavailable):
-                await sink.store([*near, an_event(PROJECT, "far", received_at=now + off)], (), deadline=30)
+                await sink.store([*near, an_event(PROJECT, "far", received_at=now + off)], deadline=30)
             assert "CA001" in str(sink.alert)
     assert database.one("SELECT count(*) FROM catchment.event_id") == 2
 
@@ -469,8 +458,8 @@ async def test_maintenance_goes_by_the_databases_clock_if_a_servers_is_wrong(
     for rows in (
         "loss_report SELECT project_id, key_kind, event_id, received_at FROM catchment.event_id",
         "salt SELECT (now() AT TIME ZONE 'UTC')::date - n, '' FROM (VALUES (0), (3)) AS v (n)",
-        "quota_usage SELECT 'project', gen_random_uuid(), 'day', (now() AT TIME ZONE 'UTC')::date - n, 'both', 1"
-        " FROM (VALUES (30), (64)) AS v (n)",
+        "quota_usage (quota_id, starts, events) SELECT gen_random_uuid(), (now() AT TIME ZONE 'UTC')::date - n, 1"
+        " FROM (VALUES (30), (95)) AS v (n)",
     ):
         database.execute(f"INSERT INTO catchment.{rows}")
     async with open_link(database) as link:

@@ -12,24 +12,21 @@ from typing import Any
 import pytest
 
 from catchment.adapters.postgres.errors import DatabaseError, Failure
-from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
+from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.core.event import Campaign, Event, Place, UserAgent, row_of
-from catchment.core.project import Quota
 
 from ..support.database import Database
 from ..support.events import NOON, an_event, an_id, events, project_quota
 from ..support.sessions import busy, terminate
-from ..support.storage import Storage, open_link, open_sink, postgres_storage
+from ..support.storage import Storage, open_link, postgres_storage
 from ..support.waiting import eventually
 
 pytestmark = pytest.mark.gen_test
 
 
-async def call(storage_link: Any, batch: list[Event], *quotas: Quota) -> list[str]:
+async def call(storage_link: Any, batch: list[Event]) -> list[str]:
     """Call the procedure as the sink does, and return the outcomes."""
-    rows = await storage_link.run(
-        "log_events", batch=batch_of([rows_of(batch)]), limits=quota_rows([(batch[0].project_id, quotas)])
-    )
+    rows = await storage_link.run("log_events", batch=batch_of([rows_of(batch)]))
     return [outcome.partition(" ")[0] for outcome in rows[0][0]]
 
 
@@ -99,18 +96,20 @@ async def test_usage_is_counted_by_month_of_the_arrival_in_one_call(database: Da
 async def test_a_rolled_back_call_leaves_nothing(database: Database) -> None:
     async def given_up(storage: Storage) -> None:
         async with open_link(database) as link, link.transaction():
-            await call(link, events(storage.project, 3), project_quota(storage.project, 2))
+            assert await call(link, events(storage.project, 3)) == ["stored", "stored", "quota_exceeded"]
             raise ZeroDivisionError
 
     async with postgres_storage(database) as storage:
+        await storage.limit(project_quota(storage.project, 2))
+        database.execute("DELETE FROM catchment.quota_usage")
         with pytest.raises(ZeroDivisionError):
             await given_up(storage)
-        for table in ("event", "event_id", "usage_count", "quota_usage"):
+        for table in ("event", "event_id", "usage_count", "quota_usage", "quota_state"):
             assert database.one(f"SELECT count(*) FROM catchment.{table}") == 0  # noqa: S608
 
 
-async def test_a_call_that_began_before_the_first_quota_was_counted_is_counted_for_it(database: Database) -> None:
-    """A server that does not know of the first quota yet waits for an id; another server makes the quota's row."""
+async def test_a_call_that_began_before_the_first_quota_is_waited_for(database: Database) -> None:
+    """A call waits for an id when the first quota is set. It has looked for quotas already."""
     async with postgres_storage(database) as storage, open_link(database, "unaware") as unaware:
         with contextlib.closing(database.connect()) as blocker, blocker.cursor() as cursor:
             # another session has one of the ids, and does not commit
@@ -120,37 +119,29 @@ async def test_a_call_that_began_before_the_first_quota_was_counted_is_counted_f
             )
             late = asyncio.create_task(call(unaware, events(storage.project, 3, "unaware")))
             await busy(database, "unaware")
-            quota = project_quota(storage.project, 5)
-            assert await storage.store(an_event(storage.project, "aware"), quotas=(quota,)) == ["stored"]
+            setting = asyncio.create_task(storage.quota_store.set(project_quota(storage.project, 5)))
+            await eventually(lambda: database.one("SELECT count(*) FROM catchment.quota") == 1, "the quota is begun")
+            assert not setting.done()
             cursor.execute("ROLLBACK")
         assert await late == ["stored"] * 3
-        assert await storage.store(*events(storage.project, 4, "more"), quotas=(quota,)) == [
+        await setting
+        assert await storage.store(*events(storage.project, 4, "more")) == [
             "stored",
-            "quota_exceeded",
+            "stored",
             "quota_exceeded",
             "quota_exceeded",
         ]
         assert await storage.counted() == 5
 
 
-async def test_a_second_quota_counts_what_is_stored_at_the_same_moment(database: Database) -> None:
-    async with (
-        postgres_storage(database) as storage,
-        open_sink(database) as other,
-    ):
-        await storage.store(an_event(storage.project, "first"), quotas=(project_quota(storage.project, 100),))
-        blog = await storage.add_project("blog")
-        quotas = (project_quota(blog, 30),)
-        requests = [
-            (other if n % 2 else storage.sink).store(
-                events(blog, 2, f"request-{n}"), quotas if n > 10 else (), deadline=30
-            )
-            for n in range(40)
-        ]
-        answers = await asyncio.gather(*requests)
-        stored = sum(outcome == "stored" for answer in answers for outcome in answer)
-        assert stored == await storage.counted(blog)
-        assert stored == 30
+async def test_a_project_without_a_quota_waits_for_nobody(database: Database) -> None:
+    """Another project's quota is held by a transaction that does not end."""
+    async with postgres_storage(database) as storage, open_link(database) as link:
+        blog = await storage.add_project("blog", "other")
+        await storage.limit(project_quota(storage.project, 5))
+        async with link.transaction():
+            await call(link, events(storage.project, 1))
+            assert await storage.store(*events(blog, 2)) == ["stored"] * 2
 
 
 # what no standby has

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,10 +18,11 @@ from catchment.adapters.memory.parts import ToldClock
 from catchment.adapters.postgres.maintenance import Busy, PostgresMaintenance
 from catchment.adapters.postgres.migrate import migrate
 from catchment.adapters.postgres.registry import PostgresRegistry
-from catchment.adapters.postgres.rows import batch_of, quota_rows, rows_of
+from catchment.adapters.postgres.rows import batch_of, rows_of
 from catchment.adapters.postgres.schema import schema_status
 from catchment.core.collecting.losses import LossReport
 from catchment.core.errors import Invalid
+from catchment.core.metering.patterns import NamePattern
 from catchment.core.origins import OriginRules
 from catchment.core.project import Account, KeyKind, Project, Window
 
@@ -68,13 +71,24 @@ def mallory(database: Database) -> Iterator[Database]:
 async def live(storage: Storage, database: Database) -> None:
     """Do all that a server and its commands do."""
     project = storage.project
-    quotas = (kind_quota(project, KeyKind.BROWSER, 5), project_quota(project, 100, Window.DAY))
-    for quota in quotas:
-        await storage.quota_store.set(project_quota(project, 5))
-        await storage.store(*events(project, 4, f"{quota.hard}", data={"é": "\U0001f600\\"}), quotas=quotas)
+    quotas = (
+        kind_quota(project, KeyKind.BROWSER, 5),
+        project_quota(project, 100, Window.DAY),
+        replace(project_quota(project, 5), soft=3, grace=1, events=NamePattern.parse("Cl*")),
+    )
+    for n in range(2):
+        await storage.limit(*quotas)
+        await storage.store(*events(project, 4, str(n), data={"é": "\U0001f600\\"}))
     assert await storage.counted() == 5
-    assert await storage.store(an_event(project, "5-0"), quotas=quotas) == ["duplicate"]
-    assert await storage.meter.quota_usage(datetime.now(UTC))
+    assert await storage.store(an_event(project, "0-0")) == ["duplicate"]
+    assert len(await storage.quota_store.uses(datetime.now(UTC))) == len(quotas)
+    assert await storage.quota_store.rates(datetime.now(UTC))
+    while changes := await storage.quota_states.claim(5):
+        for change in changes:
+            await storage.quota_states.announced(change)
+    for plan in ("free", None):
+        await storage.quotas.set_plan("acme", plan)
+    await storage.quota_store.remove((await storage.quota_store.all())[0].id)
     report = LossReport(id="r", counts={"queue_full": 3})
     await storage.losses.record(project.id, KeyKind.BROWSER, report, NOON, deadline=storage.clock.monotonic() + 10)
     assert [loss.events for loss in await storage.losses.losses()] == [3]
@@ -192,9 +206,13 @@ async def test_what_other_roles_have_made_and_set_is_not_seen(
 
 @pytest.mark.gen_test
 async def test_temporary_tables_of_the_same_names_are_not_seen(plain: Database) -> None:
-    async with postgres_storage(plain) as storage, open_link(plain) as link, link.transaction():
+    async with postgres_storage(plain) as storage, open_link(plain) as link, AsyncExitStack() as stack:
+        await storage.limit(project_quota(storage.project, 5))
+        await stack.enter_async_context(link.transaction())
         await link.run("heartbeat")
         for name in (
+            "quota",
+            "quota_state",
             "event",
             "event_id",
             "usage_count",
@@ -205,9 +223,9 @@ async def test_temporary_tables_of_the_same_names_are_not_seen(plain: Database) 
             "pg_locks",
         ):
             await link._execute(f"CREATE TEMP TABLE {name} ()", {}, "shadow", 10)
-        quotas = quota_rows([(storage.project.id, (project_quota(storage.project, 5),))])
-        (said,) = await link.run("log_events", batch=batch_of([rows_of(events(storage.project, 2))]), limits=quotas)
-        assert said == (["stored"] * 2,)
+        (said,) = await link.run("log_events", batch=batch_of([rows_of(events(storage.project, 2))]))
+        assert said.outcomes == ["stored"] * 2
+        assert [use["used"] for use in said.uses] == [2]
         assert await link.run("forget_ids", now=NOON, at_most=5) == [(0,)]
         assert len(await link.run("keep_partitions", today=date(2027, 8, 1), months_ahead=1)) == 2
 

@@ -137,7 +137,7 @@ async def test_a_sink_whose_clock_goes_wrong_stores_nothing_and_raises_the_alarm
         assert sink.alert is not None
         assert "40 days behind" in sink.alert
         with pytest.raises(Unavailable):
-            await sink.store([an_event(an_id(1), "pay-1")], (), deadline=clock.monotonic() + 10)
+            await sink.store([an_event(an_id(1), "pay-1")], deadline=clock.monotonic() + 10)
         clock.by = timedelta()
         await eventually(lambda: sink.down is None, "it is right again")
         assert sink.alert is None

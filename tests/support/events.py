@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from catchment.core.event import Event
-from catchment.core.project import KeyKind, Project, Quota, Scope, Window
+from catchment.core.metering.quota import Quota
+from catchment.core.project import KeyKind, Project, Scope, Window
 
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 """Where `ToldClock` starts."""

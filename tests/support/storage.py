@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
 from catchment.adapters.memory.losses import MemoryLosses
-from catchment.adapters.memory.metering import MemoryMeter, MemoryOutcomes, MemoryQuotas
+from catchment.adapters.memory.metering import MemoryMeter, MemoryOutcomes, MemoryQuotas, MemoryQuotaStates
 from catchment.adapters.memory.parts import CountingIds, ToldClock
 from catchment.adapters.memory.samples import MemorySamples
 from catchment.adapters.memory.scripts import MemoryScripts
@@ -29,7 +29,7 @@ from catchment.adapters.postgres.low_descriptors import LowDescriptors
 from catchment.adapters.postgres.meter import PostgresMeter
 from catchment.adapters.postgres.outcomes import PostgresOutcomes
 from catchment.adapters.postgres.projects import CachedProjects
-from catchment.adapters.postgres.quotas import PostgresQuotas
+from catchment.adapters.postgres.quotas import PostgresQuotas, PostgresQuotaStates
 from catchment.adapters.postgres.registry import PostgresRegistry
 from catchment.adapters.postgres.salts import PostgresSalts
 from catchment.adapters.postgres.samples import PostgresSamples
@@ -37,16 +37,18 @@ from catchment.adapters.postgres.scripts import PostgresScripts
 from catchment.core.accounts.administer import Administer
 from catchment.core.accounts.ports import Registry, ScriptArchive
 from catchment.core.collecting.group_commit import GroupCommit
-from catchment.core.collecting.ports import EventSink, LossLedger, ProjectRepository, Salts
+from catchment.core.collecting.ports import EventSink, LossLedger, ProjectRepository, Salts, Stored
 from catchment.core.collecting.store_queue import GroupLimits
 from catchment.core.event import Event
 from catchment.core.limits import Limits
 from catchment.core.metering.inbox import SampleStore
 from catchment.core.metering.outcomes import OutcomeLedger
-from catchment.core.metering.ports import QuotaStore, UsageMeter
+from catchment.core.metering.plans import Plan, read_plans
+from catchment.core.metering.ports import QuotaStates, QuotaStore, UsageMeter
+from catchment.core.metering.quota import OverQuota, Quota
 from catchment.core.metering.quotas import Quotas
-from catchment.core.outcomes import OverQuota, StoreOutcome
-from catchment.core.project import Project, Quota
+from catchment.core.outcomes import StoreOutcome
+from catchment.core.project import Project
 
 from .database import Database
 from .events import NOON
@@ -55,6 +57,14 @@ from .waiting import eventually
 FEW = Limits(loss_words=3, loss_reports=5)
 """Limits that a test reaches."""
 
+PLANS: Mapping[str, Plan] = read_plans(
+    {
+        "free": {"quotas": [{"window": "month", "hard": 3}]},
+        "pro": {
+            "quotas": [{"window": "month", "soft": 4, "hard": 5}, {"window": "day", "events": "Click*", "hard": 2}]
+        },
+    }
+)
 TIMEOUT = 10.0
 """Seconds for connecting and for a query: who meets it hangs."""
 
@@ -89,6 +99,7 @@ class Storage:
     sink: EventSink
     meter: UsageMeter
     quota_store: QuotaStore
+    quota_states: QuotaStates
     salts: Salts
     losses: LossLedger
     outcomes: OutcomeLedger
@@ -105,21 +116,38 @@ class Storage:
         project, _ = await self.administer.create_project(name, account, ["https://example.com"])
         return project
 
-    async def store(self, *events: Event, quotas: tuple[Quota, ...] = ()) -> list[str]:
-        """The outcomes of one request, in words."""
-        deadline = self.clock.monotonic() + TIMEOUT
-        return in_words(await self.sink.store(events, quotas, deadline=deadline))
+    async def store(self, *events: Event, quotas: tuple[Quota, ...] | None = None) -> list[str]:
+        """The outcomes of one request, in words. With `quotas`, these and no others are set before."""
+        if quotas is not None:
+            await self.limit(*quotas)
+        return in_words((await self.stored(*events)).outcomes)
+
+    async def stored(self, *events: Event) -> Stored:
+        """The answer for one request."""
+        return await self.sink.store(events, deadline=self.clock.monotonic() + TIMEOUT)
+
+    async def limit(self, *quotas: Quota) -> list[Quota]:
+        """Set these quotas, each with an id of its own, and remove all others. Return them."""
+        kept = [await self.quota_store.set(replace(quota, id=own_id(quota))) for quota in quotas]
+        for known in await self.quota_store.all():
+            if known.id not in [quota.id for quota in kept]:
+                await self.quota_store.remove(known.id)
+        return kept
 
     async def used(self, quota: Quota, at: datetime = NOON) -> int:
         """The used events of a quota in the window of this moment; the quota is set for that."""
-        own_id = str(uuid5(UUID(quota.scope_id), f"{quota.window} {quota.keys}"))
-        kept = await self.quota_store.set(replace(quota, id=own_id))
-        return (await self.meter.quota_usage(at))[kept.id]
+        kept = await self.quota_store.set(replace(quota, id=own_id(quota)))
+        return {use.quota.id: use.used for use in await self.quota_store.uses(at)}[kept.id]
 
     async def counted(self, project: Project | None = None) -> int:
         """The usage of a project, or of all, in all periods."""
         usage = await self.meter.usage(project=project.id if project else None)
         return sum(one.events for one in usage)
+
+
+def own_id(quota: Quota) -> str:
+    """An id that is the same for the same events of the same owner."""
+    return str(uuid5(UUID(quota.scope_id), f"{quota.window} {quota.keys} {quota.events}"))
 
 
 def in_words(outcomes: Sequence[StoreOutcome | OverQuota]) -> list[str]:
@@ -131,7 +159,7 @@ async def _furnished(**parts: Any) -> Storage:
     administer = Administer(parts["registry"], CountingIds(), lambda origin: origin)
     await administer.create_account("acme")
     project, _ = await administer.create_project("shop", "acme", ["https://example.com"])
-    quotas = Quotas(parts["quota_store"], parts["registry"], parts["meter"], clock=parts["clock"], ids=CountingIds())
+    quotas = Quotas(parts["quota_store"], parts["registry"], PLANS, clock=parts["clock"], ids=CountingIds())
     return Storage(administer=administer, quotas=quotas, project=project, **parts)
 
 
@@ -146,7 +174,8 @@ async def memory_storage() -> AsyncIterator[Storage]:
         meter=MemoryMeter(store, clock),
         outcomes=MemoryOutcomes(store),
         samples=MemorySamples(store),
-        quota_store=MemoryQuotas(store),
+        quota_store=MemoryQuotas(store, clock),
+        quota_states=MemoryQuotaStates(store, clock),
         salts=MemorySalts(CountingIds()),
         losses=MemoryLosses(store, FEW),
         archive=MemoryScripts(store),
@@ -247,6 +276,7 @@ async def postgres_storage(database: Database) -> AsyncIterator[Storage]:
             sink=sink,
             meter=PostgresMeter(links, clock),
             quota_store=PostgresQuotas(links),
+            quota_states=PostgresQuotaStates(links),
             salts=PostgresSalts(links, CountingIds()),
             losses=PostgresLosses(links, clock=clock, limits=FEW),
             outcomes=PostgresOutcomes(links),

@@ -70,7 +70,7 @@ class Cors:
     """Request headers that a preflight always allows."""
     any_header: bool = True
     """Allow every other header that a preflight asks for: tools that trace a page's requests add their own."""
-    exposed: str = "Retry-After, X-Catchment-Outcome, X-Catchment-Reason, X-Request-Id"
+    exposed: str = "Retry-After, RateLimit-Policy, RateLimit, X-Catchment-Outcome, X-Catchment-Reason, X-Request-Id"
     """Response headers that the script may read."""
     max_age: int = 7200
     """Seconds that a browser may keep the answer to a preflight."""

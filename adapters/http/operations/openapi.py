@@ -20,6 +20,16 @@ from ..protocols.pixel import DATA, PARAMETERS
 
 _PROBLEM = "application/problem+json"
 _SENT = {"required": True, "schema": {"type": "string"}}
+_QUOTA_HEADERS = {
+    "RateLimit-Policy": {
+        "schema": {"type": "string"},
+        "description": "If a hard quota counts the event: its name, its limit (q) and its window in seconds (w)",
+    },
+    "RateLimit": {
+        "schema": {"type": "string"},
+        "description": "The events that are left of it (r), and the seconds until it begins anew (t)",
+    },
+}
 
 
 def event_schema(limits: Limits) -> type[Schema]:
@@ -210,7 +220,7 @@ def _pixel() -> dict[str, Any]:
     )
     picture = {
         "description": "The picture, whatever became of the event: the headers say it",
-        "headers": {OUTCOME: {"schema": text}, REASON: {"schema": text}},
+        "headers": {OUTCOME: {"schema": text}, REASON: {"schema": text}, **_QUOTA_HEADERS},
         "content": {"image/gif": {"schema": text}},
     }
     return {**_get("One event in a query string", {"200": picture}), "parameters": parameters}
@@ -238,7 +248,7 @@ def _post(summary: str, body: str, receipt: str) -> dict[str, Any]:
     schema = {"schema": {"$ref": f"#/components/schemas/{body}"}}
     ok = {
         "description": "Committed, known already, or left out: the receipt says which",
-        "headers": {OUTCOME: _SENT, REASON: {"schema": {"type": "string"}}},
+        "headers": {OUTCOME: _SENT, REASON: {"schema": {"type": "string"}}, **_QUOTA_HEADERS},
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{receipt}"}}},
     }
     reasons: dict[int, list[Reason]] = {}
@@ -263,7 +273,10 @@ def _post(summary: str, body: str, receipt: str) -> dict[str, Any]:
 
 
 def _problem(reasons: list[Reason], status: int = 0) -> dict[str, Any]:
-    wait = {"Retry-After": {"required": True, "schema": {"type": "integer"}}} if status in (408, 429, 503) else {}
+    waits = status in (402, 408, 429, 503)
+    wait: dict[str, Any] = {"Retry-After": {"required": True, "schema": {"type": "integer"}}} if waits else {}
+    if status == STATUS_OF[Reason.QUOTA_EXCEEDED]:
+        wait |= _QUOTA_HEADERS
     return {
         "headers": {OUTCOME: _SENT, REASON: _SENT, **wait},
         "description": " ".join(f"`{reason}`: {IN_WORDS[reason]}" for reason in reasons),

@@ -11,7 +11,7 @@ from catchment.core.collecting.submission import Answer
 from catchment.core.limits import Limits
 from catchment.core.outcomes import Outcome
 
-from ..answers import OUTCOME, REASON
+from ..answers import OUTCOME, REASON, rate_limit
 from ..engine.message import Request, Response
 from .decode import decode_exact
 from .not_readable import NotReadable
@@ -67,7 +67,7 @@ class Pixel(WireProtocol):
             outcome, reason = Outcome.REFUSED, str(answer.refusal.reason)
         else:
             outcome, reason = answer.receipts[0].outcome, answer.receipts[0].reason or ""
-        return _picture(((OUTCOME, outcome), *(((REASON, reason),) if reason else ())))
+        return _picture((*rate_limit(answer, request), (OUTCOME, outcome), *(((REASON, reason),) if reason else ())))
 
 
 def read_pixel(query: str, referer: str | None) -> Sent:
