@@ -29,12 +29,12 @@ class QuotaStateCalls:
         """Calls that have not ended. The event loop itself keeps only weak references to tasks."""
 
     async def announce(self, change: QuotaStateChange) -> bool:
-        """Tell every plugin. Return True if all have taken it, or if there is none."""
-        errors = [(call, await self._tell(call, change)) for call in self._calls]
-        for call, error in errors:
+        """Tell all plugins at once. Return True if all have taken it, or if there is none."""
+        errors = await asyncio.gather(*(self._tell(call, change) for call in self._calls))
+        for call, error in zip(self._calls, errors, strict=True):
             if error is not None:
                 self._failures.note(call.plugin, call.hook, type(error).__qualname__, error)
-        return all(error is None for _, error in errors)
+        return all(error is None for error in errors)
 
     async def _tell(self, call: Call, change: QuotaStateChange) -> BaseException | None:
         """Tell one plugin. Return what it raised."""

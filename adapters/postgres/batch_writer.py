@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -85,7 +86,7 @@ class PostgresWriter:
                         _OUTCOMES.get(text) or OverQuota(quotas[text.removeprefix(_OVER_QUOTA)])
                         for text in outcomes[start:end]
                     ],
-                    [use for use, numbers in uses if any(start < n <= end for n in numbers)],
+                    [use for use, numbers in uses if bisect_right(numbers, start) < bisect_right(numbers, end)],
                 )
             )
             start = end

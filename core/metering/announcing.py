@@ -19,7 +19,8 @@ from .ports import QuotaStates
 log = logging.getLogger(__name__)
 
 _EVERY_SECONDS = 5.0
-_AT_ONCE = 100
+_AT_ONCE = 5
+"""Changes that are claimed together. All of them are told before another server may claim them: see `QuotaStates`."""
 
 
 class StateListeners(Protocol):

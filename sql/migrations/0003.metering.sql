@@ -33,20 +33,20 @@ BEGIN
 END
 $body$;
 
+CREATE FUNCTION catchment.begins_later(the_quota uuid, starts date) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $body$
+-- Returns true if a window began after every commit counted for its quota: it has no events that are not in its row.
+SELECT starts::timestamp AT TIME ZONE 'UTC' - catchment.clock_tolerance() > counted_from
+FROM catchment.quota WHERE id = the_quota
+$body$;
+
 CREATE FUNCTION catchment.window_usage(the_quota uuid, starts date) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $body$
--- Counts the events of a quota's window anew. A window that began after every commit counted for the quota has none
--- that are not in its row.
-SELECT CASE
-    WHEN bounds.first > quota.counted_from AND bounds.first - quota.counted_from > catchment.clock_tolerance() THEN 0
-    ELSE catchment.quota_count(the_quota, bounds.first, bounds.past) END
-FROM catchment.quota
-CROSS JOIN LATERAL (
-    SELECT starts::timestamp AT TIME ZONE 'UTC' AS first,
-           (starts + CASE quota."window" WHEN 'day' THEN interval '1 day' ELSE interval '1 month' END)
-               AT TIME ZONE 'UTC' AS past
-) AS bounds
-WHERE quota.id = the_quota
+-- Counts the events of a quota's window anew.
+SELECT CASE WHEN catchment.begins_later(the_quota, starts) THEN 0 ELSE catchment.quota_count(
+    the_quota, starts::timestamp AT TIME ZONE 'UTC',
+    (starts + CASE quota."window" WHEN 'day' THEN interval '1 day' ELSE interval '1 month' END) AT TIME ZONE 'UTC') END
+FROM catchment.quota WHERE id = the_quota
 $body$;
 
 CREATE FUNCTION catchment.state_of(
@@ -209,11 +209,11 @@ BEGIN
     IF windows IS NULL THEN
         RETURN;
     END IF;
-    -- The first commit of a window makes its row. While a quota is being set, only that one makes rows.
+    -- The first commit of a window makes its row. While a quota is being set, the rows of earlier windows are made by that.
     INSERT INTO catchment.quota_usage (quota_id, starts, events)
     SELECT w.quota_id, w.starts, catchment.window_usage(w.quota_id, w.starts)
     FROM unnest(windows) AS w JOIN catchment.quota ON quota.id = w.quota_id
-    WHERE quota.holds AND NOT EXISTS (
+    WHERE (quota.holds OR catchment.begins_later(w.quota_id, w.starts)) AND NOT EXISTS (
         SELECT FROM catchment.quota_usage AS used WHERE used.quota_id = w.quota_id AND used.starts = w.starts)
     ORDER BY 1, 2
     ON CONFLICT DO NOTHING;

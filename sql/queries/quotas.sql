@@ -21,7 +21,7 @@ WHERE locktype = 'relation' AND database = (SELECT oid FROM pg_database WHERE da
 -- name: uncounted
 -- Return what the windows of new quotas lack, in one snapshot: events that were stored before every commit added to them.
 SELECT quota_id::text, starts::text, catchment.window_usage(quota_id, starts) - events AS events
-FROM catchment.quota_usage WHERE quota_id = ANY (%(quotas)s::uuid[])
+FROM catchment.quota_usage WHERE quota_id = ANY (%(quotas)s::uuid[]) AND NOT catchment.begins_later(quota_id, starts)
 
 -- name: set_quotas
 -- Set quotas, and remove others; return those that were set.

@@ -202,6 +202,23 @@ async def test_setting_a_quota_that_was_broken_off_is_counted_anew(database: Dat
         assert used(database, quota) == 6
 
 
+async def test_a_day_that_begins_while_a_quota_is_set_is_counted(database: Database) -> None:
+    """To count a large month takes long. All commits of the new day know the quota, so nothing else is added."""
+    async with postgres_storage(database) as storage:
+        quota = a_quota(storage.project, 3, Window.DAY)
+        async with storing(database, storage.project):
+            setting = asyncio.create_task(storage.quota_store.set(quota))
+            await eventually(lambda: used(database, quota) == 0, "every commit adds to the row")
+            # the setting began two days ago
+            database.execute("DELETE FROM catchment.quota_usage")
+            database.execute("UPDATE catchment.quota SET counted_from = counted_from - interval '2 days'")
+            assert await storage.store(*new(storage.project, 2, "today")) == ["stored", "stored"]
+            assert used(database, quota) == 2
+        await setting
+        assert used(database, quota) == 2
+        assert await storage.store(*new(storage.project, 2, "after")) == ["stored", "quota_exceeded"]
+
+
 async def test_a_quota_that_is_set_twice_is_counted_once(database: Database) -> None:
     async with postgres_storage(database) as storage:
         await storage.store(*new(storage.project, 3, "before"))
