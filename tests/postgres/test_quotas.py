@@ -204,6 +204,7 @@ async def test_setting_a_quota_that_was_broken_off_is_counted_anew(database: Dat
 
 async def test_a_day_that_begins_while_a_quota_is_set_is_counted(database: Database) -> None:
     """To count a large month takes long. All commits of the new day know the quota, so nothing else is added."""
+    database.let_clocks_differ("10 minutes")
     async with postgres_storage(database) as storage:
         quota = a_quota(storage.project, 3, Window.DAY)
         async with storing(database, storage.project):
@@ -217,6 +218,24 @@ async def test_a_day_that_begins_while_a_quota_is_set_is_counted(database: Datab
         await setting
         assert used(database, quota) == 2
         assert await storage.store(*new(storage.project, 2, "after")) == ["stored", "quota_exceeded"]
+
+
+@pytest.mark.parametrize(("earlier", "has"), [("11 minutes", 1), ("9 minutes", 3)])
+async def test_a_day_that_may_have_begun_before_its_quota_is_counted(
+    database: Database, earlier: str, has: int
+) -> None:
+    """Any other day has only what commits have added to its row: there is nothing to count."""
+    database.let_clocks_differ("10 minutes")
+    async with postgres_storage(database) as storage:
+        quota = a_quota(storage.project, 9, Window.DAY)
+        await storage.quota_store.set(quota)
+        await storage.store(*new(storage.project, 2, "before"))
+        database.execute("DELETE FROM catchment.quota_usage")
+        database.execute(
+            "UPDATE catchment.quota SET counted_from = date_trunc('day', now(), 'UTC') - %s::interval", earlier
+        )
+        assert await storage.store(*new(storage.project, 1, "first")) == ["stored"]
+        assert used(database, quota) == has
 
 
 async def test_a_quota_that_is_set_twice_is_counted_once(database: Database) -> None:
