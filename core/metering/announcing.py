@@ -55,9 +55,12 @@ class Announcer:
             try:
                 await self.once()
                 self._failing = False
-            except Unavailable as error:
+            except Exception as error:  # the next time must come
                 if not self._failing:
-                    log.warning("states of quotas are not announced now, and are tried again: %s", error)
+                    log.warning(
+                        "states of quotas are not announced now, and are tried again: %s",
+                        error if isinstance(error, Unavailable) else type(error).__name__,
+                    )
                 self._failing = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY_SECONDS):

@@ -84,8 +84,9 @@ async def test_a_change_that_is_not_taken_is_told_again_before_the_next_one() ->
     assert [state for of, state in office.listener.told if of == "shop"] == ["warning", "soft", "soft", "hard"]
 
 
-async def test_it_goes_on_when_the_database_is_there_again(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("error", [Unavailable("no connection"), RuntimeError("a fault")])
+async def test_no_error_ends_it(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(announcing, "_EVERY_SECONDS", 0.01)
     office = Office()
@@ -97,7 +98,7 @@ async def test_it_goes_on_when_the_database_is_there_again(
             nonlocal down
             down -= 1
             if down > 0:
-                raise Unavailable("no connection")
+                raise error
             return await super().claim(at_most)
 
     announcer = Announcer(Failing(office.store, office.clock), office.listener)
