@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from catchment.core.errors import Misconfigured
 from .context import Context, command
 from .output import Output
 
+_BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
 def add_installation(root: click.Group) -> None:
     @command(root, "plugins")
@@ -62,7 +64,7 @@ def add_installation(root: click.Group) -> None:
                 continue
             lines.append(f"[{section}]")
             for name, value in values.items():
-                text = f"{name} = {_toml(value)}"
+                text = f"{_toml_key(name)} = {_toml(value)}"
                 source = _source_words(sources, f"{section}.{name}")
                 lines.append(f"{text:<40}  # {source}" if source else text)
             lines.append("")
@@ -107,5 +109,11 @@ def _source_words(sources: dict[str, str], name: str) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{_toml_key(name)} = {_toml(item)}" for name, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _toml_key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)

@@ -391,16 +391,18 @@ def test_plans_are_read_and_shown(toml: Path) -> None:
     toml.write_text(
         '[[plans.pro.quotas]]\nwindow = "month"\nsoft = 80_000\nhard = 100_000\ngrace = 3\n'
         '[[plans.pro.quotas]]\nwindow = "day"\nevents = "Click*"\nkeys = "browser"\nhard = 500\n'
-        "[plans.open]\nquotas = []\n"
+        '[plans."open.2"]\nquotas = []\n'
     )
     settings = load(str(toml), {})
-    assert {name: len(plan.quotas) for name, plan in settings.plans.items()} == {"pro": 2, "open": 0}
+    assert {name: len(plan.quotas) for name, plan in settings.plans.items()} == {"pro": 2, "open.2": 0}
     shown = settings.shown()
     assert shown["plans"]["pro"]["quotas"] == [
         {"window": "month", "soft": 80_000, "hard": 100_000, "grace": 3},
         {"window": "day", "keys": "browser", "hard": 500, "events": "Click*"},
     ]
     assert shown["sources"]["plans.pro"] == str(toml)
+    toml.write_text(run("--config", str(toml), "config", "show").stdout)
+    assert load(str(toml), {}).plans == settings.plans
 
 
 def test_every_mistake_in_a_plan_is_named_with_its_place(toml: Path) -> None:
