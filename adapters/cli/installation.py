@@ -17,6 +17,7 @@ from .output import Output
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
+
 def add_installation(root: click.Group) -> None:
     @command(root, "plugins")
     def plugins(context: Context, output: Output) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from catchment.core.accounts.errors import NoSuchAccount
+from catchment.core.accounts.errors import NoSuchAccount, NoSuchProject
 from catchment.core.metering.errors import NoSuchQuota, PeriodStillRuns
 from catchment.core.metering.ladder import QuotaStateChange, QuotaUse
 from catchment.core.metering.outcomes import OutcomeCount, RefusedOrigin, Slot
@@ -16,6 +16,7 @@ from catchment.core.metering.quota import Quota
 from catchment.core.metering.usage import Difference, Usage
 from catchment.core.outcomes import Outcome
 from catchment.core.ports import Clock
+from catchment.core.project import Scope
 from catchment.core.times import hour_of, next_period, period_of
 
 from .store import Store
@@ -85,6 +86,8 @@ class MemoryQuotas:
         self._clock = clock
 
     async def set(self, quota: Quota) -> Quota:
+        if quota.scope_id in self._store.deleted:
+            raise NoSuchAccount(quota.scope_id) if quota.scope is Scope.ACCOUNT else NoSuchProject(quota.scope_id)
         return self._store.quotas.put(quota, self._clock.now())
 
     async def remove(self, quota_id: str) -> Quota:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from catchment.core.accounts.errors import NoSuchAccount
+from catchment.core.accounts.errors import NoSuchAccount, NoSuchProject
 from catchment.core.errors import Unavailable
 from catchment.core.metering.errors import NoSuchQuota
 from catchment.core.metering.ladder import QuotaStateChange, QuotaUse, State
 from catchment.core.metering.ports import QuotaChange
 from catchment.core.metering.quota import Quota
+from catchment.core.project import Scope
 
 from .link import Link, Links
 from .quota_rows import quota_of, wanted
@@ -30,7 +31,7 @@ class PostgresQuotas:
 
     async def set(self, quota: Quota) -> Quota:
         async with self._alone() as link:
-            (done,) = await _change(link, QuotaChange(put=[quota]))
+            (done,) = await _change(link, QuotaChange(put=[quota]), lambda: _keep_owner(link, quota))
         return done
 
     async def remove(self, quota_id: str) -> Quota:
@@ -44,8 +45,12 @@ class PostgresQuotas:
     async def set_plan(
         self, account_id: str, plan: str | None, decide: Callable[[Sequence[Quota]], QuotaChange]
     ) -> None:
+        async def note_plan() -> None:
+            if not await link.run("set_plan", account=account_id, plan=plan):
+                raise NoSuchAccount(account_id)
+
         async with self._alone() as link:
-            await _change(link, decide(await _quotas(link, account_id)), account_id, plan)
+            await _change(link, decide(await _quotas(link, account_id)), note_plan)
 
     async def all(self) -> Sequence[Quota]:
         return [quota_of(**row._asdict()) for row in await self._links.run("quotas", scope_id=None)]
@@ -72,17 +77,24 @@ async def _quotas(link: Link, scope_id: str | None = None) -> Sequence[Quota]:
 
 
 async def _change(
-    link: Link, change: QuotaChange, account_id: str | None = None, plan: str | None = None
+    link: Link, change: QuotaChange, begin: Callable[[], Awaitable[None]] | None = None
 ) -> Sequence[Quota]:
-    """Set and remove quotas, and note the plan of an account, if one is given. Return the quotas that were set."""
+    """Set and remove quotas, in a transaction that starts with `begin`. Return the quotas that were set."""
     put = wanted(change.put)
     made = (await link.run("begin_quotas", wanted=put))[0][0] if change.put else []
     uncounted = await _uncounted(link, made) if made else "[]"
     async with link.transaction():
+        if begin is not None:
+            await begin()
         rows = await link.run("set_quotas", wanted=put, uncounted=uncounted, removed=list(change.remove))
-        if account_id is not None and not await link.run("set_plan", account=account_id, plan=plan):
-            raise NoSuchAccount(account_id)
     return [quota_of(**row._asdict()) for row in rows]
+
+
+async def _keep_owner(link: Link, quota: Quota) -> None:
+    """Let nobody delete the owner of a quota until the end of the transaction. Raises `NotFound` if it is deleted."""
+    of_account = quota.scope is Scope.ACCOUNT
+    if not await link.run("keep_account" if of_account else "keep_project", id=quota.scope_id):
+        raise NoSuchAccount(quota.scope_id) if of_account else NoSuchProject(quota.scope_id)
 
 
 async def _uncounted(link: Link, made: Sequence[str]) -> str:

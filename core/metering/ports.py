@@ -45,7 +45,8 @@ class QuotaStore(Protocol):
 
     async def set(self, quota: Quota) -> Quota:
         """Set a quota. If its owner has one that counts the same events (`QuotaRule.identity`), that one gets the new
-        limits, and keeps its id and its usage. Return the new quota. Raise `Unavailable` if it can't be set now."""
+        limits, and keeps its id and its usage. Return the new quota. Raise `NotFound` if its owner is deleted, and
+        `Unavailable` if it can't be set now."""
 
     async def remove(self, quota_id: str) -> Quota:
         """Remove a quota and return it. Raise `NoSuchQuota`."""

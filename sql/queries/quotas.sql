@@ -28,6 +28,14 @@ FROM catchment.quota_usage WHERE quota_id = ANY (%(quotas)s::uuid[]) AND NOT cat
 SELECT id::text, scope, scope_id::text, "window", keys, events, soft, hard, grace, plan
 FROM catchment.set_quotas(%(wanted)s::jsonb, %(uncounted)s::jsonb, %(removed)s::uuid[])
 
+-- name: keep_account
+-- Let nobody delete an account until the end of the transaction; return its id.
+SELECT id FROM catchment.account WHERE id = %(id)s AND deleted_at IS NULL FOR SHARE
+
+-- name: keep_project
+-- Let nobody delete a project until the end of the transaction; return its id.
+SELECT id FROM catchment.project WHERE id = %(id)s AND deleted_at IS NULL FOR SHARE
+
 -- name: set_plan
 -- Note the plan of an account.
 UPDATE catchment.account SET plan = %(plan)s WHERE id = %(account)s AND deleted_at IS NULL RETURNING id

@@ -138,9 +138,11 @@ async def test_a_deleted_projects_keys_origins_quotas_and_losses_are_gone_and_it
         storage.registry.rename_project(gone.id, "other"),
         storage.registry.change_project(gone.id, changes=NO_CHANGE, add_origins=(), remove_origins=()),
         storage.administer.create_key(gone.id, KeyKind.SERVER),
+        storage.quota_store.set(project_quota(gone, 5)),
     ):
         with pytest.raises(NotFound):
             await change
+    assert await storage.quota_store.all() == []
 
 
 async def test_a_server_that_does_not_know_of_it_yet_stores_on_and_counts_true(storage: Storage) -> None:
@@ -173,13 +175,14 @@ async def test_an_account_is_deleted_when_its_projects_are_and_its_usage_stays(s
         await storage.administer.delete_account("acme")
     with pytest.raises(Invalid):
         await storage.registry.delete_account(account_id)
-    await storage.quota_store.set(
-        Quota(id=an_id(91), scope=Scope.ACCOUNT, scope_id=account_id, window=Window.DAY, hard=5)
-    )
+    quota = Quota(id=an_id(91), scope=Scope.ACCOUNT, scope_id=account_id, window=Window.DAY, hard=5)
+    await storage.quota_store.set(quota)
     await delete(storage, storage.project)
     for _ in range(2):
         assert (await storage.administer.delete_account("acme")).id == account_id
     assert await storage.registry.accounts() == []
+    with pytest.raises(NotFound):
+        await storage.quota_store.set(quota)
     assert await storage.quota_store.all() == []
     (usage,) = await storage.meter.usage(account=account_id)
     assert (usage.account, usage.events) == ("acme", 2)
