@@ -43,7 +43,7 @@ DURABILITY = (
                 '"""Write a group and answer each of its requests."""\n',
                 '"""Write a group."""\n'
                 "        for waiting in group:\n"
-                "            waiting.succeed([StoreOutcome.STORED] * len(waiting.events))\n",
+                "            waiting.succeed(Stored([StoreOutcome.STORED] * len(waiting.events)))\n",
             ),
         ),
         {
