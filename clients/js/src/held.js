@@ -9,8 +9,8 @@ import { store, write } from "./store.js";
  */
 export const held = (name) => store[name] > Date.now() + "~" && store[name] < Date.now() + 54e5 + "~";
 
-/** @param {string} name */
-export const contentOf = (name) => store[name].slice(14);
+/** Returns the content; 0 for a damaged entry without one, which the server refuses. @param {string} name @returns {string} */
+export const contentOf = (name) => /** @type {any} */ (store[name].slice(14) || 0);
 
 /** @param {string} name @param {number} milliseconds @param {string} [content] the new content */
 export const hold = (name, milliseconds, content = contentOf(name)) =>

@@ -1,6 +1,7 @@
 /** Ids that sort by time, also in pages without a secure context, which lack `randomUUID`. */
 
-let last = 0;
+/** The time of the newest id. */
+export let last = 0;
 
 /** Returns the time in milliseconds, which never repeats in a page, and 96 random bits. */
 export const newId = () => {

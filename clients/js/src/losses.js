@@ -24,7 +24,7 @@ export function lose(reason, detail) {
  * id.
  */
 export function nextReport() {
-  counts = {};
   id = "";
+  counts = {};
   return namesOf(START)[0] || START;
 }

@@ -3,14 +3,14 @@
  * back/forward cache. If both interfaces report one move, the second finds the address unchanged.
  */
 
-import { listen } from "./say.js";
+import { listen, safely } from "./say.js";
 import { moved, view } from "./track.js";
 
 /** @param {"pushState" | "replaceState"} name @param {unknown} [replaced] */
 const watch = (name, replaced, original = history[name]) => {
   history[name] = (...args) => {
     original.apply(history, args);
-    moved(replaced);
+    safely(moved)(replaced);
   };
 };
 
@@ -18,8 +18,8 @@ export function startPages() {
   view();
   listen("popstate", () => moved());
   listen("pageshow", (event) => event.persisted && view());
+  listen("navigatesuccess", () => moved(), self.navigation);
   // Last, because a page can have frozen `history`: then this throws.
   watch("pushState");
   watch("replaceState", 1);
-  listen("navigatesuccess", () => moved(), self.navigation);
 }

@@ -14,14 +14,15 @@ export function say(reason, detail) {
 }
 
 /**
- * Returns a function that does the same, and shows errors in the console instead of throwing them.
+ * Returns a function that does the same, and shows errors in the console instead of throwing them, also those of an
+ * asynchronous function.
  * @template {any[]} A
  * @param {(...args: A) => unknown} work
  * @returns {(...args: A) => void}
  */
-export const safely = (work) => (...args) => {
+export const safely = (work) => async (...args) => {
   try {
-    work(...args);
+    await work(...args);
   } catch (error) {
     say("error", error);
   }

@@ -3,7 +3,7 @@
 import { contentOf, held, hold } from "./held.js";
 import { lose, nextReport } from "./losses.js";
 import { entries } from "./outbox.js";
-import { listen, say } from "./say.js";
+import { listen, safely, say } from "./say.js";
 import { address, settings } from "./settings.js";
 import { optedOut, remove, store } from "./store.js";
 import { waiting } from "./track.js";
@@ -16,12 +16,12 @@ export const PAUSE = "catchment Retry-After";
 /** The most events in one request. 0 means 1, after a single event that was not accepted. */
 let most = 50;
 /**
- * Consecutive failures (at most 6), not counting batches that are being halved; and the moment before which this page does
- * not send again.
+ * Consecutive failures (at most 6), not counting batches that are being halved.
  */
 let failures = 0;
-let until = 0;
-/** @type {ReturnType<typeof setTimeout>} */
+/** The timer of the pause in which this page does not send; 0 if there is none. The clock may be set meanwhile. @type {any} */
+let resting;
+/** @type {any} */
 let timer;
 /** @type {((batch: string, answer: any) => void) | undefined} */
 let watch;
@@ -35,15 +35,15 @@ export function watchAnswers(work) {
 const lease = (milliseconds) => (/** @type {string} */ name) => store[name] && hold(name, milliseconds);
 
 /** Sends all events that no tab holds, in one request. Runs about every second while there are events. */
-export async function sweep() {
+export const sweep = safely(async () => {
   await 0;
   if (optedOut()) return;
   const left = entries();
   clearTimeout(timer);
   // At random times: tabs see each other's storage late.
-  if (left[0]) timer = setTimeout(sweep, 1e3 * Math.random());
+  timer = left[0] && setTimeout(sweep, 1e3 * Math.random());
   const names = left.filter((name) => !held(name)).slice(0, most || 1);
-  if (!names[0] || held(PAUSE) || waiting || until > Date.now()) return;
+  if (!names[0] || held(PAUSE) || waiting || resting) return;
   names.map(lease(LEASE));
   const losses = nextReport();
   /** In milliseconds; 0 for no pause. */
@@ -53,23 +53,27 @@ export async function sweep() {
     const body =
       `{"projectKey":"${settings.key}","sentAt":"${new Date().toISOString()}",` +
       `"events":[${names.map(contentOf)}],"losses":${store[losses] || null}}`;
-    // Browsers allow 64 KiB to all `keepalive` requests together, and refuse more. Then the batch is halved.
+    // Browsers allow 64 KiB to all `keepalive` requests together, and refuse more. Then the batch is halved. A single
+    // event may be as long, in an alphabet of three bytes a letter.
     // A text is sent as text/plain in the mode cors: no preflight, and an Origin header under any Referrer-Policy.
     const response = await fetch(address, {
-      method: "POST",
+      keepalive: body.length < 15e3,
       body,
-      keepalive: true,
+      method: "POST",
       credentials: "omit",
       signal: AbortSignal.timeout?.(LEASE),
     });
     const status = response.status;
     const after = Math.min(/** @type {any} */ (response.headers.get("Retry-After")) * 1e3 || 0, 18e5);
-    if (after) hold(PAUSE, (pause = after), "");
+    // A proxy may compute it by a wrong clock, and say -5.
+    if (after > 0) hold(PAUSE, (pause = after), "");
     const answer = await response.json().catch(() => status);
     if (watch) watch(body, answer);
-    // Final: a result for every event, or a problem of Catchment's that a retry would not change.
-    const { type, results = !after && !/40[45]|413/.test(/** @type {any} */ (status)) && /:catchment:/.test(type) && names.map(() => answer) } = answer;
-    if (results) {
+    // Final: a result for every event, or a problem of Catchment's that a retry would not change. If other code has
+    // damaged an entry, the request is no JSON (400), and the other events of it are good.
+    const { type, results = /^40([123].*|0),+urn:c/.test(/** @type {any} */ ([status, names[1], type])) && names.map(() => answer) } = answer;
+    // Other servers may answer 200 with other `results`.
+    if (results.length == names.length) {
       results.map((/** @type {any} */ { code, reason = code, detail }) => {
         if (reason) (status > 400 ? lose : say)(reason, detail);
       });
@@ -92,11 +96,11 @@ export async function sweep() {
   // A single event that was not accepted is held for longer than the page's pause and its look: others go first.
   names.map(lease(/** @type {any} */ (!most) * 3 * pause));
   // A random time, so that browsers do not come back at the same moment.
-  until = Date.now() + pause + pause * Math.random();
+  if (pause) resting = setTimeout(() => (resting = 0), pause + pause * Math.random());
   sweep();
-}
+});
 
 export function startSender() {
-  listen("online", () => (until = 0));
+  listen("online", () => (resting = 0));
   sweep();
 }

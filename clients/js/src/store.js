@@ -20,8 +20,8 @@ export function openStore() {
   // Apps have their own scheme, with a host.
   off = !location.host || (on("doNotTrack") && (/** @type {any} */ (navigator.doNotTrack) > 0 || navigator.globalPrivacyControl));
   if (off) say("off", off);
-  // The storage may be forbidden here.
-  safely(() => (lasting = localStorage || lasting))();
+  // The storage may be forbidden here, or damaged: then the first look at it throws.
+  safely(() => (lasting = namesOf("", localStorage) && localStorage))();
   store = settings.storage ? {} : lasting;
 }
 

@@ -10,10 +10,9 @@ import { openStore } from "./store.js";
 export const startTag = (more) =>
   safely((script) => {
     const q = self.catchment?.q || [];
-    if (q.push && !q.map) return say("tag", 2);
-    self.catchment = (...args) => call(args);
+    if (!q.map && q.push) return say("tag", "");
     // The page may have kept the earlier function, and call that.
-    self.catchment.q = { push: call };
+    /** @type {any} */ (self.catchment = (/** @type {any[]} */ ...args) => call(args)).q = { push: call };
     choose(script?.dataset, script?.src);
     openStore();
     if (more) more();

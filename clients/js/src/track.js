@@ -1,7 +1,7 @@
 /** Makes events. */
 
 import { hold } from "./held.js";
-import { newId } from "./ids.js";
+import { last, newId } from "./ids.js";
 import { lose } from "./losses.js";
 import { nameOf } from "./outbox.js";
 import { real } from "./page.js";
@@ -17,8 +17,10 @@ const USER = "catchment user";
 const PATIENCE = 1e3;
 
 /** The address of the present view in this page, and of the previous one. */
-let shown = "";
-let previous = "";
+/** @type {string} */
+let shown;
+/** @type {string} */
+let previous;
 
 /** The page view that waits for its title. Other events wait with it, to arrive in order. @type {any} */
 export let waiting;
@@ -44,22 +46,24 @@ export function writeWith(work, byFragment) {
  * @param {string} event_name
  * @param {object} [event_data]
  * @param {unknown} [view] whether the event is a page view that waits for its title
+ * @returns {unknown}
  */
 export function track(event_name, event_data, view) {
-  if (real("prerendering")) listen("prerenderingchange", () => track(event_name, event_data, view));
-  else if (!optedOut()) {
+  if (real("prerendering")) return listen("prerenderingchange", () => track(event_name, event_data, view));
+  if (!optedOut()) {
     const eventId = newId();
+    // In an order that compresses well.
     const event = {
-      sessionId: session(),
-      userId: store[USER],
+      event_name,
       url: pageUrl(),
       referrer: previous || real("referrer"),
-      event_name,
+      userId: store[USER],
+      event_data,
       eventId,
       page_title: real("title"),
-      event_data,
-      // Not left to `JSON`: a page can have its own `toJSON` for dates.
-      timestamp: new Date(+eventId.slice(0, 13)).toISOString(),
+      // The id's time. Not left to `JSON`: a page can have its own `toJSON` for dates.
+      timestamp: new Date(last).toISOString(),
+      sessionId: session(),
     };
     // A view is stored at once. It is held for longer than it waits, so that no tab sends it meanwhile.
     keep(event, view ? 5e3 : 0);
@@ -108,10 +112,10 @@ export function view(data, before = shown) {
 export function moved(replaced) {
   const before = shown;
   shown = pageUrl();
-  const page = (/** @type {string} */ url) => (replaced ? url.replace(/\?[^#]*/, "") : url);
-  if (page(before) == page(shown)) return;
-  if (!replaced || waiting?.url != before || /utm_/.test(before)) return view({}, before);
-  waiting.url = shown;
+  const ignored = replaced ? /\?[^#]*/ : "";
+  if (before.replace(ignored, "") == shown.replace(ignored, "")) return;
+  if (!replaced || waiting?.url != before || /utm_/.test(before)) view({}, before);
+  else waiting.url = shown;
 }
 
 /** Sets the user id, as text. null becomes the empty text, which forgets the user. @param {string | number | null} [id] */
