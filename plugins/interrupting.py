@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,9 +23,10 @@ def interrupted_after(seconds: float) -> Iterator[None]:
         yield
         return
     armed = True
+    until = time.monotonic() + seconds
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        if armed:
+        if armed and time.monotonic() >= until:  # somebody else may send this signal earlier
             raise TooLong
 
     before = signal.signal(signal.SIGALRM, interrupt)

@@ -36,7 +36,7 @@ async def _can_be_stored(link: Link, events: Sequence[Event]) -> bool:
     try:
         batch = batch_of([rows_of(events)])
         async with link.transaction():
-            await link.run("log_events", batch=batch, limits="[]")
+            await link.run("log_events", batch=batch)
             raise _NotReally
     except _NotReally:
         return True

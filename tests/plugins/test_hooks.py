@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -93,6 +95,17 @@ def test_hook_configure_says_which_plugin_does_not_return() -> None:
         "plugins.b: failed to start: it did not return within 0.1 s",
         "plugins.c: failed to start: TimeoutError: no answer from the registry",
     ]
+
+
+def test_an_alarm_of_somebody_else_interrupts_no_plugin() -> None:
+    got: list[str] = []
+
+    def configure(settings: Mapping[str, Any]) -> None:
+        os.kill(os.getpid(), signal.SIGALRM)
+        got.append("started")
+
+    run(extensions({"one": plugin(configure=configure)}).configure({}))
+    assert got == ["started"]
 
 
 def test_hook_configure_only_of_those_named() -> None:
