@@ -94,7 +94,7 @@ def warning_at(rule: QuotaRule) -> int:
 
 
 def state_of(rule: QuotaRule, used: int, soft_crossed: datetime | None, now: datetime) -> State:
-    """Return the state of a quota.
+    """Return the state of a quota. `catchment.state_of` in the database has the same rules: change both.
 
     `soft_crossed` is what `soft_crossed_at` returned. It does not count while less than soft is used.
     """
