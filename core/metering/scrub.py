@@ -158,11 +158,8 @@ def _scrub_event(payload: dict[Any, Any], taken: dict[str, frozenset[Kind]], spa
     is_cut = len(items) > _ITEMS
     for key, item in items[:_ITEMS]:
         found: set[Kind] = set()
-        if _is_mark(key, item):
-            is_cut = True
-            continue
-        name = space.text(key, found, _LONGEST_KEY) if type(key) is str else _NOTHING
-        if name is _NOTHING or name in sample or not space.take(_json_bytes(name) + 2):
+        name = _NOTHING if _is_mark(key, item) else _scrub_name(key, sample, found, space)
+        if name is _NOTHING:
             is_cut = True
             continue
         value = _scrub_field(name, item, found, space)
@@ -241,16 +238,21 @@ def _scrub_number(number: float, found: Found) -> Json:
     return kind.placeholder
 
 
+def _scrub_name(key: object, sample: dict[str, Json], found: Found, space: _Space) -> Any:
+    """Return the name of a member without personal data; `_NOTHING` if it is no text, is there, or finds no space."""
+    name = space.text(key, found, _LONGEST_KEY) if isinstance(key, str) else _NOTHING
+    if name is _NOTHING or name in sample or not space.take(_json_bytes(name) + 2):
+        return _NOTHING
+    return name
+
+
 def _scrub_object(value: dict[Any, Any], found: Found, space: _Space, depth: int) -> Json:
     sample: dict[str, Json] = {}
     items = list(islice(value.items(), _ITEMS + 1))
     is_cut = len(items) > _ITEMS
     for key, item in items[:_ITEMS]:
-        if _is_mark(key, item):
-            is_cut = True
-            continue
-        name = space.text(key, found, _LONGEST_KEY) if type(key) is str else _NOTHING
-        if name is _NOTHING or name in sample or not space.take(_json_bytes(name) + 2):
+        name = _NOTHING if _is_mark(key, item) else _scrub_name(key, sample, found, space)
+        if name is _NOTHING:
             is_cut = True
             continue
         named = kind_of_name(name)
