@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shlex
@@ -231,11 +232,12 @@ def check(settings: Settings, dsn: str, say: Callable[[str], None]) -> dict[str,
                 # a separate task, because this one may be cancelled
                 await loop.create_task(_take_away(management.administer), name="taking away")
 
-    try:
-        return asyncio.run(work())
-    except asyncio.CancelledError:
-        say("Interrupted: what the check had made is gone.")
-        raise SystemExit(128 + interrupted[0]) from None
+    with contextlib.suppress(asyncio.CancelledError):
+        found = asyncio.run(work())
+        if not interrupted:  # a cancellation can be lost: see `end`
+            return found
+    say("Interrupted: what the check had made is gone.")
+    raise SystemExit(128 + interrupted[0])
 
 
 async def _take_away(administer: Administer) -> None:

@@ -110,6 +110,8 @@ async def test_landing_pages_and_hurried_visitors_get_the_right_titles(visitor: 
     await shown(page, "Home")
     await page.click("text=Old")
     await shown(page, "Beans")
+    # Turbo shows a page first, and then writes the address to which it was redirected.
+    await page.wait_for_url(re.compile("/beans/?$"), wait_until="commit")
     await move(page, "back")
     await shown(page, "Home")
     await move(page, "back")

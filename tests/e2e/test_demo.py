@@ -20,6 +20,7 @@ import pytest
 
 from ..support.database import Database
 from ..support.running import COMMAND, Installation
+from ..support.sessions import locked
 from ..support.waiting import wait_until
 
 
@@ -150,8 +151,11 @@ def test_a_check_leaves_nothing_behind_however_it_ends(
         with subprocess.Popen(
             [*COMMAND, "demo", "--check"], env=installation.env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process:
-            wait_until(lambda: database.one("SELECT count(*) FROM catchment.event") > 0, "it has stored something")
-            process.send_signal(ending)
+            with locked(
+                database, "catchment.deleted_count"
+            ):  # the audit reads it, so that the check does not end before
+                wait_until(lambda: database.one("SELECT count(*) FROM catchment.event") > 0, "it has stored something")
+                process.send_signal(ending)
             said, _ = process.communicate(timeout=60)
             assert process.returncode == (128 + ending if ending is not signal.SIGKILL else -ending)
             assert b"Traceback" not in said
